@@ -1,0 +1,10 @@
+# Debian's MLIR 19. Its headers are system headers (no warnings from them), and
+# everything links the two shared libraries: a static MLIR library beside them
+# would bring a second copy of MLIR's registries.
+find_package(MLIR 19.1 REQUIRED CONFIG)
+list(APPEND CMAKE_MODULE_PATH "${MLIR_CMAKE_DIR}" "${LLVM_CMAKE_DIR}")
+include(TableGen)
+include(AddLLVM)
+include(AddMLIR)
+include_directories(SYSTEM ${LLVM_INCLUDE_DIRS} ${MLIR_INCLUDE_DIRS})
+add_definitions(${LLVM_DEFINITIONS})

@@ -1,0 +1,26 @@
+# Language, warnings and sanitizers for every target of ours.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "Build type" FORCE)
+endif()
+
+find_program(CLEAVE_CCACHE ccache)
+if(CLEAVE_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${CLEAVE_CCACHE}")
+endif()
+
+add_compile_options(-Wall -Wextra -Wno-unused-parameter -Werror)
+
+set(CLEAVE_SANITIZE "" CACHE STRING "Sanitizers, as in -fsanitize= (for example address,undefined)")
+if(CLEAVE_SANITIZE)
+  add_compile_options(-fsanitize=${CLEAVE_SANITIZE} -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${CLEAVE_SANITIZE})
+endif()
+
+# Includes are written from the root of the tree: "runtime/program/element_type.h".
+include_directories("${CMAKE_SOURCE_DIR}" "${CMAKE_BINARY_DIR}")

@@ -1,0 +1,94 @@
+// The table of element types: what an element or a block of elements is called
+// and how many bytes it takes. The dialect's types, the importers, the packing
+// of weights and the kernels all read this one table. What a block's bytes mean
+// is in block_formats.h.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace cleave {
+
+/// An element type. The numbers stand in programs on disk: never reuse one.
+enum class ElementType : uint8_t {
+  f32 = 0,
+  f16 = 1,
+  bf16 = 2,
+  i32 = 3,
+  i64 = 4,
+  i8 = 5,
+  u8 = 6,
+  i1 = 7,
+  q8_0 = 16,
+  q4_0 = 17,
+};
+
+/// One row of the table. A tensor's last dimension is stored in blocks of
+/// `blockLength` elements, each of `blockBytes` bytes; plain types have blocks of
+/// one. `ggufType` is the id that GGUF gives the type (ggml's `enum ggml_type`),
+/// or -1 where GGUF has none.
+struct ElementTypeInfo {
+  ElementType type;
+  std::string_view name;
+  uint32_t blockLength;
+  uint32_t blockBytes;
+  int32_t ggufType;
+};
+
+inline constexpr std::array elementTypes = {
+    ElementTypeInfo{ElementType::f32, "f32", 1, 4, 0},
+    ElementTypeInfo{ElementType::f16, "f16", 1, 2, 1},
+    ElementTypeInfo{ElementType::bf16, "bf16", 1, 2, 30},
+    ElementTypeInfo{ElementType::i32, "i32", 1, 4, 26},
+    ElementTypeInfo{ElementType::i64, "i64", 1, 8, 27},
+    ElementTypeInfo{ElementType::i8, "i8", 1, 1, 24},
+    ElementTypeInfo{ElementType::u8, "u8", 1, 1, -1},
+    ElementTypeInfo{ElementType::i1, "i1", 1, 1, -1},
+    ElementTypeInfo{ElementType::q8_0, "q8_0", 32, 34, 8},
+    ElementTypeInfo{ElementType::q4_0, "q4_0", 32, 18, 2},
+};
+
+/// The row of `type`, or null for a number that names no type (hostile input).
+constexpr const ElementTypeInfo *findElementType(ElementType type) {
+  for (const ElementTypeInfo &info : elementTypes)
+    if (info.type == type)
+      return &info;
+  return nullptr;
+}
+
+constexpr const ElementTypeInfo *findElementType(std::string_view name) {
+  for (const ElementTypeInfo &info : elementTypes)
+    if (info.name == name)
+      return &info;
+  return nullptr;
+}
+
+constexpr const ElementTypeInfo *findElementTypeOfGguf(int64_t ggufType) {
+  for (const ElementTypeInfo &info : elementTypes)
+    if (info.ggufType >= 0 && info.ggufType == ggufType)
+      return &info;
+  return nullptr;
+}
+
+/// The row of a type that is known to be valid.
+constexpr const ElementTypeInfo &elementTypeInfo(ElementType type) {
+  return *findElementType(type);
+}
+
+/// Whether elements come in blocks that share a scale.
+constexpr bool isBlockType(const ElementTypeInfo &info) { return info.blockLength > 1; }
+
+/// The bytes of one row of `length` elements, or nothing where `length` is
+/// negative, is no whole number of blocks, or the bytes do not fit 63 bits.
+constexpr std::optional<int64_t> rowBytes(const ElementTypeInfo &info, int64_t length) {
+  if (length < 0 || length % info.blockLength != 0)
+    return std::nullopt;
+  int64_t bytes = 0;
+  if (__builtin_mul_overflow(length / info.blockLength, int64_t{info.blockBytes}, &bytes))
+    return std::nullopt;
+  return bytes;
+}
+
+} // namespace cleave
