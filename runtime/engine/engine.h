@@ -1,0 +1,79 @@
+// Executes a rank's program: plans memory for the bounds of the symbols, chooses
+// kernels, and runs an entry step by step. What a step's inputs mean (tokens,
+// images) is the caller's business.
+#pragma once
+
+#include "runtime/comm/communicator.h"
+#include "runtime/program/element_type.h"
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace cleave::rt {
+
+class Program;
+class WeightFile;
+
+/// How block-quantized weights meet f32 activations.
+enum class Activations {
+  quantized, ///< activations quantized to 8 bits on the fly, integer dot products
+  f32,       ///< weights dequantized exactly, products in f32
+};
+
+struct EngineOptions {
+  int threads = 1;
+  /// The largest value of each symbol that the program names ("tokens", "context").
+  std::map<std::string, int64_t, std::less<>> bounds;
+  Activations activations = Activations::quantized;
+  /// The element type of states (f32 or f16) where the program's is not wanted.
+  std::optional<ElementType> cacheType;
+  std::string entry; ///< empty: the program's only entry, or "step"
+};
+
+/// Wall-clock seconds since the engine was made.
+struct EngineTimes {
+  double total = 0;         ///< in run()
+  double communication = 0; ///< of that, in send, recv and collectives, waiting included
+};
+
+/// One rank's executor. Construction throws std::runtime_error with a message for
+/// the user (memory that cannot be had, a bound that is missing). run() allocates
+/// nothing.
+class Engine {
+public:
+  /// `program`, `weights` and `communicator` outlive the engine.
+  Engine(const Program &program, const WeightFile &weights, Communicator &communicator,
+         const EngineOptions &options);
+  ~Engine();
+
+  /// Sets a symbol's value for the next run; at most its bound.
+  void setSymbol(std::string_view name, int64_t value);
+
+  /// The memory of an input or output for the current symbols, row-major; empty
+  /// where this rank's entry has no such port. An output is valid after run()
+  /// until the next.
+  std::span<std::byte> input(std::string_view name);
+  std::span<const std::byte> output(std::string_view name) const;
+
+  /// Runs the entry once. All ranks of the program call it together.
+  void run();
+
+  /// Sets all states to zero.
+  void clearStates();
+
+  const EngineTimes &times() const;
+  /// Bytes taken for states and for activations.
+  int64_t stateBytes() const;
+  int64_t activationBytes() const;
+
+private:
+  struct Impl;
+  std::unique_ptr<Impl> impl;
+};
+
+} // namespace cleave::rt
