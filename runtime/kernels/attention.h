@@ -1,0 +1,39 @@
+// Causal attention over the KV cache, fused: scores, softmax and the weighted sum
+// of values in one pass over the keys. It needs no scratch memory.
+#pragma once
+
+#include "runtime/kernels/part.h"
+#include "runtime/program/element_type.h"
+
+#include <cstdint>
+
+namespace cleave::rt {
+
+/// Query row t sees keys 0..positions[t] of slot slots[t]; its head j reads key head
+/// (firstHead + j) / group:
+///   y[t, j] = softmax(scale * q[t, j] . k[slot, 0..position, head]) v[slot, .., head].
+/// The caller has made sure that slots and positions are inside the states and that
+/// the last query head's key head is inside kvWidth. y does not overlap q.
+struct AttentionArgs {
+  const float *q = nullptr;                 ///< [tokens, heads * headDim]
+  const void *k = nullptr;                  ///< [slots, context, kvWidth] of stateType
+  const void *v = nullptr;                  ///< like k
+  ElementType stateType = ElementType::f32; ///< f32 or f16
+  const int32_t *slots = nullptr;           ///< [tokens]
+  const int32_t *positions = nullptr;       ///< [tokens], each >= 0
+  float *y = nullptr;                       ///< like q
+  int64_t tokens = 0;
+  int64_t heads = 0;
+  int64_t headDim = 0;
+  int64_t context = 0;
+  int64_t kvWidth = 0;
+  int64_t group = 1;
+  int64_t firstHead = 0;
+  int64_t qStride = 0; ///< in elements
+  int64_t yStride = 0;
+  float scale = 1;
+};
+
+void attention(const AttentionArgs &args, Part part);
+
+} // namespace cleave::rt

@@ -1,0 +1,46 @@
+// Matrix products of activations with a weight: y = x w^T. One kernel for each
+// pair of element types (linear_f32_*.cpp, linear_q8_*.cpp), chosen at load by
+// selectLinear. Dense f32 products of many tokens: linear_dense.h.
+#pragma once
+
+#include "runtime/kernels/part.h"
+#include "runtime/program/element_type.h"
+
+#include <cstddef>
+#include <cstdint>
+
+namespace cleave::rt {
+
+/// y[t, o] = sum over j of x[t, j] * weight[o, padBefore + j].
+/// Requires padBefore + xColumns <= inputs, and `inputs` a whole number of the
+/// weight's blocks (of 32 for quantized activations). y overlaps nothing else.
+struct LinearArgs {
+  /// [tokens, xColumns], xStride elements from row to row. Read by the linear_f32
+  /// kernels.
+  const float *x = nullptr;
+  /// [tokens] rows as quantizeQ8 writes them, of `inputs` columns each (xColumns
+  /// and padBefore are then in them). Read by the linear_q8 kernels.
+  const std::byte *quantized = nullptr;
+  /// [outputs, inputs] in Layout::rows.
+  const void *weight = nullptr;
+  /// [tokens, outputs], yStride elements from row to row.
+  float *y = nullptr;
+  int64_t tokens = 0;
+  int64_t outputs = 0;
+  int64_t inputs = 0;
+  int64_t xColumns = 0;
+  int64_t padBefore = 0;
+  int64_t xStride = 0;
+  int64_t yStride = 0;
+};
+
+/// What a token's row of y becomes does not depend on the other tokens, nor on the
+/// number of parts; it does depend on the CPU's vector unit in its last bits.
+using LinearKernel = void (*)(const LinearArgs &, Part);
+
+/// The kernel for `weight` on this CPU, or null where there is none. With
+/// `quantizedActivations` it is one that reads LinearArgs::quantized (q8_0 and q4_0
+/// only); otherwise products and sums are f32, weights being promoted exactly.
+LinearKernel selectLinear(ElementType weight, bool quantizedActivations);
+
+} // namespace cleave::rt
