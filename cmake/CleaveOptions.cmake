@@ -15,6 +15,10 @@ if(CLEAVE_CCACHE)
 endif()
 
 add_compile_options(-Wall -Wextra -Wno-unused-parameter -Werror)
+# GCC 12 warns wrongly where a string literal is added to a std::string (its bug 105651).
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict>)
+endif()
 
 set(CLEAVE_SANITIZE "" CACHE STRING "Sanitizers, as in -fsanitize= (for example address,undefined)")
 if(CLEAVE_SANITIZE)
