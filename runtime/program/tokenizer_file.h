@@ -54,7 +54,7 @@ struct TokenizerData {
 std::optional<uint8_t> parseBytePiece(std::string_view piece);
 
 /// Throws std::runtime_error, beginning with `name` (a file's), where the data
-/// contradicts itself: no tokens or more than 2^20 - 1, an id outside the
+/// contradicts itself: no tokens or more than 900,000, an id outside the
 /// vocabulary, a type out of range, a byte token that is no `<0xNN>`, a score
 /// that is not a number, addBos without bos, addEos without eos.
 void checkTokenizer(const TokenizerData &data, std::string_view name);

@@ -48,7 +48,9 @@ private:
   };
 
   void keepTopK();
-  void keepTopP();
+  /// Sets the weights of what is kept, and returns their sum.
+  double setWeights(float temp);
+  void keepTopP(double total);
   void keepMinP();
   int32_t draw();
 

@@ -10,7 +10,6 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace cleave::rt {
@@ -22,6 +21,11 @@ struct EncodeOptions {
   /// Off by default: a prompt must not be able to end its own turn unnoticed.
   bool parseSpecial = false;
 };
+
+/// U+2581, with which SentencePiece writes a space in a piece.
+inline constexpr std::string_view spaceMark = "\xE2\x96\x81";
+/// `piece` with a space for each spaceMark.
+std::string replaceSpaceMarks(std::string_view piece);
 
 /// A vocabulary. Immutable after construction, and so safe to share among threads.
 class Tokenizer {
@@ -44,7 +48,8 @@ public:
 
   /// Appends the text of one token to `out`: for a byte token one byte, so that a
   /// character may be complete only after several tokens; for a control token
-  /// nothing. Throws std::out_of_range for an id outside the vocabulary.
+  /// nothing; for the unknown token U+2047 between spaces. Throws std::out_of_range for an id
+  /// outside the vocabulary.
   void decode(int32_t id, std::string &out) const;
   std::string decode(int32_t id) const;
 
@@ -78,9 +83,6 @@ protected:
   const TokenData &token(int32_t id) const { return data.tokens[id]; }
 
 private:
-  /// The longest special token that `text` begins with; {-1, 0} if none.
-  std::pair<int32_t, size_t> matchSpecial(std::string_view text, bool parseSpecial) const;
-
   TokenizerData data;
   struct SpecialTokens;
   std::unique_ptr<SpecialTokens> specials;
