@@ -1,7 +1,8 @@
 # Debian's MLIR 19. Its headers are system headers (no warnings from them), and
 # everything links the two shared libraries: a static MLIR library beside them
 # would bring a second copy of MLIR's registries.
-find_package(MLIR 19.1 REQUIRED CONFIG)
+# PATHS: Debian keeps it outside the folders that CMake searches by itself.
+find_package(MLIR 19.1 REQUIRED CONFIG PATHS /usr/lib/llvm-19)
 list(APPEND CMAKE_MODULE_PATH "${MLIR_CMAKE_DIR}" "${LLVM_CMAKE_DIR}")
 include(TableGen)
 include(AddLLVM)
