@@ -111,12 +111,13 @@ std::vector<uint8_t> writeTokenizer(const TokenizerData &data, std::string_view 
   return {builder.GetBufferPointer(), builder.GetBufferPointer() + builder.GetSize()};
 }
 
-TokenizerData readTokenizer(std::span<const uint8_t> file, std::string_view name,
+TokenizerData readTokenizer(std::span<const std::byte> file, std::string_view name,
                             std::string_view packageId) {
   if (file.size() < 8 || !fb::TokenizerBufferHasIdentifier(file.data()))
     fail(name, "not a tokenizer file (it does not begin as one); make the package again");
-  flatbuffers::Verifier verifier(file.data(),
-                                 std::min<size_t>(file.size(), FLATBUFFERS_MAX_BUFFER_SIZE - 1));
+  if (file.size() >= FLATBUFFERS_MAX_BUFFER_SIZE)
+    fail(name, "larger than a tokenizer file can be");
+  flatbuffers::Verifier verifier(reinterpret_cast<const uint8_t *>(file.data()), file.size());
   if (!fb::VerifyTokenizerBuffer(verifier))
     fail(name, "the tokenizer file is damaged or truncated; make the package again");
 

@@ -3,6 +3,7 @@
 // What the tokens mean for text is runtime/text's business.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -66,9 +67,9 @@ std::vector<uint8_t> writeTokenizer(const TokenizerData &data, std::string_view 
 /// Reads the bytes of a tokenizer file, which may be hostile: whatever they are,
 /// the result has passed checkTokenizer, or std::runtime_error is thrown with a
 /// message for the user that begins with `name`. Takes memory in proportion to
-/// the file's size. A file of another version, or of a package other than
-/// `packageId`, is refused.
-TokenizerData readTokenizer(std::span<const uint8_t> file, std::string_view name,
+/// the file's size, and time too. `file` is aligned to 8 bytes. A file of another version, or of a
+/// package other than `packageId`, is refused.
+TokenizerData readTokenizer(std::span<const std::byte> file, std::string_view name,
                             std::string_view packageId);
 
 } // namespace cleave

@@ -1,21 +1,15 @@
 // See tokenizer.h.
 #include "runtime/text/tokenizer.h"
 
+#include "runtime/program/package.h"
 #include "runtime/text/sentencepiece.h"
 
 #include <algorithm>
 #include <bitset>
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <stdexcept>
 #include <utility>
 
 namespace cleave::rt {
-
-/// The largest tokenizer file that is read: several times the largest in use.
-static constexpr uintmax_t maxFileSize = uintmax_t(256) << 20;
 
 /// What stands for the unknown token in a text, as in SentencePiece.
 static constexpr std::string_view unknownText = " \u2047 ";
@@ -140,28 +134,14 @@ std::unique_ptr<Tokenizer> Tokenizer::create(TokenizerData data, std::string_vie
   throw std::logic_error("checkTokenizer let an unknown tokenizer model pass");
 }
 
-std::unique_ptr<Tokenizer> Tokenizer::load(const std::string &path, std::string_view packageId) {
-  auto refuse = [&](const std::string &why) -> std::runtime_error {
-    return std::runtime_error(path + ": cannot read the tokenizer file: " + why);
-  };
-  std::error_code error;
-  auto status = std::filesystem::status(path, error);
-  if (error)
-    throw refuse(error.message());
-  if (!std::filesystem::is_regular_file(status))
-    throw refuse("not a regular file");
-  uintmax_t size = std::filesystem::file_size(path, error);
-  if (error)
-    throw refuse(error.message());
-  if (size > maxFileSize)
-    throw refuse("it has " + std::to_string(size) + " bytes, more than the limit of " +
-                 std::to_string(maxFileSize));
-  errno = 0;
-  std::ifstream stream(path, std::ios::binary);
-  std::vector<uint8_t> file(size);
-  if (!stream.read(reinterpret_cast<char *>(file.data()), static_cast<std::streamsize>(size)))
-    throw refuse(errno ? std::strerror(errno) : "it became shorter while it was read");
-  return create(readTokenizer(file, path, packageId), path);
+std::unique_ptr<Tokenizer> Tokenizer::parse(std::span<const std::byte> file, std::string_view name,
+                                            std::string_view packageId) {
+  return create(readTokenizer(file, name, packageId), name);
+}
+
+std::unique_ptr<Tokenizer> Tokenizer::load(const std::filesystem::path &path,
+                                           std::string_view packageId) {
+  return parse(readFile(path, maxProgramBytes).span(), path.string(), packageId);
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, const EncodeOptions &options) const {

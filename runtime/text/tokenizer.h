@@ -7,7 +7,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,7 +34,12 @@ class Tokenizer {
 public:
   /// Loads a package's tokenizer file. Throws std::runtime_error, naming the file,
   /// if it cannot be read, fails a check, or is of another package.
-  static std::unique_ptr<Tokenizer> load(const std::string &path, std::string_view packageId);
+  static std::unique_ptr<Tokenizer> load(const std::filesystem::path &path,
+                                         std::string_view packageId);
+  /// As load(), from a tokenizer file's bytes (package.h's readCheckedFile), with
+  /// the file's name for messages. `file` is aligned to 8 bytes.
+  static std::unique_ptr<Tokenizer> parse(std::span<const std::byte> file, std::string_view name,
+                                          std::string_view packageId);
   /// Makes the tokenizer that `data` describes; checks it as checkTokenizer does,
   /// with `name` in messages.
   static std::unique_ptr<Tokenizer> create(TokenizerData data,
