@@ -18,7 +18,7 @@ inline constexpr std::string_view tokenizerFileName = "tokenizer";
 /// The most ranks that a package may have.
 inline constexpr uint32_t maxRanks = 65536;
 /// The largest program or tokenizer file that is read, in bytes.
-inline constexpr uint64_t maxProgramBytes = uint64_t{1} << 30;
+inline constexpr uint64_t maxProgramBytes = uint64_t{256} << 20;
 /// The longest package id, in characters.
 inline constexpr size_t maxPackageIdLength = 64;
 

@@ -1,0 +1,429 @@
+// One function for each operation: what program.fbs says of it, as a check.
+#include "runtime/program/program_checks.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+#include <vector>
+
+namespace cleave::rt {
+
+namespace {
+
+std::span<const int64_t> dimsOf(const fb::Value &value) {
+  return rt::dimsOf(value.dims());
+}
+
+ElementType typeOf(const fb::Value &value) {
+  return static_cast<ElementType>(value.element_type());
+}
+
+bool isDense(const fb::Value &value) {
+  return value.storage() != fb::Storage::State &&
+         !isBlockType(elementTypeInfo(static_cast<ElementType>(value.element_type())));
+}
+
+/// Whether a product can read elements of this type as real numbers.
+bool isReal(ElementType type) {
+  return type == ElementType::f32 || type == ElementType::f16 || type == ElementType::bf16 ||
+         isBlockType(elementTypeInfo(type));
+}
+
+bool equal(std::span<const int64_t> a, std::span<const int64_t> b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end());
+}
+
+std::vector<int64_t> withLast(std::span<const int64_t> dims, int64_t last) {
+  std::vector<int64_t> result(dims.begin(), dims.end());
+  result.back() = last;
+  return result;
+}
+
+} // namespace
+
+// ---- What the operations' checks are made of ----
+
+void InstructionCheck::refuse(const std::string &why) const {
+  throw std::runtime_error(fileName + ": " + describeInstruction(entry, number) + ": " + why);
+}
+
+uint32_t InstructionCheck::operandCount() const {
+  return instruction.operands() ? instruction.operands()->size() : 0;
+}
+
+const fb::Value &InstructionCheck::operand(uint32_t i) const {
+  return *entry.values()->Get(instruction.operands()->Get(i));
+}
+
+const fb::Value &InstructionCheck::result(uint32_t i) const {
+  return *entry.values()->Get(instruction.results()->Get(i));
+}
+
+void InstructionCheck::expectCounts(uint32_t leastOperands, uint32_t mostOperands,
+                                    uint32_t results) const {
+  uint32_t operands = operandCount();
+  uint32_t found = instruction.results() ? instruction.results()->size() : 0;
+  if (operands < leastOperands || operands > mostOperands)
+    refuse("has " + std::to_string(operands) + " operands instead of " +
+           std::to_string(leastOperands) +
+           (leastOperands == mostOperands ? "" : " to " + std::to_string(mostOperands)));
+  if (found != results)
+    refuse("has " + std::to_string(found) + " results instead of " + std::to_string(results));
+}
+
+std::string InstructionCheck::text(Dims dims) const {
+  std::string result = "[";
+  for (int64_t dim : dims) {
+    result += result.size() > 1 ? ", " : "";
+    if (isSymbolDim(dim))
+      result += quoted(program.symbols()->Get(static_cast<uint32_t>(symbolOfDim(dim)))->name());
+    else
+      result += std::to_string(dim);
+  }
+  return result + "]";
+}
+
+std::string InstructionCheck::describe(const char *role, uint32_t i, const fb::Value &value) const {
+  return std::string(role) + " " + std::to_string(i) + ", " + fb::EnumNameStorage(value.storage()) +
+         " " + std::string(elementTypeInfo(typeOf(value)).name) + " " + text(dimsOf(value)) + ",";
+}
+
+void InstructionCheck::expectOperand(uint32_t i, bool good, const std::string &expected) const {
+  if (!good)
+    refuse(describe("operand", i, operand(i)) + " is not " + expected);
+}
+
+void InstructionCheck::expectResult(uint32_t i, bool good, const std::string &expected) const {
+  if (!good)
+    refuse(describe("result", i, result(i)) + " is not " + expected);
+}
+
+void InstructionCheck::expectActivation(uint32_t i, ElementType type) const {
+  const fb::Value &value = operand(i);
+  expectOperand(i, isDense(value) && typeOf(value) == type && !dimsOf(value).empty(),
+                "a tensor of " + std::string(elementTypeInfo(type).name));
+}
+
+void InstructionCheck::expectResultDims(ElementType type, const std::vector<int64_t> &dims) const {
+  expectResult(0, typeOf(result(0)) == type && equal(dimsOf(result(0)), dims),
+               std::string(elementTypeInfo(type).name) + " " + text(dims));
+}
+
+void InstructionCheck::expectVector(uint32_t i, ElementType type, int64_t length) const {
+  const fb::Value &value = operand(i);
+  Dims dims = dimsOf(value);
+  expectOperand(i, isDense(value) && typeOf(value) == type && dims.size() == 1 && dims[0] == length,
+                std::string(elementTypeInfo(type).name) + " " + text(std::span(&length, 1)));
+}
+
+const fb::Value &InstructionCheck::expectState(uint32_t i) const {
+  const fb::Value &value = operand(i);
+  expectOperand(i, value.storage() == fb::Storage::State, "a state");
+  return value;
+}
+
+void InstructionCheck::expectFinite(const char *what, float value) const {
+  if (!std::isfinite(value))
+    refuse(std::string(what) + " is not a finite number");
+}
+
+uint32_t InstructionCheck::checkGroup(const flatbuffers::Vector<uint32_t> *group) const {
+  if (!group || group->size() == 0)
+    refuse("its group is empty");
+  if (group->size() > program.ranks())
+    refuse("its group has " + std::to_string(group->size()) + " members of " +
+           std::to_string(program.ranks()) + " ranks");
+  std::vector<uint32_t> members(group->begin(), group->end());
+  uint32_t own = static_cast<uint32_t>(std::find(members.begin(), members.end(), program.rank()) -
+                                       members.begin());
+  if (own == members.size())
+    refuse("its group does not contain this rank, " + std::to_string(program.rank()));
+  std::sort(members.begin(), members.end());
+  if (members.back() >= program.ranks())
+    refuse("its group names rank " + std::to_string(members.back()) + " of " +
+           std::to_string(program.ranks()));
+  if (auto twice = std::adjacent_find(members.begin(), members.end()); twice != members.end())
+    refuse("its group names rank " + std::to_string(*twice) + " twice");
+  return own;
+}
+
+void InstructionCheck::checkRanges(const flatbuffers::Vector<uint32_t> *group,
+                                   const flatbuffers::Vector<int64_t> *ranges, uint32_t own,
+                                   int64_t whole, int64_t share) const {
+  if (!ranges || ranges->size() != uint64_t{2} * group->size())
+    refuse("has " + std::to_string(ranges ? ranges->size() : 0) + " range bounds for " +
+           std::to_string(group->size()) + " members");
+  std::vector<std::pair<int64_t, int64_t>> sorted;
+  for (uint32_t m = 0; m < group->size(); ++m) {
+    int64_t begin = ranges->Get(2 * m), end = ranges->Get(2 * m + 1);
+    if (begin < 0 || end < begin || end > whole)
+      refuse("range " + std::to_string(begin) + ":" + std::to_string(end) +
+             " is not within 0:" + std::to_string(whole));
+    if (m == own && end - begin != share)
+      refuse("this rank's range " + std::to_string(begin) + ":" + std::to_string(end) +
+             " is not as long as its share, " + std::to_string(share));
+    if (begin < end)
+      sorted.emplace_back(begin, end);
+  }
+  std::sort(sorted.begin(), sorted.end());
+  int64_t covered = 0;
+  for (auto [begin, end] : sorted) {
+    if (begin > covered)
+      break;
+    covered = std::max(covered, end);
+  }
+  if (covered < whole)
+    refuse("its ranges leave out index " + std::to_string(covered) + " of " +
+           std::to_string(whole));
+}
+
+void InstructionCheck::checkPeer(uint32_t peer, uint32_t tag) const {
+  if (peer >= program.ranks() || peer == program.rank())
+    refuse("its peer, " + std::to_string(peer) + ", is not another of " +
+           std::to_string(program.ranks()) + " ranks");
+  if (tag > uint32_t{std::numeric_limits<int32_t>::max()})
+    refuse("its tag, " + std::to_string(tag) + ", is too large");
+}
+
+void InstructionCheck::checkAlong(uint32_t dim, Dims whole, Dims part) const {
+  if (dim >= whole.size())
+    refuse("dimension " + std::to_string(dim) + " is not one of " + text(whole));
+  bool alike = whole.size() == part.size();
+  for (size_t i = 0; alike && i < whole.size(); ++i)
+    alike = i == dim || whole[i] == part[i];
+  if (!alike)
+    refuse(text(part) + " is not like " + text(whole) + " outside of dimension " +
+           std::to_string(dim));
+  if (isSymbolDim(whole[dim]) || isSymbolDim(part[dim]))
+    refuse("dimension " + std::to_string(dim) + " of " + text(whole) + " or " + text(part) +
+           " is not constant");
+}
+
+// ---- The operations ----
+
+void InstructionCheck::checkGather(const fb::Gather &op) const {
+  expectCounts(2, 2, 1);
+  const fb::Value &source = operand(0);
+  Dims from = dimsOf(source), indices = dimsOf(operand(1));
+  bool readable = source.storage() == fb::Storage::Weight ? isReal(typeOf(source))
+                                                          : typeOf(source) == ElementType::f32;
+  expectOperand(0, source.storage() != fb::Storage::State && readable && from.size() == 2,
+                "a matrix of real numbers");
+  expectOperand(0, !isSymbolDim(from[1]), "a matrix of constant width");
+  expectActivation(1, ElementType::i32);
+  expectOperand(1, indices.size() == 1, "a vector");
+  if (op.offset() < 0)
+    refuse("its offset, " + std::to_string(op.offset()) + ", is negative");
+  expectResultDims(ElementType::f32, {indices[0], from[1]});
+}
+
+void InstructionCheck::checkLinear(const fb::Linear &op) const {
+  expectCounts(2, 2, 1);
+  expectActivation(0, ElementType::f32);
+  const fb::Value &weight = operand(1);
+  Dims x = dimsOf(operand(0)), w = dimsOf(weight);
+  expectOperand(1,
+                weight.storage() == fb::Storage::Weight && w.size() == 2 && isReal(typeOf(weight)),
+                "a weight matrix of real numbers");
+  expectOperand(0, !isSymbolDim(x.back()), "a tensor whose last dimension is constant");
+  // A weight's dimensions are bounded by its file; x's may be anything.
+  if (x.back() > w[1] || op.pad_before() > w[1] - x.back())
+    refuse(std::to_string(x.back()) + " columns after " + std::to_string(op.pad_before()) +
+           " do not fit the weight's " + std::to_string(w[1]));
+  expectResultDims(ElementType::f32, withLast(x, w[0]));
+}
+
+void InstructionCheck::checkRmsNorm(const fb::RmsNorm &op) const {
+  expectCounts(2, 2, 1);
+  expectActivation(0, ElementType::f32);
+  Dims x = dimsOf(operand(0));
+  expectOperand(0, !isSymbolDim(x.back()), "a tensor whose last dimension is constant");
+  expectVector(1, ElementType::f32, x.back());
+  if (!(op.epsilon() >= 0) || !std::isfinite(op.epsilon()))
+    refuse("its epsilon is not a finite number of at least 0");
+  expectResultDims(ElementType::f32, {x.begin(), x.end()});
+}
+
+void InstructionCheck::checkRope(const fb::Rope &op) const {
+  expectCounts(2, 3, 1);
+  expectActivation(0, ElementType::f32);
+  Dims x = dimsOf(operand(0));
+  expectOperand(0, x.size() == 2 && !isSymbolDim(x[1]), "a matrix of constant width");
+  if (op.head_dim() == 0 || x[1] % op.head_dim() != 0)
+    refuse("a width of " + std::to_string(x[1]) + " is no whole number of heads of " +
+           std::to_string(op.head_dim()));
+  if (op.rotary_dim() == 0 || op.rotary_dim() % 2 != 0 || op.rotary_dim() > op.head_dim())
+    refuse("its rotary_dim, " + std::to_string(op.rotary_dim()) +
+           ", is not an even number from 2 to head_dim, " + std::to_string(op.head_dim()));
+  expectVector(1, ElementType::i32, x[0]);
+  if (operandCount() == 3) {
+    expectVector(2, ElementType::f32, op.rotary_dim() / 2);
+    expectOperand(2, operand(2).storage() == fb::Storage::Weight, "a weight");
+  }
+  expectFinite("its base", op.base());
+  if (!(op.base() > 0))
+    refuse("its base is not positive");
+  expectFinite("its scale", op.scale());
+  if (op.style() != fb::RopeStyle::Interleaved && op.style() != fb::RopeStyle::Halves)
+    refuse("its style is unknown");
+  expectResultDims(ElementType::f32, {x.begin(), x.end()});
+}
+
+void InstructionCheck::checkStateUpdate() const {
+  expectCounts(4, 4, 0);
+  Dims state = dimsOf(expectState(0));
+  expectActivation(1, ElementType::f32);
+  Dims x = dimsOf(operand(1));
+  expectOperand(1, x.size() == 2 && x[1] == state[2], "rows of the state's width");
+  expectVector(2, ElementType::i32, x[0]);
+  expectVector(3, ElementType::i32, x[0]);
+}
+
+void InstructionCheck::checkAttention(const fb::Attention &op) const {
+  expectCounts(5, 5, 1);
+  expectActivation(0, ElementType::f32);
+  Dims q = dimsOf(operand(0));
+  expectOperand(0, q.size() == 2 && !isSymbolDim(q[1]), "a matrix of constant width");
+  const fb::Value &k = expectState(1), &v = expectState(2);
+  expectOperand(2, equal(dimsOf(k), dimsOf(v)) && typeOf(k) == typeOf(v), "like the keys' state");
+  if (op.head_dim() == 0 || q[1] % op.head_dim() != 0)
+    refuse("a query width of " + std::to_string(q[1]) + " is no whole number of heads of " +
+           std::to_string(op.head_dim()));
+  int64_t width = dimsOf(k)[2], heads = q[1] / op.head_dim(), keyHeads = width / op.head_dim();
+  if (width % op.head_dim() != 0)
+    refuse("a key width of " + std::to_string(width) + " is no whole number of heads of " +
+           std::to_string(op.head_dim()));
+  if (op.group() == 0)
+    refuse("its group is 0");
+  // heads is at most 2^62, first_head below 2^32: the sum fits.
+  int64_t lastKeyHead = (int64_t{op.first_head()} + heads - 1) / op.group();
+  if (heads > 0 && lastKeyHead >= keyHeads)
+    refuse("its last query head reads key head " + std::to_string(lastKeyHead) + " of " +
+           std::to_string(keyHeads));
+  expectVector(3, ElementType::i32, q[0]);
+  expectVector(4, ElementType::i32, q[0]);
+  expectFinite("its scale", op.scale());
+  expectResultDims(ElementType::f32, {q.begin(), q.end()});
+}
+
+void InstructionCheck::checkUnary(const fb::Unary &op) const {
+  expectCounts(1, 1, 1);
+  if (op.kind() != fb::UnaryKind::Silu)
+    refuse("its kind is unknown");
+  expectActivation(0, ElementType::f32);
+  Dims x = dimsOf(operand(0));
+  expectResultDims(ElementType::f32, {x.begin(), x.end()});
+}
+
+void InstructionCheck::checkBinary(const fb::Binary &op) const {
+  expectCounts(2, 2, 1);
+  if (op.kind() != fb::BinaryKind::Add && op.kind() != fb::BinaryKind::Mul)
+    refuse("its kind is unknown");
+  expectActivation(0, ElementType::f32);
+  expectActivation(1, ElementType::f32);
+  Dims x = dimsOf(operand(0)), y = dimsOf(operand(1));
+  expectOperand(1, equal(x, y) || (y.size() == 1 && y[0] == x.back()),
+                "like operand 0 or its last dimension");
+  expectResultDims(ElementType::f32, {x.begin(), x.end()});
+}
+
+void InstructionCheck::checkSlice(const fb::Slice &op) const {
+  expectCounts(1, 1, 1);
+  const fb::Value &x = operand(0);
+  expectOperand(0, isDense(x), "a tensor of a plain type");
+  expectResult(0, typeOf(result(0)) == typeOf(x), "of the operand's type");
+  Dims whole = dimsOf(x), part = dimsOf(result(0));
+  checkAlong(op.dim(), whole, part);
+  int64_t size = part[op.dim()];
+  if (op.begin() < 0 || size > whole[op.dim()] || op.begin() > whole[op.dim()] - size)
+    refuse(std::to_string(size) + " from " + std::to_string(op.begin()) +
+           " on are not within dimension " + std::to_string(op.dim()) + " of " + text(whole));
+}
+
+void InstructionCheck::checkAllReduce(const fb::AllReduce &op) const {
+  expectCounts(1, 1, 1);
+  expectOperand(0, isDense(operand(0)), "a tensor of a plain type");
+  Dims x = dimsOf(operand(0));
+  checkGroup(op.group());
+  expectResultDims(typeOf(operand(0)), {x.begin(), x.end()});
+}
+
+void InstructionCheck::checkAllGather(const fb::AllGather &op) const {
+  expectCounts(1, 1, 1);
+  expectOperand(0, isDense(operand(0)), "a tensor of a plain type");
+  expectResult(0, typeOf(result(0)) == typeOf(operand(0)), "of the operand's type");
+  Dims whole = dimsOf(result(0)), part = dimsOf(operand(0));
+  uint32_t own = checkGroup(op.group());
+  checkAlong(op.dim(), whole, part);
+  checkRanges(op.group(), op.ranges(), own, whole[op.dim()], part[op.dim()]);
+}
+
+void InstructionCheck::checkReduceScatter(const fb::ReduceScatter &op) const {
+  expectCounts(1, 1, 1);
+  expectOperand(0, isDense(operand(0)), "a tensor of a plain type");
+  expectResult(0, typeOf(result(0)) == typeOf(operand(0)), "of the operand's type");
+  Dims whole = dimsOf(operand(0)), part = dimsOf(result(0));
+  uint32_t own = checkGroup(op.group());
+  checkAlong(op.dim(), whole, part);
+  checkRanges(op.group(), op.ranges(), own, whole[op.dim()], part[op.dim()]);
+}
+
+void InstructionCheck::checkBroadcast(const fb::Broadcast &op) const {
+  expectCounts(1, 1, 1);
+  expectOperand(0, isDense(operand(0)), "a tensor of a plain type");
+  Dims x = dimsOf(operand(0));
+  checkGroup(op.group());
+  expectResultDims(typeOf(operand(0)), {x.begin(), x.end()});
+}
+
+void InstructionCheck::checkSend(const fb::Send &op) const {
+  expectCounts(1, 1, 0);
+  expectOperand(0, isDense(operand(0)), "a tensor of a plain type");
+  checkPeer(op.peer(), op.tag());
+}
+
+void InstructionCheck::checkRecv(const fb::Recv &op) const {
+  expectCounts(0, 0, 1);
+  checkPeer(op.peer(), op.tag());
+}
+
+void InstructionCheck::check() const {
+  switch (instruction.operation_type()) {
+  case fb::Operation::NONE:
+    break;
+  case fb::Operation::Gather:
+    return checkGather(*instruction.operation_as_Gather());
+  case fb::Operation::Linear:
+    return checkLinear(*instruction.operation_as_Linear());
+  case fb::Operation::RmsNorm:
+    return checkRmsNorm(*instruction.operation_as_RmsNorm());
+  case fb::Operation::Rope:
+    return checkRope(*instruction.operation_as_Rope());
+  case fb::Operation::StateUpdate:
+    return checkStateUpdate();
+  case fb::Operation::Attention:
+    return checkAttention(*instruction.operation_as_Attention());
+  case fb::Operation::Unary:
+    return checkUnary(*instruction.operation_as_Unary());
+  case fb::Operation::Binary:
+    return checkBinary(*instruction.operation_as_Binary());
+  case fb::Operation::Slice:
+    return checkSlice(*instruction.operation_as_Slice());
+  case fb::Operation::AllReduce:
+    return checkAllReduce(*instruction.operation_as_AllReduce());
+  case fb::Operation::AllGather:
+    return checkAllGather(*instruction.operation_as_AllGather());
+  case fb::Operation::ReduceScatter:
+    return checkReduceScatter(*instruction.operation_as_ReduceScatter());
+  case fb::Operation::Broadcast:
+    return checkBroadcast(*instruction.operation_as_Broadcast());
+  case fb::Operation::Send:
+    return checkSend(*instruction.operation_as_Send());
+  case fb::Operation::Recv:
+    return checkRecv(*instruction.operation_as_Recv());
+  }
+  refuse("its operation is unknown");
+}
+
+} // namespace cleave::rt

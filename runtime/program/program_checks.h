@@ -1,0 +1,85 @@
+// The proof of each operation of a program against what program.fbs says of it.
+// Private to this folder: program.cpp proves what all instructions share (numbers
+// of values, order of definition) before it asks for these.
+#pragma once
+
+#include "runtime/program/element_type.h"
+#include "runtime/program/program.h"
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace cleave::rt {
+
+/// One instruction whose operands and results are known to be values of the entry.
+class InstructionCheck {
+public:
+  InstructionCheck(const fb::Program &program, const fb::Entry &entry, uint32_t number,
+                   const std::string &fileName)
+      : program(program), entry(entry), number(number), fileName(fileName),
+        instruction(*entry.instructions()->Get(number)) {}
+
+  /// Throws unless the instruction keeps its operation's rules.
+  void check() const;
+
+  /// Throws: `why` after the file and the instruction.
+  [[noreturn]] void refuse(const std::string &why) const;
+
+private:
+  using Dims = std::span<const int64_t>;
+
+  void expectCounts(uint32_t leastOperands, uint32_t mostOperands, uint32_t results) const;
+  uint32_t operandCount() const;
+  const fb::Value &operand(uint32_t i) const;
+  const fb::Value &result(uint32_t i) const;
+
+  /// "operand 1, f32 [tokens, 64]".
+  std::string describe(const char *role, uint32_t i, const fb::Value &value) const;
+  std::string text(Dims dims) const;
+
+  /// Each of these throws, describing the value, unless it is as named.
+  void expectOperand(uint32_t i, bool good, const std::string &expected) const;
+  void expectResult(uint32_t i, bool good, const std::string &expected) const;
+  void expectActivation(uint32_t i, ElementType type) const;
+  void expectResultDims(ElementType type, const std::vector<int64_t> &dims) const;
+  void expectVector(uint32_t i, ElementType type, int64_t length) const;
+  const fb::Value &expectState(uint32_t i) const;
+  void expectFinite(const char *what, float value) const;
+
+  /// The group of a collective: ranks of the program, each once, this one among
+  /// them. Returns this rank's place.
+  uint32_t checkGroup(const flatbuffers::Vector<uint32_t> *group) const;
+  /// The ranges of a collective cover [0, whole), and member `own` has `share`.
+  void checkRanges(const flatbuffers::Vector<uint32_t> *group,
+                   const flatbuffers::Vector<int64_t> *ranges, uint32_t own, int64_t whole,
+                   int64_t share) const;
+  void checkPeer(uint32_t peer, uint32_t tag) const;
+  /// `whole` and `part` are alike but in dimension `dim`, which both know.
+  void checkAlong(uint32_t dim, Dims whole, Dims part) const;
+
+  void checkGather(const fb::Gather &op) const;
+  void checkLinear(const fb::Linear &op) const;
+  void checkRmsNorm(const fb::RmsNorm &op) const;
+  void checkRope(const fb::Rope &op) const;
+  void checkStateUpdate() const;
+  void checkAttention(const fb::Attention &op) const;
+  void checkUnary(const fb::Unary &op) const;
+  void checkBinary(const fb::Binary &op) const;
+  void checkSlice(const fb::Slice &op) const;
+  void checkAllReduce(const fb::AllReduce &op) const;
+  void checkAllGather(const fb::AllGather &op) const;
+  void checkReduceScatter(const fb::ReduceScatter &op) const;
+  void checkBroadcast(const fb::Broadcast &op) const;
+  void checkSend(const fb::Send &op) const;
+  void checkRecv(const fb::Recv &op) const;
+
+  const fb::Program &program;
+  const fb::Entry &entry;
+  uint32_t number;
+  const std::string &fileName;
+  const fb::Instruction &instruction;
+};
+
+} // namespace cleave::rt
