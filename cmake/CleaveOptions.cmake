@@ -11,7 +11,10 @@ endif()
 
 find_program(CLEAVE_CCACHE ccache)
 if(CLEAVE_CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER "${CLEAVE_CCACHE}")
+  # Without this ccache passes by what is compiled with a precompiled header.
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${CMAKE_COMMAND}" -E env
+    CCACHE_SLOPPINESS=pch_defines,time_macros "${CLEAVE_CCACHE}")
+  add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>")
 endif()
 
 add_compile_options(-Wall -Wextra -Wno-unused-parameter -Werror)

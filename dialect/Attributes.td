@@ -1,0 +1,133 @@
+// Attributes: names of run-time sizes, shardings, splits, sources of weights.
+
+#ifndef CLEAVE_ATTRIBUTES_TD
+#define CLEAVE_ATTRIBUTES_TD
+
+include "dialect/Dialect.td"
+include "mlir/IR/AttrTypeBase.td"
+include "mlir/IR/TensorEncoding.td"
+include "mlir/IR/EnumAttr.td"
+
+class Cleave_Attr<string name, string attrMnemonic, list<Trait> traits = []>
+    : AttrDef<CleaveDialect, name, traits> {
+  let mnemonic = attrMnemonic;
+  let hasCustomAssemblyFormat = 1;
+}
+
+def Cleave_DimsAttr : Cleave_Attr<"Dims", "dims",
+    [DeclareAttrInterfaceMethods<VerifiableTensorEncoding>]> {
+  let summary = "the names of a tensor's run-time sizes";
+  let description = [{
+    The encoding of a tensor with `?` in its shape: one name for each `?`, in order. Equal
+    names are equal sizes, in every op, stage and rank.
+
+    ```mlir
+    #tokens = #cleave.dims<tokens>
+    tensor<?x64xf32, #tokens>
+    ```
+
+    **Constraints**: as many names as the shape has `?`.
+  }];
+  let parameters = (ins ArrayRefParameter<"::mlir::StringAttr">:$names);
+}
+
+def Cleave_DimShardingAttr : Cleave_Attr<"DimSharding", "dim"> {
+  let summary = "how one dimension lies over mesh axes";
+  let description = [{
+    The axes, major first, over which a dimension is cut, and the element range
+    `begin:end` of each coordinate where the cut is not even. Ranges may overlap: then the
+    overlap is replicated.
+
+    ```mlir
+    #cleave.dim<{}>
+    #cleave.dim<{"tp"}>
+    #cleave.dim<{"tp" : [0:24, 24:48, 48:64]}>
+    ```
+
+    Without ranges a static size is divisible by the number of coordinates; a run-time
+    size n over k coordinates gives the first n mod k of them one more.
+  }];
+  let parameters = (ins ArrayRefParameter<"::mlir::StringAttr">:$axes,
+                        ArrayRefParameter<"int64_t">:$ranges);
+  let extraClassDeclaration = [{
+    bool isSplit() const { return !getAxes().empty(); }
+    bool hasRanges() const { return !getRanges().empty(); }
+  }];
+}
+
+def Cleave_ShardingAttr : Cleave_Attr<"Sharding", "sharding"> {
+  let summary = "how a value lies over the mesh";
+  let description = [{
+    One entry for each dimension (see `#cleave.dim`), and the axes over which each rank
+    holds only a summand.
+
+    ```mlir
+    #cleave.sharding<[{}, {"tp"} ]>
+    #cleave.sharding<[{}, {"tp" : [0:24, 24:48, 48:64]} ]>
+    #cleave.sharding<[{}, {} ], partial = {"tp" : sum}>
+    ```
+
+    **Constraints**: no axis appears twice.
+  }];
+  let parameters = (ins ArrayRefParameter<"::cleave::DimShardingAttr">:$dims,
+                        ArrayRefParameter<"::mlir::StringAttr">:$partial);
+  let genVerifyDecl = 1;
+  let extraClassDeclaration = [{
+    /// A value that every rank holds whole.
+    static ShardingAttr getReplicated(mlir::MLIRContext *context, int64_t rank);
+    bool isReplicated() const;
+    bool usesAxis(mlir::StringAttr axis) const;
+  }];
+}
+
+def Cleave_SplitKind : I32EnumAttr<"SplitKind", "how a weight is cut", [
+    I32EnumAttrCase<"Column", 0, "column">,
+    I32EnumAttrCase<"Row", 1, "row">,
+    I32EnumAttrCase<"Head", 2, "head">,
+    I32EnumAttrCase<"Expert", 3, "expert">,
+    I32EnumAttrCase<"None", 4, "none">]> {
+  let cppNamespace = "::cleave";
+}
+
+def Cleave_SplitAttr : AttrDef<CleaveDialect, "Split"> {
+  let mnemonic = "split";
+  let summary = "the user's wish for a weight: a split type and a mesh axis";
+  let description = [{
+    ```mlir
+    #cleave.split<column "tp">
+    #cleave.split<none>
+    ```
+
+    `column` cuts the output features, `row` the input features (the result is then
+    partial), `head` is `column` or `row` cut between attention heads only, `expert` cuts
+    between experts, and `none` keeps a copy on every rank.
+  }];
+  let parameters = (ins EnumParameter<Cleave_SplitKind>:$kind,
+                        OptionalParameter<"::mlir::StringAttr">:$axis);
+  let assemblyFormat = "`<` $kind (`` $axis^)? `>`";
+}
+
+def Cleave_SourceKind : I32EnumAttr<"SourceKind", "where a weight's bytes come from", [
+    I32EnumAttrCase<"Gguf", 0, "gguf">,
+    I32EnumAttrCase<"Npy", 1, "npy">,
+    I32EnumAttrCase<"Random", 2, "random">,
+    I32EnumAttrCase<"None", 3, "none">]> {
+  let cppNamespace = "::cleave";
+}
+
+def Cleave_SourceAttr : Cleave_Attr<"Source", "source"> {
+  let summary = "where a weight's bytes come from";
+  let description = [{
+    `gguf<"F">` is the tensor of the weight's own name in a GGUF file, `gguf<"F", "T">`
+    that of another name; `npy<"F">` a NumPy file; `random<S>` numbers made from a seed
+    and the weight's name; `none` says that only sizes are known, so that a program can
+    be partitioned and reported on but not packaged. Paths are relative to the folder
+    the tool runs in.
+  }];
+  let parameters = (ins "::cleave::SourceKind":$kind,
+                        OptionalParameter<"::mlir::StringAttr">:$path,
+                        OptionalParameter<"::mlir::StringAttr">:$tensor,
+                        DefaultValuedParameter<"uint64_t", "0">:$seed);
+}
+
+#endif // CLEAVE_ATTRIBUTES_TD

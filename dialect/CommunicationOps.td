@@ -1,0 +1,189 @@
+// Ops that move values: between shardings and stages in the sharded form, between
+// ranks in the rank form.
+
+#ifndef CLEAVE_COMMUNICATIONOPS_TD
+#define CLEAVE_COMMUNICATIONOPS_TD
+
+include "dialect/OpBase.td"
+
+// ---- Sharded form ----
+
+def Cleave_ReshardOp : Cleave_Op<"reshard", [Pure, SameOperandsAndResultType]> {
+  let summary = "a change of sharding";
+  let description = [{
+    The same value under another sharding: from the operand's to the one that the op
+    carries as `cleave.sharding`. Cutting into ranks turns it into a collective or a local
+    slice.
+
+    ```mlir
+    cleave.mesh @grid <"tp" = 2>
+    func.func @f(%x: tensor<4x8xf32> {cleave.sharding = #cleave.sharding<[{}, {"tp"} ]>}) -> tensor<4x8xf32> {
+      %y = cleave.reshard %x {cleave.sharding = [#cleave.sharding<[{}, {} ]>]} : tensor<4x8xf32>
+      return %y : tensor<4x8xf32>
+    }
+    ```
+  }];
+  let arguments = (ins Cleave_ValueTensor:$x);
+  let results = (outs Cleave_ValueTensor:$result);
+  let assemblyFormat = "$x attr-dict `:` type($x)";
+}
+
+def Cleave_TransferOp : Cleave_Op<"transfer", [Pure, SameOperandsAndResultType]> {
+  let summary = "a value goes to a later pipeline stage";
+  let description = [{
+    The op belongs to the stage that sends; its result is known in the stage `to`.
+
+    **Constraints**: `to` is a later stage than the op's own.
+
+    ```mlir
+    func.func @f(%x: tensor<4xf32>) -> tensor<4xf32> {
+      %a = cleave.silu %x {cleave.stage = 0 : i64} : tensor<4xf32>
+      %b = cleave.transfer %a to 1 {cleave.stage = 0 : i64} : tensor<4xf32>
+      return %b : tensor<4xf32>
+    }
+    ```
+  }];
+  let arguments = (ins Cleave_ValueTensor:$x, Cleave_Int:$to);
+  let results = (outs Cleave_ValueTensor:$result);
+  let assemblyFormat = "$x `to` $to attr-dict `:` type($x)";
+  let hasVerifier = 1;
+}
+
+// ---- Rank form ----
+
+// Communication writes: one rank's op cannot be erased, moved past another or merged
+// without its partners'.
+class Cleave_CommunicationOp<string mnemonic, list<Trait> traits = []>
+    : Cleave_Op<mnemonic, !listconcat([MemoryEffects<[MemRead, MemWrite]>], traits)>;
+
+def Cleave_SendOp : Cleave_CommunicationOp<"send"> {
+  let summary = "sends a value to another rank";
+  let description = [{
+    Meets the `cleave.recv` of rank `to` with this rank as its source and the same tag.
+
+    ```mlir
+    func.func @f(%x: tensor<4xf32>) {
+      cleave.send %x to 1 tag 0 : tensor<4xf32>
+      return
+    }
+    ```
+  }];
+  let arguments = (ins Cleave_ValueTensor:$x, Cleave_Int:$to, Cleave_Int:$tag);
+  let assemblyFormat = "$x `to` $to `tag` $tag attr-dict `:` type($x)";
+  let hasVerifier = 1;
+}
+
+def Cleave_RecvOp : Cleave_CommunicationOp<"recv"> {
+  let summary = "receives a value from another rank";
+  let description = [{
+    ```mlir
+    func.func @f() -> tensor<4xf32> {
+      %x = cleave.recv from 0 tag 0 : tensor<4xf32>
+      return %x : tensor<4xf32>
+    }
+    ```
+  }];
+  let arguments = (ins Cleave_Int:$from, Cleave_Int:$tag);
+  let results = (outs Cleave_ValueTensor:$result);
+  let assemblyFormat = "`from` $from `tag` $tag attr-dict `:` type($result)";
+  let hasVerifier = 1;
+}
+
+class Cleave_Collective<string mnemonic, list<Trait> traits = []>
+    : Cleave_CommunicationOp<mnemonic, traits> {
+  let hasVerifier = 1;
+}
+
+def Cleave_ReductionKind : I32EnumAttr<"ReductionKind", "how values are combined", [
+    I32EnumAttrCase<"Sum", 0, "sum">]> {
+  let cppNamespace = "::cleave";
+  let genSpecializedAttr = 0;
+}
+def Cleave_ReductionKindAttr : EnumAttr<CleaveDialect, Cleave_ReductionKind, "reduction">;
+
+def Cleave_AllReduceOp : Cleave_Collective<"all_reduce", [SameOperandsAndResultType]> {
+  let summary = "the sum over a group, on every member";
+  let description = [{
+    Every rank of `group` issues this op, in the same order among its collectives, with
+    the same group. All members get the same bits.
+
+    **Constraints**: a group lists distinct ranks, this rank among them.
+
+    ```mlir
+    func.func @f(%x: tensor<4xf32>) -> tensor<4xf32> {
+      %y = cleave.all_reduce sum %x group [0, 1] : tensor<4xf32>
+      return %y : tensor<4xf32>
+    }
+    ```
+  }];
+  let arguments = (ins Cleave_ReductionKindAttr:$kind, Cleave_F32Tensor:$x,
+                       DenseI64ArrayAttr:$group);
+  let results = (outs Cleave_F32Tensor:$result);
+  let assemblyFormat = "$kind $x `group` $group attr-dict `:` type($x)";
+}
+
+def Cleave_AllGatherOp : Cleave_Collective<"all_gather"> {
+  let summary = "the members' shares of a dimension, joined on every member";
+  let description = [{
+    Member m of the group holds the elements `ranges[m]` of dimension `dim`; every member
+    gets all of it. Ranges may overlap where members hold the same values.
+
+    **Constraints**: one range a member, together covering the result's dimension; the
+    operand has this rank's range.
+
+    ```mlir
+    func.func @f(%x: tensor<4x3xf32>) -> tensor<4x5xf32> {
+      %y = cleave.all_gather %x dim 1 ranges [0:3, 3:5] group [0, 1] : tensor<4x3xf32> -> tensor<4x5xf32>
+      return %y : tensor<4x5xf32>
+    }
+    ```
+  }];
+  let arguments = (ins Cleave_ValueTensor:$x, Cleave_Int:$dim, DenseI64ArrayAttr:$ranges,
+                       DenseI64ArrayAttr:$group);
+  let results = (outs Cleave_ValueTensor:$result);
+  let assemblyFormat = [{
+    $x `dim` $dim `ranges` custom<Ranges>($ranges) `group` $group attr-dict
+    `:` type($x) `->` type($result)
+  }];
+}
+
+def Cleave_ReduceScatterOp : Cleave_Collective<"reduce_scatter"> {
+  let summary = "the sum over a group, of which each member keeps its share";
+  let description = [{
+    Member m of the group gets the elements `ranges[m]` of dimension `dim` of the sum.
+
+    **Constraints**: one range a member, together covering the operand's dimension; the
+    result has this rank's range.
+
+    ```mlir
+    func.func @f(%x: tensor<4x5xf32>) -> tensor<4x3xf32> {
+      %y = cleave.reduce_scatter sum %x dim 1 ranges [0:3, 3:5] group [0, 1] : tensor<4x5xf32> -> tensor<4x3xf32>
+      return %y : tensor<4x3xf32>
+    }
+    ```
+  }];
+  let arguments = (ins Cleave_ReductionKindAttr:$kind, Cleave_F32Tensor:$x, Cleave_Int:$dim,
+                       DenseI64ArrayAttr:$ranges, DenseI64ArrayAttr:$group);
+  let results = (outs Cleave_F32Tensor:$result);
+  let assemblyFormat = [{
+    $kind $x `dim` $dim `ranges` custom<Ranges>($ranges) `group` $group attr-dict
+    `:` type($x) `->` type($result)
+  }];
+}
+
+def Cleave_BroadcastOp : Cleave_Collective<"broadcast", [SameOperandsAndResultType]> {
+  let summary = "what the first member of a group has, on every member";
+  let description = [{
+    ```mlir
+    func.func @f(%x: tensor<4xf32>) -> tensor<4xf32> {
+      %y = cleave.broadcast %x group [0, 1] : tensor<4xf32>
+      return %y : tensor<4xf32>
+    }
+    ```
+  }];
+  let arguments = (ins Cleave_ValueTensor:$x, DenseI64ArrayAttr:$group);
+  let results = (outs Cleave_ValueTensor:$result);
+  let assemblyFormat = "$x `group` $group attr-dict `:` type($x)";
+}
+
+#endif // CLEAVE_COMMUNICATIONOPS_TD

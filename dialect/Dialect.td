@@ -1,0 +1,69 @@
+// The cleave dialect itself. Types, attributes, interfaces and ops have a file each.
+
+#ifndef CLEAVE_DIALECT_TD
+#define CLEAVE_DIALECT_TD
+
+include "mlir/IR/OpBase.td"
+
+def CleaveDialect : Dialect {
+  let name = "cleave";
+  let cppNamespace = "::cleave";
+  let summary = "Model graphs, how they are split, and the ranks' programs they become";
+  let description = [{
+    One dialect in three forms. A pass changes the form, and a verifier pass stands at
+    each boundary.
+
+    - **Logical**: global shapes, no communication. What an importer makes.
+    - **Sharded**: the same function, still in global shapes, on a mesh of named axes.
+      Every result of an op carries a sharding (`cleave.sharding`), every op a pipeline
+      stage (`cleave.stage`); a change of sharding is a `cleave.reshard`, a change of
+      stage a `cleave.transfer`.
+    - **Rank**: one module a rank, local shapes, explicit communication with side effects.
+
+    Weights never stand in the IR: a `cleave.weight` names where their bytes come from.
+    A size that is known only at run time is `?` in a tensor's shape, and the tensor's
+    encoding (`#cleave.dims`) names it, so that equal names mean equal sizes.
+
+    Discardable attributes of the dialect, on any op:
+
+    | attribute | on | meaning |
+    |---|---|---|
+    | `cleave.name` | ops | the op's name in the model ("blk.0.attn_q"); cuts and messages use it |
+    | `cleave.sharding` | ops, function arguments | one sharding for each result, or the argument's |
+    | `cleave.stage` | ops, rank modules | the pipeline stage |
+    | `cleave.rank`, `cleave.coordinate` | rank modules | the rank and where it lies on the mesh |
+    | `cleave.input`, `cleave.output` | function arguments, results | the port's name |
+    | `cleave.owner` | function results | the rank that answers for this output |
+    | `cleave.source`, `cleave.model` | modules | the model file, and facts of a language model |
+    | `cleave.plan` | modules | the plan that gave the splits, as YAML |
+  }];
+  let useDefaultAttributePrinterParser = 1;
+  let useDefaultTypePrinterParser = 0;
+  let hasOperationAttrVerify = 1;
+  let hasRegionArgAttrVerify = 1;
+  let hasRegionResultAttrVerify = 1;
+  let extraClassDeclaration = [{
+    /// The names of the discardable attributes.
+    static constexpr llvm::StringLiteral nameAttrName = "cleave.name";
+    static constexpr llvm::StringLiteral shardingAttrName = "cleave.sharding";
+    static constexpr llvm::StringLiteral stageAttrName = "cleave.stage";
+    static constexpr llvm::StringLiteral rankAttrName = "cleave.rank";
+    static constexpr llvm::StringLiteral coordinateAttrName = "cleave.coordinate";
+    static constexpr llvm::StringLiteral inputAttrName = "cleave.input";
+    static constexpr llvm::StringLiteral outputAttrName = "cleave.output";
+    static constexpr llvm::StringLiteral ownerAttrName = "cleave.owner";
+    static constexpr llvm::StringLiteral sourceAttrName = "cleave.source";
+    static constexpr llvm::StringLiteral modelAttrName = "cleave.model";
+    static constexpr llvm::StringLiteral planAttrName = "cleave.plan";
+
+    /// A type of this dialect is a word from the table of element types.
+    mlir::Type parseType(mlir::DialectAsmParser &parser) const override;
+    void printType(mlir::Type type, mlir::DialectAsmPrinter &printer) const override;
+
+    void registerAttributes();
+    void registerTypes();
+    void registerOps();
+  }];
+}
+
+#endif // CLEAVE_DIALECT_TD

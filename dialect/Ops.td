@@ -1,0 +1,10 @@
+// All ops of the dialect.
+
+#ifndef CLEAVE_OPS_TD
+#define CLEAVE_OPS_TD
+
+include "dialect/CommunicationOps.td"
+include "dialect/ComputeOps.td"
+include "dialect/ModuleOps.td"
+
+#endif // CLEAVE_OPS_TD

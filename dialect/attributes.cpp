@@ -1,0 +1,297 @@
+// Text and checks of the dialect's attributes.
+#include "dialect/dialect.h"
+
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/DialectImplementation.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace cleave;
+
+#define GET_ATTRDEF_CLASSES
+#include "dialect/Attributes.cpp.inc"
+
+void CleaveDialect::registerAttributes() {
+  addAttributes<
+#define GET_ATTRDEF_LIST
+#include "dialect/Attributes.cpp.inc"
+      >();
+}
+
+// ---- Ranges ----
+
+SmallVector<ElementRange> cleave::getRanges(ArrayRef<int64_t> flat) {
+  SmallVector<ElementRange> ranges;
+  for (size_t i = 0; i + 1 < flat.size(); i += 2)
+    ranges.push_back({flat[i], flat[i + 1]});
+  return ranges;
+}
+
+void cleave::printRanges(AsmPrinter &printer, ArrayRef<int64_t> flat) {
+  printer << "[";
+  llvm::interleaveComma(getRanges(flat), printer,
+                        [&](ElementRange range) { printer << range.begin << ":" << range.end; });
+  printer << "]";
+}
+
+ParseResult cleave::parseRanges(AsmParser &parser, SmallVectorImpl<int64_t> &flat) {
+  return parser.parseCommaSeparatedList(AsmParser::Delimiter::Square, [&]() -> ParseResult {
+    SMLoc loc = parser.getCurrentLocation();
+    int64_t begin = 0, end = 0;
+    if (parser.parseInteger(begin) || parser.parseColon() || parser.parseInteger(end))
+      return failure();
+    if (begin < 0 || end < begin)
+      return parser.emitError(loc) << "range " << begin << ":" << end
+                                   << " is not of the form begin:end with 0 <= begin <= end";
+    flat.append({begin, end});
+    return success();
+  });
+}
+
+// ---- #cleave.dims ----
+
+Attribute DimsAttr::parse(AsmParser &parser, Type) {
+  SmallVector<StringAttr> names;
+  auto parseName = [&]() -> ParseResult {
+    std::string name;
+    if (parser.parseKeywordOrString(&name))
+      return failure();
+    names.push_back(StringAttr::get(parser.getContext(), name));
+    return success();
+  };
+  if (parser.parseCommaSeparatedList(AsmParser::Delimiter::LessGreater, parseName))
+    return {};
+  return get(parser.getContext(), names);
+}
+
+void DimsAttr::print(AsmPrinter &printer) const {
+  printer << "<";
+  llvm::interleaveComma(getNames(), printer,
+                        [&](StringAttr name) { printer.printKeywordOrString(name.getValue()); });
+  printer << ">";
+}
+
+LogicalResult DimsAttr::verifyEncoding(ArrayRef<int64_t> shape, Type,
+                                       function_ref<InFlightDiagnostic()> emitError) const {
+  size_t dynamic = llvm::count(shape, ShapedType::kDynamic);
+  if (dynamic != getNames().size())
+    return emitError() << *this << " names " << getNames().size()
+                       << " run-time sizes of a tensor that has " << dynamic;
+  return success();
+}
+
+// ---- #cleave.dim and #cleave.sharding ----
+
+static ParseResult parseAxisList(AsmParser &parser, SmallVectorImpl<StringAttr> &axes) {
+  while (true) {
+    std::string axis;
+    if (parser.parseString(&axis))
+      return failure();
+    axes.push_back(StringAttr::get(parser.getContext(), axis));
+    if (failed(parser.parseOptionalComma()))
+      return success();
+  }
+}
+
+/// `{"tp" : [0:1, 1:2]}`, its braces included.
+static FailureOr<DimShardingAttr> parseDimSharding(AsmParser &parser) {
+  SmallVector<StringAttr> axes;
+  SmallVector<int64_t> ranges;
+  if (parser.parseLBrace())
+    return failure();
+  if (failed(parser.parseOptionalRBrace())) {
+    if (parseAxisList(parser, axes))
+      return failure();
+    if (succeeded(parser.parseOptionalColon()) && parseRanges(parser, ranges))
+      return failure();
+    if (parser.parseRBrace())
+      return failure();
+  }
+  return DimShardingAttr::get(parser.getContext(), axes, ranges);
+}
+
+static void printDimSharding(AsmPrinter &printer, DimShardingAttr dim) {
+  printer << "{";
+  llvm::interleaveComma(dim.getAxes(), printer);
+  if (dim.hasRanges()) {
+    printer << " : ";
+    printRanges(printer, dim.getRanges());
+  }
+  printer << "}";
+}
+
+Attribute DimShardingAttr::parse(AsmParser &parser, Type) {
+  if (parser.parseLess())
+    return {};
+  FailureOr<DimShardingAttr> dim = parseDimSharding(parser);
+  if (failed(dim) || parser.parseGreater())
+    return {};
+  return *dim;
+}
+
+void DimShardingAttr::print(AsmPrinter &printer) const {
+  printer << "<";
+  printDimSharding(printer, *this);
+  printer << ">";
+}
+
+Attribute ShardingAttr::parse(AsmParser &parser, Type) {
+  SmallVector<DimShardingAttr> dims;
+  SmallVector<StringAttr> partial;
+  auto parseDim = [&]() -> ParseResult {
+    FailureOr<DimShardingAttr> dim = parseDimSharding(parser);
+    if (failed(dim))
+      return failure();
+    dims.push_back(*dim);
+    return success();
+  };
+  auto parsePartial = [&]() -> ParseResult {
+    std::string axis;
+    if (parser.parseString(&axis) || parser.parseColon() || parser.parseKeyword("sum"))
+      return failure();
+    partial.push_back(StringAttr::get(parser.getContext(), axis));
+    return success();
+  };
+  SMLoc loc = parser.getCurrentLocation();
+  if (parser.parseLess() ||
+      parser.parseCommaSeparatedList(AsmParser::Delimiter::Square, parseDim))
+    return {};
+  if (succeeded(parser.parseOptionalComma()))
+    if (parser.parseKeyword("partial") || parser.parseEqual() ||
+        parser.parseCommaSeparatedList(AsmParser::Delimiter::Braces, parsePartial))
+      return {};
+  if (parser.parseGreater())
+    return {};
+  return getChecked([&] { return parser.emitError(loc); }, parser.getContext(), dims, partial);
+}
+
+void ShardingAttr::print(AsmPrinter &printer) const {
+  printer << "<[";
+  llvm::interleaveComma(getDims(), printer, [&](DimShardingAttr dim) { printDimSharding(printer, dim); });
+  printer << "]";
+  if (!getPartial().empty()) {
+    printer << ", partial = {";
+    llvm::interleaveComma(getPartial(), printer, [&](StringAttr axis) { printer << axis << " : sum"; });
+    printer << "}";
+  }
+  printer << ">";
+}
+
+LogicalResult ShardingAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                                   ArrayRef<DimShardingAttr> dims, ArrayRef<StringAttr> partial) {
+  llvm::DenseSet<StringAttr> seen;
+  auto check = [&](StringAttr axis) -> LogicalResult {
+    if (seen.insert(axis).second)
+      return success();
+    return emitError() << "axis " << axis << " appears twice in a sharding";
+  };
+  for (DimShardingAttr dim : dims) {
+    if (dim.getAxes().empty() && dim.hasRanges())
+      return emitError() << "a dim has ranges but no axis";
+    for (StringAttr axis : dim.getAxes())
+      if (failed(check(axis)))
+        return failure();
+  }
+  for (StringAttr axis : partial)
+    if (failed(check(axis)))
+      return failure();
+  return success();
+}
+
+ShardingAttr ShardingAttr::getReplicated(MLIRContext *context, int64_t rank) {
+  SmallVector<DimShardingAttr> dims(rank, DimShardingAttr::get(context, {}, {}));
+  return get(context, dims, {});
+}
+
+bool ShardingAttr::isReplicated() const {
+  return getPartial().empty() &&
+         llvm::none_of(getDims(), [](DimShardingAttr dim) { return dim.isSplit(); });
+}
+
+bool ShardingAttr::usesAxis(StringAttr axis) const {
+  return llvm::is_contained(getPartial(), axis) ||
+         llvm::any_of(getDims(),
+                      [&](DimShardingAttr dim) { return llvm::is_contained(dim.getAxes(), axis); });
+}
+
+// ---- #cleave.source ----
+
+/// `gguf<"F">`, without the angle brackets of the attribute itself; WeightOp prints it so.
+static void printSourceBody(AsmPrinter &printer, SourceAttr source) {
+  printer << stringifySourceKind(source.getKind());
+  switch (source.getKind()) {
+  case SourceKind::Gguf:
+  case SourceKind::Npy:
+    printer << "<" << source.getPath();
+    if (source.getTensor())
+      printer << ", " << source.getTensor();
+    printer << ">";
+    break;
+  case SourceKind::Random:
+    printer << "<" << source.getSeed() << ">";
+    break;
+  case SourceKind::None:
+    break;
+  }
+}
+
+static FailureOr<SourceAttr> parseSourceBody(AsmParser &parser) {
+  SMLoc loc = parser.getCurrentLocation();
+  StringRef word;
+  if (parser.parseKeyword(&word))
+    return failure();
+  std::optional<SourceKind> kind = symbolizeSourceKind(word);
+  if (!kind)
+    return parser.emitError(loc) << "unknown source '" << word
+                                 << "', expected gguf, npy, random or none";
+  MLIRContext *context = parser.getContext();
+  StringAttr path, tensor;
+  uint64_t seed = 0;
+  if (*kind == SourceKind::Gguf || *kind == SourceKind::Npy) {
+    std::string text;
+    if (parser.parseLess() || parser.parseString(&text))
+      return failure();
+    path = StringAttr::get(context, text);
+    if (*kind == SourceKind::Gguf && succeeded(parser.parseOptionalComma())) {
+      if (parser.parseString(&text))
+        return failure();
+      tensor = StringAttr::get(context, text);
+    }
+    if (parser.parseGreater())
+      return failure();
+  } else if (*kind == SourceKind::Random) {
+    if (parser.parseLess() || parser.parseInteger(seed) || parser.parseGreater())
+      return failure();
+  }
+  return SourceAttr::get(context, *kind, path, tensor, seed);
+}
+
+Attribute SourceAttr::parse(AsmParser &parser, Type) {
+  if (parser.parseLess())
+    return {};
+  FailureOr<SourceAttr> source = parseSourceBody(parser);
+  if (failed(source) || parser.parseGreater())
+    return {};
+  return *source;
+}
+
+void SourceAttr::print(AsmPrinter &printer) const {
+  printer << "<";
+  printSourceBody(printer, *this);
+  printer << ">";
+}
+
+namespace cleave {
+// Used by WeightOp's assembly format; declared in ops.cpp.
+ParseResult parseSource(OpAsmParser &parser, SourceAttr &source) {
+  FailureOr<SourceAttr> parsed = parseSourceBody(parser);
+  if (failed(parsed))
+    return failure();
+  source = *parsed;
+  return success();
+}
+
+void printSource(OpAsmPrinter &printer, Operation *, SourceAttr source) {
+  printSourceBody(printer, source);
+}
+} // namespace cleave

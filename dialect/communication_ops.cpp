@@ -1,0 +1,91 @@
+// Checks of reshard, transfer, send, recv and the collectives, as far as one op shows
+// them; that partners agree is cleave-verify-ranks' to prove.
+#include "dialect/dialect.h"
+
+#include "mlir/IR/BuiltinOps.h"
+
+using namespace mlir;
+using namespace cleave;
+
+LogicalResult TransferOp::verify() {
+  if (getTo() <= getStage(*this))
+    return emitOpError("goes from stage ") << getStage(*this) << " to stage " << getTo()
+                                           << ", expected a later one";
+  return success();
+}
+
+/// The largest rank and tag that a program can name.
+static constexpr int64_t maxRank = 65535;
+static constexpr int64_t maxTag = 32767; // what MPI guarantees (MPI 4.0, section 9.1.2)
+
+static LogicalResult verifyPeer(Operation *op, int64_t peer, int64_t tag) {
+  if (peer < 0 || peer > maxRank)
+    return op->emitOpError("names rank ") << peer << ", expected 0 to " << maxRank;
+  if (tag < 0 || tag > maxTag)
+    return op->emitOpError("has tag ") << tag << ", expected 0 to " << maxTag;
+  return success();
+}
+
+LogicalResult SendOp::verify() { return verifyPeer(*this, getTo(), getTag()); }
+LogicalResult RecvOp::verify() { return verifyPeer(*this, getFrom(), getTag()); }
+
+static LogicalResult verifyGroup(Operation *op, ArrayRef<int64_t> group) {
+  llvm::DenseSet<int64_t> seen;
+  if (group.empty())
+    return op->emitOpError("has an empty group");
+  for (int64_t rank : group) {
+    if (rank < 0 || rank > maxRank)
+      return op->emitOpError("names rank ") << rank << ", expected 0 to " << maxRank;
+    if (!seen.insert(rank).second)
+      return op->emitOpError("names rank ") << rank << " twice";
+  }
+  return success();
+}
+
+/// The ranges cover `whole`'s dim, and one of them has the size of `share`'s.
+static LogicalResult verifyShares(Operation *op, RankedTensorType share, RankedTensorType whole,
+                                  int64_t dim, ArrayRef<int64_t> flat, ArrayRef<int64_t> group) {
+  SmallVector<ElementRange> ranges = getRanges(flat);
+  if (ranges.size() != group.size() || flat.size() % 2 != 0)
+    return op->emitOpError("has ") << ranges.size() << " ranges for a group of " << group.size();
+  if (dim < 0 || dim >= whole.getRank() || share.getRank() != whole.getRank() ||
+      share.getElementType() != whole.getElementType())
+    return op->emitOpError("joins ") << share << " to " << whole << " along dim " << dim;
+  for (int64_t d = 0; d < whole.getRank(); ++d)
+    if (d != dim && (share.getDimSize(d) != whole.getDimSize(d) ||
+                     getDimName(share, d) != getDimName(whole, d)))
+      return op->emitOpError("changes dim ") << d << " between " << share << " and " << whole;
+  if (whole.isDynamicDim(dim) || share.isDynamicDim(dim))
+    return op->emitOpError("joins along run-time dim ") << dim << " of " << whole;
+  if (llvm::none_of(ranges, [&](ElementRange r) { return r.size() == share.getDimSize(dim); }))
+    return op->emitOpError("has no range of this rank's size ") << share.getDimSize(dim);
+  SmallVector<ElementRange> sorted(ranges);
+  llvm::sort(sorted, [](ElementRange a, ElementRange b) { return a.begin < b.begin; });
+  int64_t covered = 0;
+  for (ElementRange range : sorted) {
+    if (range.begin > covered)
+      break;
+    covered = std::max(covered, range.end);
+  }
+  if (covered != whole.getDimSize(dim))
+    return op->emitOpError("has ranges that cover the elements up to ")
+           << covered << " of " << whole.getDimSize(dim) << " in dim " << dim;
+  return success();
+}
+
+LogicalResult AllReduceOp::verify() { return verifyGroup(*this, getGroup()); }
+LogicalResult BroadcastOp::verify() { return verifyGroup(*this, getGroup()); }
+
+LogicalResult AllGatherOp::verify() {
+  if (failed(verifyGroup(*this, getGroup())))
+    return failure();
+  return verifyShares(*this, cast<RankedTensorType>(getX().getType()),
+                      cast<RankedTensorType>(getResult().getType()), getDim(), getRanges(), getGroup());
+}
+
+LogicalResult ReduceScatterOp::verify() {
+  if (failed(verifyGroup(*this, getGroup())))
+    return failure();
+  return verifyShares(*this, cast<RankedTensorType>(getResult().getType()),
+                      cast<RankedTensorType>(getX().getType()), getDim(), getRanges(), getGroup());
+}

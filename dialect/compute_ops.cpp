@@ -1,0 +1,316 @@
+// Checks, sharding rules and localization of the ops that compute.
+#include "dialect/dialect.h"
+
+#include "mlir/IR/Builders.h"
+
+using namespace mlir;
+using namespace cleave;
+
+static RankedTensorType tensorOf(Value value) { return cast<RankedTensorType>(value.getType()); }
+
+static int64_t dimOf(Value value, unsigned dim) { return tensorOf(value).getDimSize(dim); }
+
+/// Sizes and, where they are run-time, names are equal.
+static bool sameDim(Value a, unsigned dimA, Value b, unsigned dimB) {
+  return dimOf(a, dimA) == dimOf(b, dimB) &&
+         getDimName(tensorOf(a), dimA) == getDimName(tensorOf(b), dimB);
+}
+
+static LogicalResult expectRank(Operation *op, Value value, StringRef what, int64_t rank) {
+  if (tensorOf(value).getRank() == rank)
+    return success();
+  return op->emitOpError("expects ") << what << " of rank " << rank << ", found " << value.getType();
+}
+
+static LogicalResult expectSameDim(Operation *op, Value a, unsigned dimA, StringRef whatA, Value b,
+                                   unsigned dimB, StringRef whatB) {
+  if (sameDim(a, dimA, b, dimB))
+    return success();
+  return op->emitOpError("expects dim ")
+         << dimA << " of " << whatA << " to be dim " << dimB << " of " << whatB << ", found "
+         << a.getType() << " and " << b.getType();
+}
+
+/// The factor list of a dim that is one factor.
+static ShardingRule::Dim one(unsigned factor) { return {factor}; }
+
+/// Element by element over `type`: each dim a parallel factor.
+static ShardingRule elementwiseRule(RankedTensorType type) {
+  ShardingRule rule;
+  ShardingRule::Dims dims;
+  for (int64_t size : type.getShape()) {
+    dims.push_back(one(rule.factors.size()));
+    rule.factors.push_back({size});
+  }
+  rule.operands = {dims};
+  rule.results = {dims};
+  return rule;
+}
+
+// ---- gather ----
+
+LogicalResult GatherOp::verify() {
+  if (failed(expectRank(*this, getSource(), "a source", 2)) ||
+      failed(expectRank(*this, getIndices(), "indices", 1)) ||
+      failed(expectRank(*this, getResult(), "a result", 2)) ||
+      failed(expectSameDim(*this, getResult(), 0, "the result", getIndices(), 0, "the indices")) ||
+      failed(expectSameDim(*this, getResult(), 1, "the result", getSource(), 1, "the source")))
+    return failure();
+  if (getOffset() < 0)
+    return emitOpError("has the negative offset ") << getOffset();
+  if (getOffset() != 0 && !getMasked())
+    return emitOpError("has offset ") << getOffset() << " but is not masked";
+  return success();
+}
+
+ShardingRule GatherOp::getShardingRule() {
+  enum { t, v, d };
+  ShardingRule rule;
+  rule.factors = {{dimOf(getIndices(), 0)}, {dimOf(getSource(), 0), FactorKind::sum}, {dimOf(getSource(), 1)}};
+  if (auto block = dyn_cast<BlockType>(tensorOf(getSource()).getElementType()))
+    rule.factors[d].grain = block.getBlockLength();
+  // Rows that are known only at run time (a step's tokens) cannot be numbered by ranges.
+  if (tensorOf(getSource()).isDynamicDim(0))
+    rule.factors[v].kind = FactorKind::whole;
+  rule.operands = {{one(v), one(d)}, {one(t)}};
+  rule.results = {{one(t), one(d)}};
+  rule.linearIn = {0};
+  return rule;
+}
+
+void GatherOp::localize(const LocalRanges &ranges) {
+  ElementRange rows = ranges.operands[0][0];
+  if (rows.size() == ranges.operandSizes[0][0])
+    return;
+  setOffset(getOffset() + rows.begin);
+  setMasked(true);
+}
+
+// ---- linear ----
+
+LogicalResult LinearOp::verify() {
+  if (failed(expectRank(*this, getX(), "x", 2)) || failed(expectRank(*this, getWeight(), "a weight", 2)) ||
+      failed(expectRank(*this, getResult(), "a result", 2)) ||
+      failed(expectSameDim(*this, getResult(), 0, "the result", getX(), 0, "x")) ||
+      failed(expectSameDim(*this, getResult(), 1, "the result", getWeight(), 0, "the weight")))
+    return failure();
+  auto block = dyn_cast<BlockType>(tensorOf(getWeight()).getElementType());
+  int64_t length = block ? block.getBlockLength() : 1;
+  int64_t before = getPadBefore(), after = dimOf(getWeight(), 1) - before - dimOf(getX(), 1);
+  if (before < 0 || before >= length || after < 0 || after >= length)
+    return emitOpError("has a weight of ")
+           << dimOf(getWeight(), 1) << " columns for an x of " << dimOf(getX(), 1)
+           << " with pad_before = " << before << ": at most " << length - 1
+           << " columns before it and after it may meet zero";
+  return success();
+}
+
+ShardingRule LinearOp::getShardingRule() {
+  enum { t, o, i };
+  ShardingRule rule;
+  rule.factors = {{dimOf(getX(), 0)}, {dimOf(getWeight(), 0)}, {dimOf(getX(), 1), FactorKind::sum}};
+  if (auto block = dyn_cast<BlockType>(tensorOf(getWeight()).getElementType()))
+    rule.factors[i].grain = block.getBlockLength();
+  rule.operands = {{one(t), one(i)}, {one(o), one(i)}};
+  rule.results = {{one(t), one(o)}};
+  rule.linearIn = {0};
+  return rule;
+}
+
+void LinearOp::localize(const LocalRanges &ranges) {
+  setPadBefore(ranges.operands[0][1].begin - ranges.operands[1][1].begin);
+}
+
+// ---- rms_norm ----
+
+LogicalResult RmsNormOp::verify() {
+  if (failed(expectRank(*this, getX(), "x", 2)) || failed(expectRank(*this, getWeight(), "a weight", 1)))
+    return failure();
+  return expectSameDim(*this, getX(), 1, "x", getWeight(), 0, "the weight");
+}
+
+ShardingRule RmsNormOp::getShardingRule() {
+  enum { t, d };
+  ShardingRule rule;
+  rule.factors = {{dimOf(getX(), 0)}, {dimOf(getX(), 1), FactorKind::whole}};
+  rule.operands = {{one(t), one(d)}, {one(d)}};
+  rule.results = {{one(t), one(d)}};
+  return rule;
+}
+
+// ---- rope ----
+
+LogicalResult RopeOp::verify() {
+  if (failed(expectRank(*this, getX(), "x", 2)) ||
+      failed(expectRank(*this, getPositions(), "positions", 1)) ||
+      failed(expectSameDim(*this, getX(), 0, "x", getPositions(), 0, "the positions")))
+    return failure();
+  int64_t headDim = getHeadDim(), rotaryDim = getRotaryDim();
+  if (headDim < 1 || tensorOf(getX()).isDynamicDim(1) || dimOf(getX(), 1) % headDim != 0)
+    return emitOpError("expects an x of whole heads of ") << headDim << ", found " << getX().getType();
+  if (rotaryDim < 0 || rotaryDim > headDim || rotaryDim % 2 != 0)
+    return emitOpError("has rotary_dim ")
+           << rotaryDim << ", expected an even number of at most head_dim = " << headDim;
+  if (Value factors = getFactors())
+    if (tensorOf(factors).getRank() != 1 || dimOf(factors, 0) != rotaryDim / 2)
+      return emitOpError("expects ") << rotaryDim / 2 << " factors, found " << factors.getType();
+  return success();
+}
+
+ShardingRule RopeOp::getShardingRule() {
+  enum { t, head, headElement, f };
+  ShardingRule rule;
+  rule.factors = {{dimOf(getX(), 0)},
+                  {dimOf(getX(), 1) / getHeadDim()},
+                  {getHeadDim(), FactorKind::whole}};
+  ShardingRule::Dims x = {one(t), {head, headElement}};
+  rule.operands = {x, {one(t)}};
+  if (Value factors = getFactors()) {
+    rule.factors.push_back({dimOf(factors, 0), FactorKind::whole});
+    rule.operands.push_back({one(f)});
+  }
+  rule.results = {x};
+  rule.linearIn = {0};
+  return rule;
+}
+
+// ---- state_update ----
+
+LogicalResult StateUpdateOp::verify() {
+  if (failed(expectRank(*this, getX(), "x", 2)) || failed(expectRank(*this, getSlots(), "slots", 1)) ||
+      failed(expectRank(*this, getPositions(), "positions", 1)) ||
+      failed(expectRank(*this, getResult(), "a result", 3)) ||
+      failed(expectSameDim(*this, getX(), 0, "x", getSlots(), 0, "the slots")) ||
+      failed(expectSameDim(*this, getX(), 0, "x", getPositions(), 0, "the positions")))
+    return failure();
+  return expectSameDim(*this, getResult(), 2, "the result", getX(), 1, "x");
+}
+
+ShardingRule StateUpdateOp::getShardingRule() {
+  enum { t, s, c, d };
+  ShardingRule rule;
+  // Tokens are whole: a state that is not cut over slots needs all rows.
+  rule.factors = {{dimOf(getX(), 0), FactorKind::whole},
+                  {dimOf(getResult(), 0), FactorKind::whole},
+                  {dimOf(getResult(), 1), FactorKind::whole},
+                  {dimOf(getX(), 1)}};
+  rule.operands = {{one(t), one(d)}, {one(t)}, {one(t)}};
+  rule.results = {{one(s), one(c), one(d)}};
+  return rule;
+}
+
+// ---- attention ----
+
+LogicalResult AttentionOp::verify() {
+  if (failed(expectRank(*this, getQ(), "q", 2)) || failed(expectRank(*this, getK(), "k", 3)) ||
+      failed(expectRank(*this, getSlots(), "slots", 1)) ||
+      failed(expectRank(*this, getPositions(), "positions", 1)) ||
+      failed(expectSameDim(*this, getQ(), 0, "q", getSlots(), 0, "the slots")) ||
+      failed(expectSameDim(*this, getQ(), 0, "q", getPositions(), 0, "the positions")))
+    return failure();
+  int64_t headDim = getHeadDim(), group = getGroup(), first = getFirstHead();
+  int64_t q = dimOf(getQ(), 1), k = dimOf(getK(), 2);
+  if (headDim < 1 || q < 0 || k < 0 || q % headDim != 0 || k % headDim != 0)
+    return emitOpError("expects whole heads of ")
+           << headDim << ", found q " << getQ().getType() << " and k " << getK().getType();
+  int64_t heads = q / headDim, keyHeads = k / headDim;
+  if (group < 1 || first < 0 || first >= group)
+    return emitOpError("has group ") << group << " and first_head " << first
+                                     << ", expected 0 <= first_head < group";
+  // Every key head is read, and every query head's key head exists.
+  int64_t needed = heads == 0 ? 0 : (first + heads - 1) / group + 1;
+  if (needed != keyHeads)
+    return emitOpError("has ") << heads << " query heads in groups of " << group << " from place "
+                               << first << ", which read " << needed << " key heads, but k has "
+                               << keyHeads;
+  return success();
+}
+
+ShardingRule AttentionOp::getShardingRule() {
+  enum { t, s, c, keyHead, inGroup, headElement };
+  int64_t headDim = getHeadDim(), group = getGroup();
+  ShardingRule rule;
+  rule.factors = {{dimOf(getQ(), 0)},
+                  {dimOf(getK(), 0), FactorKind::whole},
+                  {dimOf(getK(), 1), FactorKind::whole},
+                  {dimOf(getK(), 2) / headDim},
+                  {group},
+                  {headDim, FactorKind::whole}};
+  ShardingRule::Dims q = {one(t), {keyHead, inGroup, headElement}};
+  ShardingRule::Dims k = {one(s), one(c), {keyHead, headElement}};
+  rule.operands = {q, k, k, {one(t)}, {one(t)}};
+  rule.results = {q};
+  return rule;
+}
+
+void AttentionOp::localize(const LocalRanges &ranges) {
+  int64_t headDim = getHeadDim();
+  int64_t firstQuery = ranges.operands[0][1].begin / headDim;
+  int64_t firstKey = ranges.operands[1][2].begin / headDim;
+  setFirstHead(firstQuery - firstKey * getGroup());
+}
+
+// ---- element by element ----
+
+ShardingRule SiluOp::getShardingRule() { return elementwiseRule(tensorOf(getX())); }
+
+/// y is like x, or has x's last dim alone.
+template <typename OpT> static LogicalResult verifyBinary(OpT op) {
+  RankedTensorType x = tensorOf(op.getX()), y = tensorOf(op.getY());
+  if (x == y)
+    return success();
+  if (x.getRank() > 1 && y.getRank() == 1 && sameDim(op.getX(), x.getRank() - 1, op.getY(), 0))
+    return success();
+  return op.emitOpError("expects y to be like x or to have x's last dim alone, found ")
+         << x << " and " << y;
+}
+
+static ShardingRule binaryRule(Value x, Value y) {
+  ShardingRule rule = elementwiseRule(tensorOf(x));
+  ShardingRule::Dims dims = rule.operands.front();
+  if (tensorOf(y).getRank() == tensorOf(x).getRank())
+    rule.operands.push_back(dims);
+  else
+    rule.operands.push_back({dims.back()});
+  return rule;
+}
+
+LogicalResult AddOp::verify() { return verifyBinary(*this); }
+LogicalResult MulOp::verify() { return verifyBinary(*this); }
+
+ShardingRule AddOp::getShardingRule() {
+  ShardingRule rule = binaryRule(getX(), getY());
+  rule.linearIn = {0, 1};
+  return rule;
+}
+
+ShardingRule MulOp::getShardingRule() { return binaryRule(getX(), getY()); }
+
+// ---- slice ----
+
+LogicalResult SliceOp::verify() {
+  RankedTensorType x = tensorOf(getX()), result = tensorOf(getResult());
+  int64_t dim = getDim(), begin = getBegin();
+  if (x.getRank() != result.getRank() || dim < 0 || dim >= x.getRank())
+    return emitOpError("has dim ") << dim << " of " << x << " and result " << result;
+  for (int64_t d = 0; d < x.getRank(); ++d)
+    if (d != dim && !sameDim(getX(), d, getResult(), d))
+      return emitOpError("changes dim ") << d << " of " << x << " in result " << result;
+  if (x.isDynamicDim(dim) || result.isDynamicDim(dim))
+    return emitOpError("cannot slice run-time dim ") << dim << " of " << x;
+  if (begin < 0 || begin + result.getDimSize(dim) > x.getDimSize(dim))
+    return emitOpError("takes elements ") << begin << " to " << begin + result.getDimSize(dim)
+                                          << " of dim " << dim << " of " << x;
+  return success();
+}
+
+ShardingRule SliceOp::getShardingRule() {
+  // The sliced dim is whole: a share of it would be another slice.
+  ShardingRule rule = elementwiseRule(tensorOf(getX()));
+  unsigned sliced = rule.factors.size();
+  rule.factors[getDim()].kind = FactorKind::whole;
+  rule.factors.push_back({dimOf(getResult(), getDim()), FactorKind::whole});
+  rule.results.front()[getDim()] = one(sliced);
+  rule.linearIn = {0};
+  return rule;
+}

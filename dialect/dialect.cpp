@@ -1,0 +1,221 @@
+// Registration, types, and the checks of the dialect's discardable attributes.
+#include "dialect/dialect.h"
+
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/DialectImplementation.h"
+#include "mlir/Interfaces/FunctionInterfaces.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace cleave;
+
+#include "dialect/Dialect.cpp.inc"
+
+#include "dialect/Enums.cpp.inc"
+
+#include "dialect/Interfaces.cpp.inc"
+
+#define GET_TYPEDEF_CLASSES
+#include "dialect/Types.cpp.inc"
+
+namespace {
+/// Names the encodings in printed IR after their symbols: `#tokens`.
+struct DimsAliases : public OpAsmDialectInterface {
+  using OpAsmDialectInterface::OpAsmDialectInterface;
+
+  AliasResult getAlias(Attribute attr, raw_ostream &os) const override {
+    auto dims = dyn_cast<DimsAttr>(attr);
+    if (!dims)
+      return AliasResult::NoAlias;
+    llvm::interleave(dims.getNames(), os, [&](StringAttr name) { os << name.getValue(); }, "_");
+    return AliasResult::OverridableAlias;
+  }
+};
+} // namespace
+
+void CleaveDialect::initialize() {
+  registerTypes();
+  registerAttributes();
+  registerOps();
+  addInterfaces<DimsAliases>();
+}
+
+// ---- Types ----
+
+void CleaveDialect::registerTypes() {
+  addTypes<
+#define GET_TYPEDEF_LIST
+#include "dialect/Types.cpp.inc"
+      >();
+}
+
+Type CleaveDialect::parseType(DialectAsmParser &parser) const {
+  StringRef word;
+  SMLoc loc = parser.getCurrentLocation();
+  if (parser.parseKeyword(&word))
+    return {};
+  const ElementTypeInfo *info = findElementType(std::string_view(word));
+  if (info && isBlockType(*info))
+    return BlockType::get(getContext(), info->type);
+  auto error = parser.emitError(loc) << "unknown block type '" << word << "', expected one of";
+  for (const ElementTypeInfo &known : elementTypes)
+    if (isBlockType(known))
+      error << " " << StringRef(known.name);
+  return {};
+}
+
+void CleaveDialect::printType(Type type, DialectAsmPrinter &printer) const {
+  printer << StringRef(elementTypeInfo(cast<BlockType>(type).getElementType()).name);
+}
+
+int64_t BlockType::getBlockLength() const { return elementTypeInfo(getElementType()).blockLength; }
+int64_t BlockType::getBlockBytes() const { return elementTypeInfo(getElementType()).blockBytes; }
+
+const ElementTypeInfo *cleave::getElementTypeInfo(Type type) {
+  if (auto block = dyn_cast<BlockType>(type))
+    return &elementTypeInfo(block.getElementType());
+  std::string name;
+  llvm::raw_string_ostream(name) << type;
+  return findElementType(std::string_view(name));
+}
+
+Type cleave::getElementMlirType(MLIRContext *context, const ElementTypeInfo &info) {
+  if (isBlockType(info))
+    return BlockType::get(context, info.type);
+  Builder builder(context);
+  switch (info.type) {
+  case ElementType::f32:
+    return builder.getF32Type();
+  case ElementType::f16:
+    return builder.getF16Type();
+  case ElementType::bf16:
+    return builder.getBF16Type();
+  case ElementType::u8:
+    return builder.getIntegerType(8, /*isSigned=*/false);
+  case ElementType::i1:
+    return builder.getI1Type();
+  default:
+    return builder.getIntegerType(info.blockBytes * 8);
+  }
+}
+
+int64_t cleave::getTensorBytes(RankedTensorType type) {
+  const ElementTypeInfo &info = *getElementTypeInfo(type.getElementType());
+  return type.getNumElements() / info.blockLength * info.blockBytes;
+}
+
+StringAttr cleave::getDimName(RankedTensorType type, unsigned dim) {
+  auto dims = dyn_cast_or_null<DimsAttr>(type.getEncoding());
+  if (!dims || !type.isDynamicDim(dim))
+    return {};
+  return dims.getNames()[llvm::count(type.getShape().take_front(dim), ShapedType::kDynamic)];
+}
+
+RankedTensorType cleave::getTensorType(ArrayRef<int64_t> shape, Type elementType,
+                                       ArrayRef<StringAttr> names) {
+  SmallVector<StringAttr> dynamic;
+  for (auto [size, name] : llvm::zip_equal(shape, names))
+    if (ShapedType::isDynamic(size) && name)
+      dynamic.push_back(name);
+  Attribute encoding;
+  if (!dynamic.empty())
+    encoding = DimsAttr::get(elementType.getContext(), dynamic);
+  return RankedTensorType::get(shape, elementType, encoding);
+}
+
+RankedTensorType cleave::withShape(RankedTensorType type, ArrayRef<int64_t> shape) {
+  SmallVector<StringAttr> names;
+  for (unsigned dim = 0; dim < shape.size(); ++dim)
+    names.push_back(getDimName(type, dim));
+  return getTensorType(shape, type.getElementType(), names);
+}
+
+StringRef cleave::getModelName(Operation *op) {
+  if (auto name = op->getAttrOfType<StringAttr>(CleaveDialect::nameAttrName))
+    return name.getValue();
+  return op->getName().getStringRef();
+}
+
+int64_t cleave::getStage(Operation *op) {
+  auto stage = op->getAttrOfType<IntegerAttr>(CleaveDialect::stageAttrName);
+  return stage ? stage.getInt() : 0;
+}
+
+ShardingAttr cleave::getSharding(Value value) {
+  if (auto result = dyn_cast<OpResult>(value)) {
+    auto shardings = result.getOwner()->getAttrOfType<ArrayAttr>(CleaveDialect::shardingAttrName);
+    return shardings ? dyn_cast<ShardingAttr>(shardings[result.getResultNumber()]) : ShardingAttr();
+  }
+  auto argument = cast<BlockArgument>(value);
+  auto function = dyn_cast<FunctionOpInterface>(argument.getOwner()->getParentOp());
+  return function ? function.getArgAttrOfType<ShardingAttr>(argument.getArgNumber(),
+                                                            CleaveDialect::shardingAttrName)
+                  : ShardingAttr();
+}
+
+// ---- Discardable attributes ----
+
+/// A sharding has an entry for each dimension of its value; that its axes exist and fit is
+/// checked by cleave-verify-sharded, which knows the mesh.
+static LogicalResult verifySharding(Operation *op, ShardingAttr sharding, Type type) {
+  auto tensor = dyn_cast<RankedTensorType>(type);
+  if (!tensor)
+    return op->emitOpError("has a sharding for a value of type ") << type << ", which is no tensor";
+  if (static_cast<int64_t>(sharding.getDims().size()) != tensor.getRank())
+    return op->emitOpError("has a sharding of ")
+           << sharding.getDims().size() << " dims for a value of type " << type;
+  return success();
+}
+
+template <typename AttrT>
+static LogicalResult expectAttr(Operation *op, NamedAttribute attr, StringRef what) {
+  if (isa<AttrT>(attr.getValue()))
+    return success();
+  return op->emitOpError("has attribute '")
+         << attr.getName() << "' = " << attr.getValue() << ", expected " << what;
+}
+
+LogicalResult CleaveDialect::verifyOperationAttribute(Operation *op, NamedAttribute attr) {
+  StringRef name = attr.getName();
+  if (name == nameAttrName || name == sourceAttrName || name == planAttrName)
+    return expectAttr<StringAttr>(op, attr, "a string");
+  if (name == stageAttrName || name == rankAttrName)
+    return expectAttr<IntegerAttr>(op, attr, "an integer");
+  if (name == coordinateAttrName || name == modelAttrName)
+    return expectAttr<DictionaryAttr>(op, attr, "a dictionary");
+  if (name == shardingAttrName) {
+    auto shardings = dyn_cast<ArrayAttr>(attr.getValue());
+    if (!shardings || shardings.size() != op->getNumResults() ||
+        !llvm::all_of(shardings, llvm::IsaPred<ShardingAttr>))
+      return op->emitOpError("expects attribute '") << name << "' to hold one sharding for each result";
+    for (auto [sharding, type] : llvm::zip_equal(shardings, op->getResultTypes()))
+      if (failed(verifySharding(op, cast<ShardingAttr>(sharding), type)))
+        return failure();
+    return success();
+  }
+  return op->emitOpError("has unknown attribute '") << name << "'";
+}
+
+LogicalResult CleaveDialect::verifyRegionArgAttribute(Operation *op, unsigned region, unsigned index,
+                                                      NamedAttribute attr) {
+  StringRef name = attr.getName();
+  if (name == inputAttrName)
+    return expectAttr<StringAttr>(op, attr, "a string");
+  if (name == shardingAttrName) {
+    auto sharding = dyn_cast<ShardingAttr>(attr.getValue());
+    if (!sharding)
+      return expectAttr<ShardingAttr>(op, attr, "a sharding");
+    return verifySharding(op, sharding, cast<FunctionOpInterface>(op).getArgumentTypes()[index]);
+  }
+  return op->emitOpError("has unknown argument attribute '") << name << "'";
+}
+
+LogicalResult CleaveDialect::verifyRegionResultAttribute(Operation *op, unsigned region,
+                                                         unsigned index, NamedAttribute attr) {
+  if (attr.getName() == outputAttrName)
+    return expectAttr<StringAttr>(op, attr, "a string");
+  if (attr.getName() == ownerAttrName)
+    return expectAttr<IntegerAttr>(op, attr, "an integer");
+  return op->emitOpError("has unknown result attribute '") << attr.getName() << "'";
+}

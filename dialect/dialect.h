@@ -1,0 +1,81 @@
+// The cleave dialect in C++: what TableGen makes of the .td files beside this header.
+#pragma once
+
+#include "dialect/sharding_rule.h"
+#include "runtime/program/element_type.h"
+
+#include "mlir/Bytecode/BytecodeOpInterface.h"
+#include "mlir/IR/BuiltinAttributes.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/Dialect.h"
+#include "mlir/IR/OpDefinition.h"
+#include "mlir/IR/OpImplementation.h"
+#include "mlir/IR/SymbolTable.h"
+#include "mlir/IR/TensorEncoding.h"
+#include "mlir/Interfaces/InferTypeOpInterface.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+
+namespace cleave {
+
+/// What state_update reads and writes: states only, so that communication and
+/// states do not order each other.
+struct StateResource : public mlir::SideEffects::Resource::Base<StateResource> {
+  llvm::StringRef getName() final { return "state"; }
+};
+
+} // namespace cleave
+
+#include "dialect/Enums.h.inc"
+
+#include "dialect/Interfaces.h.inc"
+
+#include "dialect/Dialect.h.inc"
+
+#define GET_TYPEDEF_CLASSES
+#include "dialect/Types.h.inc"
+
+#define GET_ATTRDEF_CLASSES
+#include "dialect/Attributes.h.inc"
+
+#define GET_OP_CLASSES
+#include "dialect/Ops.h.inc"
+
+namespace cleave {
+
+/// The row of the table for a type of elements, block types included, or null for a
+/// type that is not in the table.
+const ElementTypeInfo *getElementTypeInfo(mlir::Type type);
+
+/// The type of elements for a row of the table.
+mlir::Type getElementMlirType(mlir::MLIRContext *context, const ElementTypeInfo &info);
+
+/// The bytes of a static tensor; its type is known to be valid.
+int64_t getTensorBytes(mlir::RankedTensorType type);
+
+/// The name of run-time dimension `dim`, null where the dimension is static.
+mlir::StringAttr getDimName(mlir::RankedTensorType type, unsigned dim);
+
+/// A tensor type in which `names[d]` names dimension d wherever it is run-time.
+mlir::RankedTensorType getTensorType(llvm::ArrayRef<int64_t> shape, mlir::Type elementType,
+                                     llvm::ArrayRef<mlir::StringAttr> names);
+
+/// `type` with other sizes; names of dimensions that stay run-time are kept.
+mlir::RankedTensorType withShape(mlir::RankedTensorType type, llvm::ArrayRef<int64_t> shape);
+
+/// The op's name in the model, or its operation name where it has none.
+llvm::StringRef getModelName(mlir::Operation *op);
+
+/// The pipeline stage of an op; 0 where none is given.
+int64_t getStage(mlir::Operation *op);
+
+/// The sharding that a value carries in the sharded form, or null.
+ShardingAttr getSharding(mlir::Value value);
+
+/// Ranges `[a:b, c:d]` as pairs.
+llvm::SmallVector<ElementRange> getRanges(llvm::ArrayRef<int64_t> flat);
+
+/// Prints and parses `[a:b, c:d]`.
+void printRanges(mlir::AsmPrinter &printer, llvm::ArrayRef<int64_t> flat);
+mlir::ParseResult parseRanges(mlir::AsmParser &parser, llvm::SmallVectorImpl<int64_t> &flat);
+
+} // namespace cleave

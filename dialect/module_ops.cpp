@@ -1,0 +1,109 @@
+// Checks of the ops that declare: mesh, weights, states.
+#include "dialect/dialect.h"
+
+#include "mlir/IR/BuiltinOps.h"
+
+using namespace mlir;
+using namespace cleave;
+
+/// More ranks in a stage than this are a mistake in the file.
+static constexpr int64_t maxCoordinates = 65536;
+
+LogicalResult MeshOp::verify() {
+  if (getAxes().size() != getSizes().size())
+    return emitOpError("has ") << getAxes().size() << " axes and " << getSizes().size() << " sizes";
+  llvm::DenseSet<Attribute> seen;
+  int64_t coordinates = 1;
+  for (auto [axis, size] : llvm::zip_equal(getAxes(), getSizes())) {
+    if (!seen.insert(axis).second)
+      return emitOpError("names axis ") << axis << " twice";
+    if (size < 1)
+      return emitOpError("gives axis ") << axis << " the size " << size << ", expected at least 1";
+    if (size > maxCoordinates || (coordinates *= size) > maxCoordinates)
+      return emitOpError("has more than ") << maxCoordinates << " coordinates";
+  }
+  return success();
+}
+
+int64_t MeshOp::getNumCoordinates() {
+  int64_t coordinates = 1;
+  for (int64_t size : getSizes())
+    coordinates *= size;
+  return coordinates;
+}
+
+std::optional<int64_t> MeshOp::getAxisSize(StringRef axis) {
+  for (auto [name, size] : llvm::zip_equal(getAxes(), getSizes()))
+    if (cast<StringAttr>(name).getValue() == axis)
+      return size;
+  return std::nullopt;
+}
+
+/// A weight's or state's sharding has an entry for each dim.
+static LogicalResult verifyDeclaredSharding(Operation *op, std::optional<ShardingAttr> sharding,
+                                            RankedTensorType type) {
+  if (!sharding)
+    return success();
+  if (static_cast<int64_t>(sharding->getDims().size()) != type.getRank())
+    return op->emitOpError("has a sharding of ")
+           << sharding->getDims().size() << " dims for type " << type;
+  if (!sharding->getPartial().empty())
+    return op->emitOpError("cannot hold partial sums");
+  return success();
+}
+
+LogicalResult WeightOp::verify() {
+  RankedTensorType type = getTensorType();
+  if (!type.hasStaticShape() || type.getRank() == 0)
+    return emitOpError("has type ") << type << ", expected static sizes and at least one dim";
+  if (auto block = dyn_cast<BlockType>(type.getElementType()))
+    if (type.getShape().back() % block.getBlockLength() != 0)
+      return emitOpError("has a last dim of size ")
+             << type.getShape().back() << ", which is no whole number of blocks of "
+             << block.getBlockLength();
+  if (std::optional<ArrayRef<int64_t>> slice = getSlice()) {
+    SmallVector<ElementRange> ranges = getRanges(*slice);
+    if (static_cast<int64_t>(ranges.size()) != type.getRank())
+      return emitOpError("has a slice of ") << ranges.size() << " ranges for type " << type;
+    for (auto [dim, range] : llvm::enumerate(ranges))
+      if (range.size() != type.getDimSize(dim))
+        return emitOpError("has a slice whose range ")
+               << range.begin << ":" << range.end << " is not of the size " << type.getDimSize(dim)
+               << " of dim " << dim;
+  }
+  return verifyDeclaredSharding(*this, getSharding(), type);
+}
+
+StringRef WeightOp::getTensorName() {
+  return getSource().getTensor() ? getSource().getTensor().getValue() : getSymName();
+}
+
+LogicalResult UseOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  auto weight = symbols.lookupNearestSymbolFrom<WeightOp>(*this, getWeightAttr());
+  if (!weight)
+    return emitOpError("refers to ") << getWeightAttr() << ", which is no cleave.weight";
+  if (weight.getType() == getType())
+    return success();
+  InFlightDiagnostic error = emitOpError("has type ") << getType() << ", expected " << weight.getType();
+  error.attachNote(weight.getLoc()) << "the weight is declared here";
+  return error;
+}
+
+LogicalResult StateOp::verify() {
+  RankedTensorType type = getTensorType();
+  if (type.getRank() != 3 || !type.isDynamicDim(0) || !type.isDynamicDim(1) || type.isDynamicDim(2))
+    return emitOpError("has type ") << type << ", expected [slots, context, width] with the first "
+                                               "two known at run time";
+  return verifyDeclaredSharding(*this, getSharding(), type);
+}
+
+LogicalResult StateUpdateOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  auto state = symbols.lookupNearestSymbolFrom<StateOp>(*this, getStateAttr());
+  if (!state)
+    return emitOpError("refers to ") << getStateAttr() << ", which is no cleave.state";
+  if (state.getType() == getType())
+    return success();
+  InFlightDiagnostic error = emitOpError("has type ") << getType() << ", expected " << state.getType();
+  error.attachNote(state.getLoc()) << "the state is declared here";
+  return error;
+}

@@ -1,0 +1,68 @@
+// The generated op classes, their registration, and the pieces of syntax that ODS
+// leaves to C++.
+#include "dialect/dialect.h"
+
+#include "mlir/IR/Builders.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace cleave;
+
+namespace cleave {
+
+// `gguf<"F">` (attributes.cpp).
+ParseResult parseSource(OpAsmParser &parser, SourceAttr &source);
+void printSource(OpAsmPrinter &printer, Operation *op, SourceAttr source);
+
+// `[a:b, c:d]`
+static ParseResult parseRanges(OpAsmParser &parser, DenseI64ArrayAttr &attr) {
+  SmallVector<int64_t> flat;
+  if (parseRanges(static_cast<AsmParser &>(parser), flat))
+    return failure();
+  attr = DenseI64ArrayAttr::get(parser.getContext(), flat);
+  return success();
+}
+
+static void printRanges(OpAsmPrinter &printer, Operation *, DenseI64ArrayAttr attr) {
+  printRanges(static_cast<AsmPrinter &>(printer), attr.asArrayRef());
+}
+
+// `<"tp" = 2, "data" = 4>`
+static ParseResult parseAxes(OpAsmParser &parser, ArrayAttr &axes, DenseI64ArrayAttr &sizes) {
+  SmallVector<Attribute> names;
+  SmallVector<int64_t> numbers;
+  auto parseAxis = [&]() -> ParseResult {
+    std::string name;
+    int64_t size = 0;
+    if (parser.parseString(&name) || parser.parseEqual() || parser.parseInteger(size))
+      return failure();
+    names.push_back(StringAttr::get(parser.getContext(), name));
+    numbers.push_back(size);
+    return success();
+  };
+  if (parser.parseCommaSeparatedList(AsmParser::Delimiter::LessGreater, parseAxis))
+    return failure();
+  axes = ArrayAttr::get(parser.getContext(), names);
+  sizes = DenseI64ArrayAttr::get(parser.getContext(), numbers);
+  return success();
+}
+
+static void printAxes(OpAsmPrinter &printer, Operation *, ArrayAttr axes, DenseI64ArrayAttr sizes) {
+  printer << "<";
+  llvm::interleaveComma(llvm::zip(axes, sizes.asArrayRef()), printer, [&](auto axis) {
+    printer << std::get<0>(axis) << " = " << std::get<1>(axis);
+  });
+  printer << ">";
+}
+
+} // namespace cleave
+
+#define GET_OP_CLASSES
+#include "dialect/Ops.cpp.inc"
+
+void CleaveDialect::registerOps() {
+  addOperations<
+#define GET_OP_LIST
+#include "dialect/Ops.cpp.inc"
+      >();
+}
