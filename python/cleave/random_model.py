@@ -1,0 +1,123 @@
+"""GGUF files with random weights at any llama shape and element type, for tests and benchmarks.
+
+Weights go to the disk in pieces, so that a file of any size needs little memory. Quantized types are
+not quantized from floats: their blocks are drawn directly.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter
+from collections.abc import Iterator
+from os import PathLike
+
+import gguf
+import numpy as np
+from gguf import GGMLQuantizationType as Type
+
+from .errors import CleaveError
+from .llama_file import LlamaShape, complete_file
+from .vocabulary import Vocabulary
+
+TYPES = {"f32": Type.F32, "f16": Type.F16, "bf16": Type.BF16, "q8_0": Type.Q8_0, "q4_0": Type.Q4_0}
+PIECE = 1 << 22
+"""Weights drawn at once."""
+
+log = logging.getLogger("cleave")
+
+
+def random_model(
+    output: str | PathLike[str], shape: LlamaShape, kind: str = "f32", seed: int = 0
+) -> None:
+    """Writes a model of `shape` whose matrices are of type `kind`, a key of TYPES.
+
+    Norms and biases are F32; a matrix whose rows are no multiple of the block length becomes F16,
+    which is logged. The same arguments give the same bytes. Raises CleaveError for a type that there
+    is not, a vocabulary too small for the special tokens, or a file that cannot be written.
+    """
+    if kind not in TYPES:
+        raise CleaveError(f"unknown element type '{kind}', expected one of {', '.join(TYPES)}")
+    vocabulary = Vocabulary.synthetic(shape.vocab)
+    unfit: Counter[int] = Counter()
+    with complete_file(output) as path:
+        writer = shape.writer(path, f"random-{kind}", vocabulary)
+        tensors: list[tuple[str, tuple[int, ...], Type]] = []
+        for name, size in shape.tensors():
+            chosen = TYPES[kind] if len(size) == 2 else Type.F32
+            if size[-1] % gguf.GGML_QUANT_SIZES[chosen][0]:
+                unfit[size[-1]] += 1
+                chosen = Type.F16
+            tensors.append((name, size, chosen))
+            # A dtype other than uint8 says that the shape counts elements.
+            writer.add_tensor_info(name, size, np.dtype(np.float32), byte_size(size, chosen), chosen)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        assert writer.fout is not None
+        file = writer.fout[0]
+        writer.write_padding(file, file.tell())
+        for index, (name, size, chosen) in enumerate(tensors):
+            # A generator a tensor: one tensor's bytes do not depend on another's type.
+            seeds = np.random.SeedSequence([seed, index])
+            generator = np.random.Generator(np.random.SFC64(seeds))
+            for piece in draw(name, size, chosen, shape, generator):
+                file.write(memoryview(piece).cast("B"))
+            writer.write_padding(file, byte_size(size, chosen))
+        writer.close()
+    for row, count in unfit.items():
+        log.warning("note: %d tensors have rows of %d weights, no multiple of the block length of "
+                    "%s; they are f16", count, row, kind)
+
+
+def byte_size(size: tuple[int, ...], kind: Type) -> int:
+    """Bytes of a tensor."""
+    block, width = gguf.GGML_QUANT_SIZES[kind]
+    return math.prod(size) // block * width
+
+
+def draw(
+    name: str, size: tuple[int, ...], kind: Type, shape: LlamaShape, generator: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """The tensor's bytes, as arrays of a few MiB.
+
+    Norm weights are around one. A matrix's weights have the standard deviation that keeps its
+    result's as large as its input's; what adds to the residual is smaller with more layers, so that
+    logits stay of the order of one.
+    """
+    if len(size) == 1:
+        values = generator.standard_normal(size, np.float32) * np.float32(0.1)
+        yield values + np.float32(name.endswith("norm.weight"))
+        return
+    deviation = 1 / math.sqrt(size[1])
+    if "attn_output" in name or "ffn_down" in name:
+        deviation /= math.sqrt(2 * shape.layers)
+    left = math.prod(size)
+    while left:
+        count = min(PIECE, left)
+        yield draw_piece(count, kind, deviation, generator)
+        left -= count
+
+
+def draw_piece(
+    count: int, kind: Type, deviation: float, generator: np.random.Generator
+) -> np.ndarray:
+    """The bytes of `count` weights, whole blocks."""
+    block, width = gguf.GGML_QUANT_SIZES[kind]
+    if block == 1:
+        values = generator.standard_normal(count, np.float32) * np.float32(deviation)
+        if kind == Type.F16:
+            return values.astype(np.float16)
+        return gguf.quants.quantize(values, kind) if kind == Type.BF16 else values
+    # Both block types: a half-precision scale, then whole bytes of integers, all of them valid.
+    # Uniform integers of [-127, 127] and [-8, 7] deviate by 73.3 and 4.6.
+    blocks = np.empty((count // block, width), np.uint8)
+    step = deviation / (73.3 if kind == Type.Q8_0 else 4.6)
+    scales = generator.uniform(0.5, 1.5, len(blocks)).astype(np.float32) * np.float32(step)
+    # Scales of either sign, as files have them, also undo that Q4_0's integers are -0.5 on average.
+    scales *= generator.integers(0, 2, len(blocks), np.int8) * np.int8(2) - np.int8(1)
+    blocks[:, :2] = scales.astype(np.float16).view(np.uint8).reshape(-1, 2)
+    low, high = (-127, 128) if kind == Type.Q8_0 else (-128, 128)
+    integers = generator.integers(low, high, (len(blocks), width - 2), np.int8)
+    blocks[:, 2:] = integers.view(np.uint8)
+    return blocks
