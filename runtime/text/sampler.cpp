@@ -10,7 +10,7 @@
 namespace cleave::rt {
 
 Sampler::Sampler(const SamplerOptions &options, size_t vocabularySize)
-    : options(options), random(options.seed), candidates(vocabularySize) {
+    : options(options), random(options.seed) {
   if (vocabularySize == 0 ||
       vocabularySize > static_cast<size_t>(std::numeric_limits<int32_t>::max()))
     throw std::invalid_argument("a vocabulary of " + std::to_string(vocabularySize) +
@@ -23,6 +23,7 @@ Sampler::Sampler(const SamplerOptions &options, size_t vocabularySize)
   check("temp", options.temp);
   check("top-p", options.topP);
   check("min-p", options.minP);
+  candidates.resize(vocabularySize);
 }
 
 /// The most probable token; the lowest id among equals. Proves the logits on the

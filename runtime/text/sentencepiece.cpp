@@ -166,14 +166,15 @@ void SentencePieceTokenizer::encodePlain(std::string_view text, bool first,
       std::string_view part = parts.back();
       parts.pop_back();
       int32_t id = find(part);
-      if (id < 0) {
-        encodeUnmatched(part, lastUnknown, out);
+      bool unused = id >= 0 && type(id) == TokenType::unused;
+      auto leftSize = unused ? unusedParts.find(part) : unusedParts.end();
+      if (leftSize != unusedParts.end()) {
+        parts.push_back(part.substr(leftSize->second));
+        parts.push_back(part.substr(0, leftSize->second));
         continue;
       }
-      auto unused = type(id) == TokenType::unused ? unusedParts.find(part) : unusedParts.end();
-      if (unused != unusedParts.end()) {
-        parts.push_back(part.substr(unused->second));
-        parts.push_back(part.substr(0, unused->second));
+      if (id < 0 || unused) {
+        encodeUnmatched(part, lastUnknown, out);
         continue;
       }
       out.push_back(id);
