@@ -43,4 +43,20 @@ using LinearKernel = void (*)(const LinearArgs &, Part);
 /// only); otherwise products and sums are f32, weights being promoted exactly.
 LinearKernel selectLinear(ElementType weight, bool quantizedActivations);
 
+/// The kernels themselves, named op_activationtype_weighttype.
+void linear_f32_f32(const LinearArgs &args, Part part);
+void linear_f32_f16(const LinearArgs &args, Part part);
+void linear_f32_bf16(const LinearArgs &args, Part part);
+void linear_f32_q8_0(const LinearArgs &args, Part part);
+void linear_f32_q4_0(const LinearArgs &args, Part part);
+void linear_q8_q8_0(const LinearArgs &args, Part part);
+void linear_q8_q4_0(const LinearArgs &args, Part part);
+
+/// The same with an instruction that Highway lacks; null where the compiler or this
+/// CPU has it not.
+LinearKernel linear_q8_q8_0_avx512vnni();
+LinearKernel linear_q8_q4_0_avx512vnni();
+LinearKernel linear_q8_q8_0_avxvnni();
+LinearKernel linear_q8_q4_0_avxvnni();
+
 } // namespace cleave::rt

@@ -1,0 +1,86 @@
+// Gathers and dequantizes rows of a table.
+#include "runtime/kernels/gather.h"
+
+#include <cstring>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "runtime/kernels/gather.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "runtime/kernels/weights-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace cleave::rt::HWY_NAMESPACE {
+
+template <class W> HWY_INLINE void gatherRows(const GatherArgs &args, Part part) {
+  const FloatTag d;
+  const int64_t rowBytes = args.columns / W::blockLength * W::blockBytes;
+  constexpr int64_t groupBytes = groupColumns / W::blockLength * W::blockBytes;
+  const PartRange range = partRange(args.tokens, part);
+  for (int64_t t = range.begin; t < range.end; ++t) {
+    const int64_t row = int64_t{args.indices[t]} - args.offset;
+    float *y = args.y + t * args.yStride;
+    if (args.masked && (row < 0 || row >= args.rows)) {
+      std::memset(y, 0, args.columns * sizeof(float));
+      continue;
+    }
+    const auto *group = static_cast<const uint8_t *>(args.source) + row * rowBytes;
+    int64_t column = 0;
+    for (; column + groupColumns <= args.columns; column += groupColumns, group += groupBytes) {
+      const auto scale = W::scale(d, group);
+      for (int64_t j = 0; j < groupColumns; j += hn::MaxLanes(d))
+        hn::StoreU(W::load(d, group, scale, j), d, y + column + j);
+    }
+    if constexpr (W::blockLength == 1) {
+      const hn::CappedTag<float, 1> single;
+      for (; column < args.columns; ++column, group += W::blockBytes)
+        hn::StoreU(W::load(single, group, {}, 0), single, y + column);
+    }
+  }
+}
+
+void gather(const GatherArgs &args, Part part) {
+  switch (args.type) {
+  case ElementType::f32:
+    return gatherRows<WeightsF32>(args, part);
+  case ElementType::f16:
+    return gatherRows<WeightsF16>(args, part);
+  case ElementType::bf16:
+    return gatherRows<WeightsBF16>(args, part);
+  case ElementType::q8_0:
+    return gatherRows<WeightsQ8_0>(args, part);
+  case ElementType::q4_0:
+    return gatherRows<WeightsQ4_0>(args, part);
+  default:
+    return; // canGather says no
+  }
+}
+
+} // namespace cleave::rt::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace cleave::rt {
+
+HWY_EXPORT(gather);
+
+bool canGather(ElementType type) {
+  switch (type) {
+  case ElementType::f32:
+  case ElementType::f16:
+  case ElementType::bf16:
+  case ElementType::q8_0:
+  case ElementType::q4_0:
+    return true;
+  default:
+    return false;
+  }
+}
+
+void gather(const GatherArgs &args, Part part) {
+  HWY_DYNAMIC_DISPATCH(gather)(args, part);
+}
+
+} // namespace cleave::rt
+#endif
