@@ -96,12 +96,16 @@ def parser() -> argparse.ArgumentParser:
 def mesh_axis(text: str) -> tuple[str, int]:
     """ "tp=2" as ("tp", 2)."""
     axis, _, size = text.partition("=")
+    if not axis or not size.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is no axis with a size, such as tp=2")
     return axis, int(size)
 
 
 def axis_shares(text: str) -> tuple[str, list[int]]:
     """ "tp=2,1" as ("tp", [2, 1])."""
     axis, _, parts = text.partition("=")
+    if not axis or not all(part.isdecimal() for part in parts.split(",")):
+        raise argparse.ArgumentTypeError(f"'{text}' is no axis with shares, such as tp=2,1")
     return axis, [int(part) for part in parts.split(",")]
 
 

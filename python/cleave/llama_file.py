@@ -101,7 +101,7 @@ def complete_file(path: str | PathLike[str]) -> Iterator[str]:
         yield part
         os.replace(part, path)
     except OSError as error:
-        raise CleaveError(f"cannot write '{os.fspath(path)}': {error.strerror}") from error
+        raise CleaveError(f"cannot write '{os.fspath(path)}': {error.strerror or error}") from error
     finally:
         with suppress(OSError):
             os.unlink(part)

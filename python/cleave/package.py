@@ -110,7 +110,7 @@ def partition_command(
     # A path that starts with '-' would read as an option.
     model = os.fspath(path)
     command = [find_tool("partition-tool"), f"./{model}" if model.startswith("-") else model,
-               f"-o={os.fspath(output)}", "--emit=package"]
+               "-o", os.fspath(output), "--emit=package"]
     if tp is not None:
         command.append(f"--tp={tp}")
     if stages is not None:

@@ -62,7 +62,7 @@ def random_model(
             seeds = np.random.SeedSequence([seed, index])
             generator = np.random.Generator(np.random.SFC64(seeds))
             for piece in draw(name, size, chosen, shape, generator):
-                file.write(memoryview(piece).cast("B"))
+                file.write(piece.tobytes())
             writer.write_padding(file, byte_size(size, chosen))
         writer.close()
     for row, count in unfit.items():

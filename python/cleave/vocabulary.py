@@ -5,7 +5,7 @@ Learning one from text is example/vocabulary.py's; here are its form and a synth
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
 
@@ -24,9 +24,9 @@ SPACE = "\u2581"
 class Vocabulary:
     """Per token: its piece, its score (higher joins first) and its `gguf.TokenType`."""
 
-    pieces: list[str]
-    scores: list[float]
-    types: list[int]
+    pieces: Sequence[str]
+    scores: Sequence[float]
+    types: Sequence[int]
 
     @classmethod
     def of_pieces(cls, pieces: Iterable[str]) -> Vocabulary:

@@ -12,7 +12,7 @@ import cleave
 # Writes what it was called with beside a manifest for four ranks.
 PARTITION_TOOL = """
 import json
-out = [a[3:] for a in sys.argv if a.startswith("-o=")][0]
+out = sys.argv[sys.argv.index("-o") + 1]
 os.mkdir(out)
 json.dump(sys.argv[1:], open(out + "/arguments.json", "w"))
 open(out + "/manifest.json", "w").write(
@@ -31,7 +31,7 @@ def test_partition_passes_every_argument(fake_tool, tmp_path):
         split={"blk.*.ffn_down.weight": "row", "output.weight": "none"}, plan="plan.yaml",
         mesh={"tp": 2, "ep": 3}, shares={"tp": [2, 1]}, options=["--report"])
     assert arguments(made) == [
-        "m.gguf", f"-o={tmp_path}/o.cleave", "--emit=package", "--tp=2", "--stages=2", "--cut=blk.1",
+        "m.gguf", "-o", f"{tmp_path}/o.cleave", "--emit=package", "--tp=2", "--stages=2", "--cut=blk.1",
         "--cut=blk.3", "--split=blk.*.ffn_down.weight=row", "--split=output.weight=none",
         "--plan=plan.yaml", "--mesh=tp=2", "--mesh=ep=3", "--shares=tp=2,1", "--report"]
 
@@ -41,13 +41,13 @@ def test_partition_leaves_defaults_to_the_tool(fake_tool, tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     made = cleave.partition("/elsewhere/my.model.gguf")
     assert made.path == Path("my.model.cleave")
-    assert arguments(made) == ["/elsewhere/my.model.gguf", "-o=my.model.cleave", "--emit=package"]
+    assert arguments(made) == ["/elsewhere/my.model.gguf", "-o", "my.model.cleave", "--emit=package"]
 
 
 def test_one_cut_and_one_split_may_be_strings(fake_tool, tmp_path):
     fake_tool("partition-tool", PARTITION_TOOL)
     made = cleave.partition("m.gguf", tmp_path / "o", cut="blk.1", split="*.weight=none")
-    assert arguments(made)[3:] == ["--cut=blk.1", "--split=*.weight=none"]
+    assert arguments(made)[4:] == ["--cut=blk.1", "--split=*.weight=none"]
 
 
 def test_a_path_that_looks_like_an_option_stays_a_path(fake_tool, tmp_path):
