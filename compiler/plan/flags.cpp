@@ -132,7 +132,7 @@ Expected<Shares> parseShares(StringRef value) {
   SmallVector<StringRef> parts;
   list.split(parts, ',');
   for (StringRef part : parts) {
-    Expected<int64_t> count = parseCount(part, "a share", 0, maxShare, flag.at(part));
+    Expected<int64_t> count = parseCount(part, "a share", 1, maxShare, flag.at(part));
     if (!count)
       return count.takeError();
     shares.parts.push_back(*count);

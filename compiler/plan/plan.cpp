@@ -130,9 +130,6 @@ Error addCut(Plan &plan, Cut cut) {
 Error addShares(Plan &plan, Shares shares) {
   if (llvm::any_of(plan.shares, [&](const Shares &s) { return s.axis == shares.axis; }))
     return shares.location.error("the shares of axis '" + shares.axis + "' are given twice");
-  if (llvm::all_of(shares.parts, [](int64_t part) { return part == 0; }))
-    return shares.location.error("the shares of axis '" + shares.axis +
-                                 "' are all 0; expected at least one that is more");
   plan.shares.push_back(std::move(shares));
   return Error::success();
 }

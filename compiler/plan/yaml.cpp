@@ -229,7 +229,7 @@ Error Reader::readShares(yaml::Node *node) {
                          if (!text)
                            return text.takeError();
                          Expected<int64_t> part =
-                             parseCount(*text, "a share", 0, maxShare, placeOf(element));
+                             parseCount(*text, "a share", 1, maxShare, placeOf(element));
                          if (!part)
                            return part.takeError();
                          shares.parts.push_back(*part);

@@ -65,7 +65,7 @@ split:
     axis: data
   - {weights: token_embd.weight, type: none}
 shares:
-  tp: [2, 1, 0]
+  tp: [2, 1, 3]
 )";
 
 TEST(Plan, ReadsEveryField) {
@@ -83,7 +83,7 @@ TEST(Plan, ReadsEveryField) {
   EXPECT_EQ(plan.splits[1].axis, "data");
   EXPECT_EQ(plan.splits[2].type, SplitType::none);
   ASSERT_EQ(plan.shares.size(), 1u);
-  EXPECT_THAT(plan.shares[0].parts, ElementsAre(2, 1, 0));
+  EXPECT_THAT(plan.shares[0].parts, ElementsAre(2, 1, 3));
 }
 
 TEST(Plan, KeepsWhereEachEntryWasWritten) {
@@ -232,7 +232,8 @@ TEST(Plan, LocatesErrorsInTheFile) {
               HasSubstr("2:9: error: 3 stages, but the number of cuts is 1, which makes 2"));
   EXPECT_THAT(errorOf("mesh: {tp: 2}\nshares: {tp: [2, x]}"),
               HasSubstr("2:18: error: a share is 'x'"));
-  EXPECT_THAT(errorOf("mesh: {tp: 2}\nshares: {tp: [0, 0]}"), HasSubstr("are all 0"));
+  EXPECT_THAT(errorOf("mesh: {tp: 2}\nshares: {tp: [0, 0]}"),
+              HasSubstr("a share is '0'; expected a whole number from 1"));
   EXPECT_THAT(errorOf("mesh: {tp: 2}\nshares: {tp: [2, 1, 1]}"),
               HasSubstr("2:10: error: 3 shares of axis 'tp', which has size 2"));
   EXPECT_THAT(errorOf("shares: {tp: [2, 1]}"),
