@@ -42,8 +42,9 @@ struct EngineTimes {
 };
 
 /// One rank's executor. Construction throws std::runtime_error with a message for
-/// the user (memory that cannot be had, a bound that is missing). run() allocates
-/// nothing.
+/// the user (memory that cannot be had, a bound that is missing), makes the groups
+/// of communication, together with all other ranks, and sets the calling thread's
+/// number of OpenMP threads. run() allocates nothing.
 class Engine {
 public:
   /// `program`, `weights` and `communicator` outlive the engine.
@@ -51,7 +52,10 @@ public:
          const EngineOptions &options);
   ~Engine();
 
-  /// Sets a symbol's value for the next run; at most its bound.
+  /// Sets a symbol's value for the next runs; before that it has its bound. Throws
+  /// std::runtime_error where `value` is negative or above the bound. A symbol that
+  /// this rank's program does not know is left alone. States keep the shape that the
+  /// bounds gave them.
   void setSymbol(std::string_view name, int64_t value);
 
   /// The memory of an input or output for the current symbols, row-major; empty
@@ -60,7 +64,9 @@ public:
   std::span<std::byte> input(std::string_view name);
   std::span<const std::byte> output(std::string_view name) const;
 
-  /// Runs the entry once. All ranks of the program call it together.
+  /// Runs the entry once. All ranks of the program call it together, each time from
+  /// the thread that made its engine. Throws std::runtime_error where an index in an
+  /// input is out of range (a token, slot or position), before anything is computed.
   void run();
 
   /// Sets all states to zero.

@@ -1,0 +1,216 @@
+// Loads an entry: bounds, states, steps, arena; and runs it.
+#include "runtime/engine/engine.h"
+
+#include "runtime/engine/lazy_memory.h"
+#include "runtime/engine/size.h"
+#include "runtime/engine/step_builder.h"
+
+#include <algorithm>
+#include <chrono>
+#include <omp.h>
+#include <stdexcept>
+#include <vector>
+
+namespace cleave::rt {
+
+namespace {
+
+constexpr int maxThreads = 1024;
+
+/// An input or output in the arena.
+struct PortPlace {
+  std::string name;
+  std::byte *data = nullptr;
+  Size elements;
+  int64_t elementBytes = 0;
+
+  size_t bytes(const int64_t *symbols) const {
+    return static_cast<size_t>(elements(symbols) * elementBytes);
+  }
+};
+
+const PortPlace *findPort(const std::vector<PortPlace> &ports, std::string_view name) {
+  for (const PortPlace &port : ports)
+    if (port.name == name)
+      return &port;
+  return nullptr;
+}
+
+} // namespace
+
+struct Engine::Impl {
+  const Program &program;
+  std::vector<std::string> symbolNames;
+  std::vector<int64_t> bounds;
+  std::vector<int64_t> symbols; // their values for the next run
+  std::vector<StatePlace> states;
+  LazyMemory stateMemory;
+  LazyMemory arena;
+  std::vector<PortPlace> inputs;
+  std::vector<PortPlace> outputs;
+  std::vector<std::unique_ptr<Step>> steps;
+  int threads;
+  EngineTimes times;
+
+  Impl(const Program &program, const WeightFile &weights, Communicator &communicator,
+       const EngineOptions &options)
+      : program(program), threads(options.threads) {
+    const fb::Program &root = program.root();
+    if (threads < 1 || threads > maxThreads)
+      throw std::runtime_error(std::to_string(threads) + " threads: the number must be 1 to " +
+                               std::to_string(maxThreads));
+    if (communicator.size() != static_cast<int>(root.ranks()) ||
+        communicator.rank() != static_cast<int>(root.rank()))
+      throw std::runtime_error(program.fileName() + ": is for rank " + std::to_string(root.rank()) +
+                               " of " + std::to_string(root.ranks()) + ", but this is rank " +
+                               std::to_string(communicator.rank()) + " of " +
+                               std::to_string(communicator.size()));
+    // oneDNN takes the number of threads from here when primitives are made.
+    omp_set_num_threads(threads);
+    takeBounds(options);
+    placeStates(options);
+    const fb::Entry &entry = program.entry(options.entry);
+    StepBuilder builder(
+        {program, entry, weights, communicator, options, bounds, states, times.communication});
+    builder.build();
+    MemoryPlan plan = planMemory(builder.requests());
+    arena = LazyMemory(plan.bytes, "activations at " + describeBounds());
+    Memory memory(arena.data(), std::move(plan.offsets));
+    steps = builder.takeSteps();
+    for (std::unique_ptr<Step> &step : steps)
+      step->bind(memory);
+    auto addPort = [&](std::vector<PortPlace> &ports, const auto &port) {
+      const fb::Value &value = *entry.values()->Get(port.value());
+      ports.push_back({port.name()->str(), memory.write<std::byte>(builder.location(port.value())),
+                       Size(dimsOf(value.dims())),
+                       elementTypeInfo(static_cast<ElementType>(value.element_type())).blockBytes});
+    };
+    if (entry.inputs())
+      for (const fb::Port *port : *entry.inputs())
+        addPort(inputs, *port);
+    if (entry.outputs())
+      for (const fb::OutputPort *port : *entry.outputs())
+        addPort(outputs, *port);
+  }
+
+  void takeBounds(const EngineOptions &options) {
+    if (const auto *list = program.root().symbols())
+      for (const fb::Symbol *symbol : *list) {
+        std::string name = symbol->name()->str();
+        auto bound = options.bounds.find(name);
+        if (bound == options.bounds.end())
+          throw std::runtime_error(program.fileName() + ": the size " + quoted(symbol->name()) +
+                                   " varies at run time, and no bound is given for it");
+        if (bound->second < 0)
+          throw std::runtime_error("the bound of " + quoted(symbol->name()) + ", " +
+                                   std::to_string(bound->second) + ", is negative");
+        symbolNames.push_back(std::move(name));
+        bounds.push_back(bound->second);
+      }
+    symbols = bounds;
+  }
+
+  std::string describeBounds() const {
+    std::string result;
+    for (size_t i = 0; i < bounds.size(); ++i)
+      result += (i ? ", " : "") + symbolNames[i] + " = " + std::to_string(bounds[i]);
+    return result.empty() ? "constant sizes" : result;
+  }
+
+  void placeStates(const EngineOptions &options) {
+    const auto *list = program.root().states();
+    if (!list)
+      return;
+    std::vector<int64_t> offsets;
+    int64_t total = 0;
+    for (const fb::State *state : *list) {
+      StatePlace place;
+      place.type = options.cacheType.value_or(static_cast<ElementType>(state->element_type()));
+      if (place.type != ElementType::f32 && place.type != ElementType::f16)
+        throw std::runtime_error("a cache of " + std::string(elementTypeInfo(place.type).name) +
+                                 " is not possible; take f32 or f16");
+      std::span<const int64_t> dims = dimsOf(state->dims());
+      auto sizeOf = [&](int64_t dim) {
+        return isSymbolDim(dim) ? bounds[static_cast<size_t>(symbolOfDim(dim))] : dim;
+      };
+      place.slots = sizeOf(dims[0]);
+      place.context = sizeOf(dims[1]);
+      place.width = dims[2];
+      std::optional<int64_t> bytes =
+          bytesAtBounds(dims, elementTypeInfo(place.type).blockBytes, bounds);
+      int64_t rounded = bytes ? (*bytes + bufferAlignment - 1) / bufferAlignment * bufferAlignment
+                              : maxTensorBytes + 1;
+      offsets.push_back(total);
+      total += std::min(rounded, maxTensorBytes + 1);
+      if (total > maxTensorBytes)
+        throw std::runtime_error("the states (the cache of keys and values) at " +
+                                 describeBounds() +
+                                 " need more than 2^48 bytes; lower the context or the batch");
+      states.push_back(place);
+    }
+    stateMemory =
+        LazyMemory(total, "the states (the cache of keys and values) at " + describeBounds());
+    for (size_t i = 0; i < states.size(); ++i)
+      states[i].data = stateMemory.data() + offsets[i];
+  }
+};
+
+Engine::Engine(const Program &program, const WeightFile &weights, Communicator &communicator,
+               const EngineOptions &options)
+    : impl(std::make_unique<Impl>(program, weights, communicator, options)) {}
+
+Engine::~Engine() = default;
+
+void Engine::setSymbol(std::string_view name, int64_t value) {
+  for (size_t i = 0; i < impl->symbolNames.size(); ++i) {
+    if (impl->symbolNames[i] != name)
+      continue;
+    if (value < 0 || value > impl->bounds[i])
+      throw std::runtime_error("the size '" + std::string(name) + "' cannot be " +
+                               std::to_string(value) + ": its bound is " +
+                               std::to_string(impl->bounds[i]));
+    impl->symbols[i] = value;
+    return;
+  }
+}
+
+std::span<std::byte> Engine::input(std::string_view name) {
+  const PortPlace *port = findPort(impl->inputs, name);
+  if (!port)
+    return {};
+  return {port->data, port->bytes(impl->symbols.data())};
+}
+
+std::span<const std::byte> Engine::output(std::string_view name) const {
+  const PortPlace *port = findPort(impl->outputs, name);
+  if (!port)
+    return {};
+  return {port->data, port->bytes(impl->symbols.data())};
+}
+
+void Engine::run() {
+  auto start = std::chrono::steady_clock::now();
+  // oneDNN's primitives were made for this many.
+  omp_set_num_threads(impl->threads);
+  RunContext context{impl->symbols.data(), impl->threads};
+  for (std::unique_ptr<Step> &step : impl->steps)
+    step->run(context);
+  impl->times.total +=
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+void Engine::clearStates() {
+  impl->stateMemory.clear();
+}
+
+const EngineTimes &Engine::times() const {
+  return impl->times;
+}
+int64_t Engine::stateBytes() const {
+  return impl->stateMemory.size();
+}
+int64_t Engine::activationBytes() const {
+  return impl->arena.size();
+}
+
+} // namespace cleave::rt

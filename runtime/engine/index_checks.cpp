@@ -1,0 +1,95 @@
+// Checks of indices, each run.
+#include "runtime/engine/index_checks.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace cleave::rt {
+
+namespace {
+
+class IndexCheck : public Step {
+public:
+  IndexCheck(Location place, Size count, int64_t least, Size limit, std::string value,
+             std::string what)
+      : place(place), count(count), least(least), limit(limit), value(std::move(value)),
+        what(std::move(what)) {}
+
+  void bind(const Memory &memory) override { indices = memory.read<int32_t>(place); }
+
+  void run(const RunContext &context) override {
+    int64_t total = count(context.symbols), size = limit(context.symbols);
+    for (int64_t i = 0; i < total; ++i)
+      if (indices[i] < least || indices[i] - least >= size)
+        throw std::runtime_error(
+            value + " has the value " + std::to_string(indices[i]) + " at index " +
+            std::to_string(i) + ", but " + what + " has " +
+            (size > 0 ? std::to_string(least) + " to " + std::to_string(least + (size - 1))
+                      : std::string("none")));
+  }
+
+private:
+  Location place;
+  Size count;
+  int64_t least;
+  Size limit;
+  std::string value;
+  std::string what;
+  const int32_t *indices = nullptr;
+};
+
+class PlaceCheck : public Step {
+public:
+  PlaceCheck(Location slotsPlace, Location positionsPlace, Location room, Size count,
+             std::string slotsValue, std::string positionsValue)
+      : slotsPlace(slotsPlace), positionsPlace(positionsPlace), room(room), count(count),
+        slotsValue(std::move(slotsValue)), positionsValue(std::move(positionsValue)) {}
+
+  void bind(const Memory &memory) override {
+    slots = memory.read<int32_t>(slotsPlace);
+    positions = memory.read<int32_t>(positionsPlace);
+    sorted = memory.write<int64_t>(room);
+  }
+
+  void run(const RunContext &context) override {
+    int64_t total = count(context.symbols);
+    bool ascending = true;
+    for (int64_t i = 0; i < total; ++i) {
+      sorted[i] = int64_t{slots[i]} * (int64_t{1} << 32) + positions[i];
+      ascending &= i == 0 || sorted[i - 1] < sorted[i];
+    }
+    if (ascending) // the usual case: one sequence, its tokens in order
+      return;
+    std::sort(sorted, sorted + total);
+    for (int64_t i = 1; i < total; ++i)
+      if (sorted[i - 1] == sorted[i])
+        throw std::runtime_error(slotsValue + " and " + positionsValue +
+                                 " give two tokens the same place: slot " +
+                                 std::to_string(sorted[i] >> 32) + ", position " +
+                                 std::to_string(sorted[i] & 0xffffffff));
+  }
+
+private:
+  Location slotsPlace, positionsPlace, room;
+  Size count;
+  std::string slotsValue, positionsValue;
+  const int32_t *slots = nullptr;
+  const int32_t *positions = nullptr;
+  int64_t *sorted = nullptr;
+};
+
+} // namespace
+
+std::unique_ptr<Step> makeIndexCheck(Location indices, Size count, int64_t least, Size limit,
+                                     std::string value, std::string what) {
+  return std::make_unique<IndexCheck>(indices, count, least, limit, std::move(value),
+                                      std::move(what));
+}
+
+std::unique_ptr<Step> makePlaceCheck(Location slots, Location positions, Location room, Size count,
+                                     std::string slotsValue, std::string positionsValue) {
+  return std::make_unique<PlaceCheck>(slots, positions, room, count, std::move(slotsValue),
+                                      std::move(positionsValue));
+}
+
+} // namespace cleave::rt

@@ -1,0 +1,200 @@
+// Places of values: lifetimes, buffers, and results that replace an operand.
+#include "runtime/engine/step_builder.h"
+
+#include "runtime/program/element_type.h"
+
+#include <algorithm>
+#include <iterator>
+#include <set>
+#include <stdexcept>
+
+namespace cleave::rt {
+
+StepBuilder::StepBuilder(const BuildInput &input)
+    : input(input), endOfEntry(input.entry.instructions()->size()),
+      locations(input.entry.values()->size()), lastUse(input.entry.values()->size(), 0) {}
+
+void StepBuilder::build() {
+  findLifetimes();
+  placeFixedAndInputs();
+  makeGroups();
+  reserveSends();
+  for (position = 0; position < endOfEntry; ++position) {
+    instruction = input.entry.instructions()->Get(static_cast<uint32_t>(position));
+    placeResults();
+    addInstruction();
+  }
+}
+
+std::vector<std::unique_ptr<Step>> StepBuilder::takeSteps() {
+  std::vector<std::unique_ptr<Step>> result = std::move(inputChecks);
+  std::move(steps.begin(), steps.end(), std::back_inserter(result));
+  return result;
+}
+
+// ---- Values as steps see them ----
+
+StepBuilder::Matrix StepBuilder::matrix(uint32_t number) const {
+  std::span<const int64_t> dims = dimsOf(value(number).dims());
+  return {locations[number], Size(dims.first(dims.size() - 1)), dims.back()};
+}
+
+int64_t StepBuilder::elementBytes(uint32_t number) const {
+  return elementTypeInfo(type(number)).blockBytes;
+}
+
+int64_t StepBuilder::bytesAtMost(uint32_t number) const {
+  std::optional<int64_t> bytes =
+      bytesAtBounds(dimsOf(value(number).dims()), elementBytes(number), input.bounds);
+  if (!bytes)
+    throw std::runtime_error(input.program.fileName() + ": " + describeValue(number) +
+                             " would need more than 2^48 bytes; lower the bounds of its sizes");
+  return *bytes;
+}
+
+int64_t StepBuilder::rowsAtMost(uint32_t number) const {
+  std::span<const int64_t> dims = dimsOf(value(number).dims());
+  // Fits, because the whole value does.
+  return bytesAtBounds(dims.first(dims.size() - 1), 1, input.bounds).value();
+}
+
+std::string StepBuilder::nameOfState(uint32_t number) const {
+  return quoted(input.program.root().states()->Get(value(number).index())->name());
+}
+
+std::string StepBuilder::describeValue(uint32_t number) const {
+  if (value(number).storage() == fb::Storage::Input)
+    for (const fb::Port *port : *input.entry.inputs())
+      if (port->value() == number)
+        return "input " + quoted(port->name());
+  if (value(number).storage() == fb::Storage::Weight)
+    return "weight " + quoted(input.program.root().weights()->Get(value(number).index())->name());
+  return "value " + std::to_string(number);
+}
+
+void StepBuilder::refuse(const std::string &why) const {
+  throw std::runtime_error(input.program.fileName() + ": " +
+                           describeInstruction(input.entry, static_cast<uint32_t>(position)) +
+                           ": " + why);
+}
+
+Location StepBuilder::newBuffer(int64_t bytes, int64_t begin, int64_t end) {
+  buffers.push_back({bytes, begin, end});
+  return {nullptr, static_cast<int32_t>(buffers.size() - 1)};
+}
+
+// ---- Places ----
+
+void StepBuilder::findLifetimes() {
+  for (uint32_t i = 0; i < endOfEntry; ++i)
+    if (const auto *operands = input.entry.instructions()->Get(i)->operands())
+      for (uint32_t number : *operands)
+        lastUse[number] = i;
+  for (uint32_t i = 0; i < lastUse.size(); ++i)
+    if (value(i).storage() == fb::Storage::Input)
+      lastUse[i] = endOfEntry;
+  if (input.entry.outputs())
+    for (const fb::OutputPort *port : *input.entry.outputs())
+      lastUse[port->value()] = endOfEntry;
+}
+
+void StepBuilder::placeFixedAndInputs() {
+  for (uint32_t i = 0; i < locations.size(); ++i) {
+    switch (value(i).storage()) {
+    case fb::Storage::Weight: {
+      const fb::Weight &weight = *input.program.root().weights()->Get(value(i).index());
+      locations[i].fixed = input.weights.bytes().data() + weight.offset();
+      break;
+    }
+    case fb::Storage::State:
+      locations[i].fixed = state(i).data;
+      break;
+    case fb::Storage::Input:
+      // The caller fills inputs before a run and reads outputs after it, so neither
+      // may share its place with anything.
+      locations[i] = newBuffer(bytesAtMost(i), 0, endOfEntry);
+      break;
+    case fb::Storage::Activation:
+      break; // where it is written
+    }
+  }
+}
+
+bool StepBuilder::canReplace(uint32_t operandNumber, uint32_t resultNumber) const {
+  const fb::Value &from = value(operandNumber), &to = value(resultNumber);
+  std::span<const int64_t> a = dimsOf(from.dims()), b = dimsOf(to.dims());
+  return from.storage() == fb::Storage::Activation && lastUse[operandNumber] == position &&
+         from.element_type() == to.element_type() &&
+         std::equal(a.begin(), a.end(), b.begin(), b.end());
+}
+
+int64_t StepBuilder::operandToReplace() const {
+  auto replaces = [&](uint32_t i) { return canReplace(operand(i), result(0)); };
+  switch (instruction->operation_type()) {
+  case fb::Operation::AllReduce:
+  case fb::Operation::Broadcast:
+  case fb::Operation::Unary:
+  case fb::Operation::Rope:
+    return replaces(0) ? operand(0) : -1;
+  case fb::Operation::Binary:
+    return replaces(0) ? operand(0) : replaces(1) ? int64_t{operand(1)} : -1;
+  default:
+    return -1; // the kernel reads an operand after it has written results
+  }
+}
+
+void StepBuilder::placeResults() {
+  if (!instruction->results())
+    return;
+  for (uint32_t number : *instruction->results()) {
+    int64_t end = std::max(lastUse[number], position);
+    int64_t replaced = operandToReplace();
+    if (replaced >= 0) {
+      locations[number] = locations[static_cast<size_t>(replaced)];
+      BufferRequest &buffer = buffers[static_cast<size_t>(locations[number].buffer)];
+      buffer.end = std::max(buffer.end, end);
+    } else {
+      locations[number] = newBuffer(bytesAtMost(number), position, end);
+    }
+  }
+}
+
+void StepBuilder::addInstruction() {
+  switch (instruction->operation_type()) {
+  case fb::Operation::NONE:
+    break;
+  case fb::Operation::Gather:
+    return addGather(*instruction->operation_as_Gather());
+  case fb::Operation::Linear:
+    return addLinear(*instruction->operation_as_Linear());
+  case fb::Operation::RmsNorm:
+    return addRmsNorm(*instruction->operation_as_RmsNorm());
+  case fb::Operation::Rope:
+    return addRope(*instruction->operation_as_Rope());
+  case fb::Operation::StateUpdate:
+    return addStateUpdate();
+  case fb::Operation::Attention:
+    return addAttention(*instruction->operation_as_Attention());
+  case fb::Operation::Unary:
+    return addUnary(*instruction->operation_as_Unary());
+  case fb::Operation::Binary:
+    return addBinary(*instruction->operation_as_Binary());
+  case fb::Operation::Slice:
+    return addSlice(*instruction->operation_as_Slice());
+  case fb::Operation::AllReduce:
+    return addAllReduce(*instruction->operation_as_AllReduce());
+  case fb::Operation::AllGather:
+    return addAllGather(*instruction->operation_as_AllGather());
+  case fb::Operation::ReduceScatter:
+    return addReduceScatter(*instruction->operation_as_ReduceScatter());
+  case fb::Operation::Broadcast:
+    return addBroadcast(*instruction->operation_as_Broadcast());
+  case fb::Operation::Send:
+    return addSend(*instruction->operation_as_Send());
+  case fb::Operation::Recv:
+    return addRecv(*instruction->operation_as_Recv());
+  }
+  refuse("cannot be executed by this version"); // proved not to happen
+}
+
+} // namespace cleave::rt

@@ -1,0 +1,156 @@
+// Turns an entry's instructions into steps: gives each value its place, finds what
+// may be computed in place, and what several instructions can share. Private to
+// the engine. The steps of each kind of instruction are made in steps_*.cpp.
+#pragma once
+
+#include "runtime/comm/communicator.h"
+#include "runtime/engine/engine.h"
+#include "runtime/engine/memory_plan.h"
+#include "runtime/engine/step.h"
+#include "runtime/kernels/linear_dense.h"
+#include "runtime/program/program.h"
+#include "runtime/program/weight_file.h"
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <tuple>
+#include <vector>
+
+namespace cleave::rt {
+
+/// The states of a program in memory, at the bounds of their symbols.
+struct StatePlace {
+  std::byte *data = nullptr;
+  ElementType type = ElementType::f32;
+  int64_t slots = 0;
+  int64_t context = 0;
+  int64_t width = 0;
+};
+
+/// What steps are built from.
+struct BuildInput {
+  const Program &program;
+  const fb::Entry &entry;
+  const WeightFile &weights;
+  Communicator &communicator;
+  const EngineOptions &options;
+  const std::vector<int64_t> &bounds;    ///< of the symbols
+  const std::vector<StatePlace> &states; ///< one for each of the program's
+  double &communicationSeconds;          ///< steps add to it
+};
+
+class StepBuilder {
+public:
+  explicit StepBuilder(const BuildInput &input);
+
+  /// Makes all steps. Afterwards `steps` and `requests` are complete.
+  void build();
+
+  /// In the order in which they run: first what checks inputs, then the rest.
+  std::vector<std::unique_ptr<Step>> takeSteps();
+  const std::vector<BufferRequest> &requests() const { return buffers; }
+  Location location(uint32_t value) const { return locations[value]; }
+
+private:
+  // ---- What the makers of steps use (one instruction at a time) ----
+
+  struct Matrix {
+    Location place;
+    Size rows;       // all dimensions but the last
+    int64_t columns; // the last
+  };
+
+  const fb::Value &value(uint32_t number) const { return *input.entry.values()->Get(number); }
+  uint32_t operand(uint32_t i) const { return instruction->operands()->Get(i); }
+  uint32_t result(uint32_t i) const { return instruction->results()->Get(i); }
+  uint32_t operandCount() const {
+    return instruction->operands() ? instruction->operands()->size() : 0;
+  }
+  Matrix matrix(uint32_t number) const;
+  Size elements(uint32_t number) const { return Size(dimsOf(value(number).dims())); }
+  ElementType type(uint32_t number) const {
+    return static_cast<ElementType>(value(number).element_type());
+  }
+  int64_t elementBytes(uint32_t number) const;
+  int64_t bytesAtMost(uint32_t number) const;
+  int64_t rowsAtMost(uint32_t number) const;
+  const StatePlace &state(uint32_t number) const { return input.states[value(number).index()]; }
+  std::string nameOfState(uint32_t number) const;
+  [[noreturn]] void refuse(const std::string &why) const;
+
+  /// A buffer for this instruction alone.
+  Location scratch(int64_t bytes) { return newBuffer(bytes, position, position); }
+  Location newBuffer(int64_t bytes, int64_t begin, int64_t end);
+  void add(std::unique_ptr<Step> step) { steps.push_back(std::move(step)); }
+
+  /// The quantized rows of a value behind `padBefore` zeros, `columns` wide;
+  /// computed once and shared.
+  Location quantized(uint32_t number, int64_t padBefore, int64_t columns);
+  /// The sines and cosines of the current Rope, shared by all that agree.
+  Location ropeAngles(const fb::Rope &op);
+  /// The oneDNN product for a weight of this shape, or null where it is no use.
+  std::shared_ptr<DenseLinear> denseLinear(int64_t inputs, int64_t outputs, int64_t maxTokens);
+  /// Checks, once for each value and limit, that an i32 value's elements are in
+  /// [least, least + limit). `what` says what they index.
+  void checkIndices(uint32_t number, int64_t least, Size limit, const std::string &what);
+  /// Checks that no two tokens have one place.
+  void checkPlaces(uint32_t slots, uint32_t positions);
+  bool isGiven(uint32_t number) const { return value(number).storage() == fb::Storage::Input; }
+  void addCheck(uint32_t first, uint32_t second, std::unique_ptr<Step> step);
+  std::string describeValue(uint32_t number) const;
+  GroupId group(const flatbuffers::Vector<uint32_t> *ranks) const;
+
+  // ---- Places of values ----
+
+  void findLifetimes();
+  void placeFixedAndInputs();
+  void placeResults();
+  bool canReplace(uint32_t operandNumber, uint32_t resultNumber) const;
+  /// The operand that the current instruction may overwrite with its result, or -1.
+  int64_t operandToReplace() const;
+
+  // ---- The instructions ----
+
+  void makeGroups();
+  void reserveSends() const;
+  void addInstruction();
+  void addGather(const fb::Gather &op);
+  void addLinear(const fb::Linear &op);
+  void addRmsNorm(const fb::RmsNorm &op);
+  void addRope(const fb::Rope &op);
+  void addStateUpdate();
+  void addAttention(const fb::Attention &op);
+  void addUnary(const fb::Unary &op);
+  void addBinary(const fb::Binary &op);
+  void addSlice(const fb::Slice &op);
+  void addAllReduce(const fb::AllReduce &op);
+  void addAllGather(const fb::AllGather &op);
+  void addReduceScatter(const fb::ReduceScatter &op);
+  void addBroadcast(const fb::Broadcast &op);
+  void addSend(const fb::Send &op);
+  void addRecv(const fb::Recv &op);
+
+  using RopeKey = std::tuple<uint32_t, int64_t, uint32_t, float, float>;
+
+  BuildInput input;
+  const fb::Instruction *instruction = nullptr; // the current one
+  int64_t position = 0;                         // and its number
+  int64_t endOfEntry;
+
+  std::vector<std::unique_ptr<Step>> inputChecks;
+  std::vector<std::unique_ptr<Step>> steps;
+  std::vector<BufferRequest> buffers;
+  std::vector<Location> locations; // of each value
+  std::vector<int64_t> lastUse;    // of each value: an instruction's number
+  std::map<std::vector<uint32_t>, GroupId> groups;
+
+  std::map<std::tuple<uint32_t, int64_t, int64_t>, Location> quantizedValues;
+  std::map<RopeKey, Location> angles;
+  std::map<std::tuple<int64_t, int64_t, int64_t>, std::shared_ptr<DenseLinear>> denseLinears;
+  std::set<std::tuple<uint32_t, int64_t, Size>> checkedIndices;
+  std::set<std::pair<uint32_t, uint32_t>> checkedPlaces;
+};
+
+} // namespace cleave::rt

@@ -1,0 +1,412 @@
+// The steps of instructions that compute on one rank, but for Linear.
+#include "runtime/engine/index_checks.h"
+#include "runtime/engine/step_builder.h"
+#include "runtime/kernels/attention.h"
+#include "runtime/kernels/binary.h"
+#include "runtime/kernels/gather.h"
+#include "runtime/kernels/rms_norm.h"
+#include "runtime/kernels/rope.h"
+#include "runtime/kernels/slice.h"
+#include "runtime/kernels/state_update.h"
+#include "runtime/kernels/unary.h"
+
+#include <algorithm>
+
+namespace cleave::rt {
+
+// ---- Gather ----
+
+namespace {
+
+class GatherStep : public Step {
+public:
+  GatherArgs args;
+  Location source, indices, y;
+  Size tokens, rows;
+
+  void bind(const Memory &memory) override {
+    args.source = memory.read<void>(source);
+    args.indices = memory.read<int32_t>(indices);
+    args.y = memory.write<float>(y);
+  }
+  void run(const RunContext &context) override {
+    args.tokens = tokens(context.symbols);
+    args.rows = rows(context.symbols);
+    runParts(gather, args, args.tokens * args.columns, context);
+  }
+};
+
+} // namespace
+
+void StepBuilder::addGather(const fb::Gather &op) {
+  Matrix source = matrix(operand(0));
+  if (!canGather(type(operand(0))))
+    refuse("rows of " + std::string(elementTypeInfo(type(operand(0))).name) +
+           " cannot be gathered by this version");
+  if (!op.masked())
+    checkIndices(operand(1), op.offset(), source.rows, describeValue(operand(0)) + " (rows)");
+  auto step = std::make_unique<GatherStep>();
+  step->source = source.place;
+  step->indices = locations[operand(1)];
+  step->y = locations[result(0)];
+  step->tokens = elements(operand(1));
+  step->rows = source.rows;
+  step->args.type = type(operand(0));
+  step->args.columns = step->args.yStride = source.columns;
+  step->args.offset = op.offset();
+  step->args.masked = op.masked();
+  add(std::move(step));
+}
+
+// ---- RmsNorm ----
+
+namespace {
+
+class RmsNormStep : public Step {
+public:
+  RmsNormArgs args;
+  Location x, weight, y;
+  Size tokens;
+
+  void bind(const Memory &memory) override {
+    args.x = memory.read<float>(x);
+    args.weight = memory.read<float>(weight);
+    args.y = memory.write<float>(y);
+  }
+  void run(const RunContext &context) override {
+    args.tokens = tokens(context.symbols);
+    runParts(rmsNorm, args, args.tokens * args.columns, context);
+  }
+};
+
+} // namespace
+
+void StepBuilder::addRmsNorm(const fb::RmsNorm &op) {
+  Matrix x = matrix(operand(0));
+  auto step = std::make_unique<RmsNormStep>();
+  step->x = x.place;
+  step->weight = locations[operand(1)];
+  step->y = locations[result(0)];
+  step->tokens = x.rows;
+  step->args.columns = step->args.xStride = step->args.yStride = x.columns;
+  step->args.epsilon = op.epsilon();
+  add(std::move(step));
+}
+
+// ---- Rope ----
+
+namespace {
+
+class RopeAnglesStep : public Step {
+public:
+  RopeTableArgs args;
+  Location positions, factors, table;
+  bool hasFactors = false;
+  Size tokens;
+
+  void bind(const Memory &memory) override {
+    args.positions = memory.read<int32_t>(positions);
+    args.factors = hasFactors ? memory.read<float>(factors) : nullptr;
+    args.table = memory.write<float>(table);
+  }
+  void run(const RunContext &context) override {
+    args.tokens = tokens(context.symbols);
+    // A sine and a cosine in double take as long as some dozens of products.
+    runParts(ropeTable, args, args.tokens * args.rotaryDim * 32, context);
+  }
+};
+
+class RopeStep : public Step {
+public:
+  RopeArgs args;
+  Location x, table, y;
+  Size tokens;
+
+  void bind(const Memory &memory) override {
+    args.x = memory.read<float>(x);
+    args.table = memory.read<float>(table);
+    args.y = memory.write<float>(y);
+  }
+  void run(const RunContext &context) override {
+    args.tokens = tokens(context.symbols);
+    runParts(rope, args, args.tokens * args.xStride, context);
+  }
+};
+
+} // namespace
+
+Location StepBuilder::ropeAngles(const fb::Rope &op) {
+  bool hasFactors = operandCount() == 3;
+  RopeKey key{operand(1), hasFactors ? int64_t{operand(2)} : -1, op.rotary_dim(), op.base(),
+              op.scale()};
+  auto [found, isNew] = angles.try_emplace(key);
+  if (!isNew) {
+    buffers[static_cast<size_t>(found->second.buffer)].end = position;
+    return found->second;
+  }
+  // No larger than x, of which rotary_dim is at most the width.
+  found->second = newBuffer(rowsAtMost(operand(0)) * op.rotary_dim() * int64_t{sizeof(float)},
+                            position, position);
+  auto step = std::make_unique<RopeAnglesStep>();
+  step->positions = locations[operand(1)];
+  step->hasFactors = hasFactors;
+  if (hasFactors)
+    step->factors = locations[operand(2)];
+  step->table = found->second;
+  step->tokens = elements(operand(1));
+  step->args.rotaryDim = op.rotary_dim();
+  step->args.base = op.base();
+  step->args.scale = op.scale();
+  add(std::move(step));
+  return found->second;
+}
+
+void StepBuilder::addRope(const fb::Rope &op) {
+  Matrix x = matrix(operand(0));
+  if (x.columns == 0)
+    return; // an empty share has no heads to turn
+  auto step = std::make_unique<RopeStep>();
+  step->table = ropeAngles(op);
+  step->x = x.place;
+  step->y = locations[result(0)];
+  step->tokens = x.rows;
+  step->args.headDim = op.head_dim();
+  step->args.heads = x.columns / op.head_dim();
+  step->args.rotaryDim = op.rotary_dim();
+  step->args.xStride = step->args.yStride = x.columns;
+  step->args.pairs =
+      op.style() == fb::RopeStyle::Halves ? RopePairs::halves : RopePairs::interleaved;
+  add(std::move(step));
+}
+
+// ---- States ----
+
+namespace {
+
+class StateUpdateStep : public Step {
+public:
+  StateUpdateArgs args; // its state is known from the start
+  Location x, slots, positions;
+  Size tokens;
+
+  void bind(const Memory &memory) override {
+    args.x = memory.read<float>(x);
+    args.slots = memory.read<int32_t>(slots);
+    args.positions = memory.read<int32_t>(positions);
+  }
+  void run(const RunContext &context) override {
+    args.tokens = tokens(context.symbols);
+    runParts(stateUpdate, args, args.tokens * args.width, context);
+  }
+};
+
+class AttentionStep : public Step {
+public:
+  AttentionArgs args; // its states are known from the start
+  Location q, slots, positions, y;
+  Size tokens;
+
+  void bind(const Memory &memory) override {
+    args.q = memory.read<float>(q);
+    args.slots = memory.read<int32_t>(slots);
+    args.positions = memory.read<int32_t>(positions);
+    args.y = memory.write<float>(y);
+  }
+  void run(const RunContext &context) override {
+    args.tokens = tokens(context.symbols);
+    int64_t keys = 0;
+    for (int64_t t = 0; t < args.tokens; ++t)
+      keys += args.positions[t] + int64_t{1};
+    runParts(attention, args, keys * args.qStride * 2, context);
+  }
+};
+
+} // namespace
+
+void StepBuilder::addStateUpdate() {
+  const StatePlace &place = state(operand(0));
+  Matrix x = matrix(operand(1));
+  std::string name = nameOfState(operand(0));
+  checkIndices(operand(2), 0, Size(std::span(&place.slots, 1)), "state " + name + " (slots)");
+  checkIndices(operand(3), 0, Size(std::span(&place.context, 1)), "state " + name + " (positions)");
+  checkPlaces(operand(2), operand(3));
+  auto step = std::make_unique<StateUpdateStep>();
+  step->x = x.place;
+  step->slots = locations[operand(2)];
+  step->positions = locations[operand(3)];
+  step->tokens = x.rows;
+  step->args.state = place.data;
+  step->args.stateType = place.type;
+  step->args.context = place.context;
+  step->args.width = step->args.xStride = place.width;
+  add(std::move(step));
+}
+
+void StepBuilder::addAttention(const fb::Attention &op) {
+  Matrix q = matrix(operand(0));
+  const StatePlace &k = state(operand(1)), &v = state(operand(2));
+  std::string name = nameOfState(operand(1));
+  checkIndices(operand(3), 0, Size(std::span(&k.slots, 1)), "state " + name + " (slots)");
+  checkIndices(operand(4), 0, Size(std::span(&k.context, 1)), "state " + name + " (positions)");
+  auto step = std::make_unique<AttentionStep>();
+  step->q = q.place;
+  step->slots = locations[operand(3)];
+  step->positions = locations[operand(4)];
+  step->y = locations[result(0)];
+  step->tokens = q.rows;
+  step->args.k = k.data;
+  step->args.v = v.data;
+  step->args.stateType = k.type;
+  step->args.context = k.context;
+  step->args.kvWidth = k.width;
+  step->args.headDim = op.head_dim();
+  step->args.heads = q.columns / op.head_dim();
+  step->args.group = op.group();
+  step->args.firstHead = op.first_head();
+  step->args.qStride = step->args.yStride = q.columns;
+  step->args.scale = op.scale();
+  add(std::move(step));
+}
+
+// ---- Elementwise ----
+
+namespace {
+
+class UnaryStep : public Step {
+public:
+  UnaryArgs args;
+  UnaryKernel kernel = nullptr;
+  Location x, y;
+  Size count;
+
+  void bind(const Memory &memory) override {
+    args.x = memory.read<float>(x);
+    args.y = memory.write<float>(y);
+  }
+  void run(const RunContext &context) override {
+    args.count = count(context.symbols);
+    runParts(kernel, args, args.count * 8, context); // an exponential each
+  }
+};
+
+class BinaryStep : public Step {
+public:
+  BinaryArgs args;
+  BinaryKernel kernel = nullptr;
+  Location x, y, z;
+  Size rows, columns;
+  bool wholeY = false; // y is like x, and not a vector for each row
+
+  void bind(const Memory &memory) override {
+    args.x = memory.read<float>(x);
+    args.y = memory.read<float>(y);
+    args.z = memory.write<float>(z);
+  }
+  void run(const RunContext &context) override {
+    args.rows = rows(context.symbols);
+    args.columns = args.xStride = args.zStride = columns(context.symbols);
+    args.yStride = wholeY ? args.columns : 0;
+    runParts(kernel, args, args.rows * args.columns, context);
+  }
+};
+
+} // namespace
+
+void StepBuilder::addUnary(const fb::Unary &) {
+  auto step = std::make_unique<UnaryStep>();
+  step->kernel = silu;
+  step->x = locations[operand(0)];
+  step->y = locations[result(0)];
+  step->count = elements(operand(0));
+  add(std::move(step));
+}
+
+void StepBuilder::addBinary(const fb::Binary &op) {
+  std::span<const int64_t> x = dimsOf(value(operand(0)).dims());
+  std::span<const int64_t> y = dimsOf(value(operand(1)).dims());
+  auto step = std::make_unique<BinaryStep>();
+  step->kernel = op.kind() == fb::BinaryKind::Add ? rt::add : rt::mul;
+  step->wholeY = x.size() == y.size();
+  step->rows = Size(x.first(x.size() - 1));
+  step->columns = Size(x.last(1));
+  step->x = locations[operand(0)];
+  step->y = locations[operand(1)];
+  step->z = locations[result(0)];
+  add(std::move(step));
+}
+
+// ---- Slice ----
+
+namespace {
+
+class SliceStep : public Step {
+public:
+  SliceArgs args;
+  Location x, y;
+  int64_t dim = 0, begin = 0, size = 0;
+  Size rows, innerElements;
+  int64_t elementBytes = 0;
+
+  void bind(const Memory &memory) override {
+    source = memory.read<std::byte>(x);
+    args.y = memory.write<std::byte>(y);
+  }
+  void run(const RunContext &context) override {
+    int64_t inner = innerElements(context.symbols) * elementBytes;
+    args.rows = rows(context.symbols);
+    args.x = source + begin * inner;
+    args.bytes = args.yStride = size * inner;
+    args.xStride = dim * inner;
+    runParts(slice, args, args.rows * args.bytes / 4, context);
+  }
+
+private:
+  const std::byte *source = nullptr;
+};
+
+} // namespace
+
+void StepBuilder::addSlice(const fb::Slice &op) {
+  std::span<const int64_t> from = dimsOf(value(operand(0)).dims());
+  auto step = std::make_unique<SliceStep>();
+  step->x = locations[operand(0)];
+  step->y = locations[result(0)];
+  step->dim = from[op.dim()];
+  step->begin = op.begin();
+  step->size = dimsOf(value(result(0)).dims())[op.dim()];
+  step->rows = Size(from.first(op.dim()));
+  step->innerElements = Size(from.subspan(op.dim() + 1));
+  step->elementBytes = elementBytes(operand(0));
+  add(std::move(step));
+}
+
+// ---- Checks of indices ----
+
+void StepBuilder::addCheck(uint32_t first, uint32_t second, std::unique_ptr<Step> step) {
+  // What the caller gave is checked before anything runs; what an instruction
+  // wrote, when it has.
+  (isGiven(first) && isGiven(second) ? inputChecks : steps).push_back(std::move(step));
+}
+
+void StepBuilder::checkIndices(uint32_t number, int64_t least, Size limit,
+                               const std::string &what) {
+  if (!checkedIndices.insert({number, least, limit}).second)
+    return;
+  addCheck(number, number,
+           makeIndexCheck(locations[number], elements(number), least, limit, describeValue(number),
+                          what));
+}
+
+void StepBuilder::checkPlaces(uint32_t slots, uint32_t positions) {
+  if (!checkedPlaces.insert({slots, positions}).second)
+    return;
+  // A number of 8 bytes for each token, to sort them in. Inputs are checked before
+  // the first instruction, so that the buffer is needed then.
+  int64_t bytes = 2 * bytesAtMost(slots);
+  Location room = isGiven(slots) && isGiven(positions) ? newBuffer(bytes, 0, 0) : scratch(bytes);
+  addCheck(slots, positions,
+           makePlaceCheck(locations[slots], locations[positions], room, elements(slots),
+                          describeValue(slots), describeValue(positions)));
+}
+
+} // namespace cleave::rt
