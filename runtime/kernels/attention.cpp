@@ -35,15 +35,18 @@ struct QueryRows {
   const uint8_t *v;
 };
 
-/// Products of R query rows with keys [0, keys) of a chunk.
+/// Products of R query rows with keys [0, keys) of a chunk; writes whole groups of 4.
 template <class S, int R, class D>
 HWY_INLINE void scoreRows(D d, const float *const *q, const uint8_t *k, int64_t keyBytes,
                           int64_t keys, int64_t headDim, float (*scores)[chunkKeys]) {
   constexpr int64_t lanes = hn::MaxLanes(d);
   using V = hn::Vec<D>;
-  int64_t key = 0;
   if constexpr (lanes >= 4) {
-    for (; key + 4 <= keys; key += 4) {
+    for (int64_t key = 0; key < keys; key += 4) {
+      // Behind the last key it stands again, so that each key's sum has one order.
+      const uint8_t *group[4];
+      for (int i = 0; i < 4; ++i)
+        group[i] = k + std::min(key + i, keys - 1) * keyBytes;
       V acc[R][4];
       for (int r = 0; r < R; ++r)
         for (int i = 0; i < 4; ++i)
@@ -52,7 +55,7 @@ HWY_INLINE void scoreRows(D d, const float *const *q, const uint8_t *k, int64_t 
         V values[4];
         HWY_UNROLL(4)
         for (int i = 0; i < 4; ++i)
-          values[i] = S::load(d, k + (key + i) * keyBytes, {}, j);
+          values[i] = S::load(d, group[i], {}, j);
         HWY_UNROLL(4)
         for (int r = 0; r < R; ++r) {
           const V query = hn::LoadU(d, q[r] + j);
@@ -65,14 +68,15 @@ HWY_INLINE void scoreRows(D d, const float *const *q, const uint8_t *k, int64_t 
         hn::StoreU(sumLanesOfFour(d, acc[r][0], acc[r][1], acc[r][2], acc[r][3]),
                    hn::CappedTag<float, 4>(), scores[r] + key);
     }
+  } else {
+    for (int64_t key = 0; key < keys; ++key)
+      for (int r = 0; r < R; ++r) {
+        V acc = hn::Zero(d);
+        for (int64_t j = 0; j < headDim; j += lanes)
+          acc = hn::MulAdd(hn::LoadU(d, q[r] + j), S::load(d, k + key * keyBytes, {}, j), acc);
+        scores[r][key] = sumLanes(d, acc);
+      }
   }
-  for (; key < keys; ++key)
-    for (int r = 0; r < R; ++r) {
-      V acc = hn::Zero(d);
-      for (int64_t j = 0; j < headDim; j += lanes)
-        acc = hn::MulAdd(hn::LoadU(d, q[r] + j), S::load(d, k + key * keyBytes, {}, j), acc);
-      scores[r][key] = sumLanes(d, acc);
-    }
 }
 
 /// y = y * factors + the sum of weights times values over keys [0, keys).

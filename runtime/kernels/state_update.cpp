@@ -14,16 +14,20 @@ HWY_BEFORE_NAMESPACE();
 namespace cleave::rt::HWY_NAMESPACE {
 
 HWY_INLINE void storeHalves(const float *x, hwy::float16_t *y, int64_t count) {
+  int64_t i = 0;
+#if !HWY_ARCH_X86 || HWY_TARGET <= HWY_AVX2
   const FloatTag d;
   const hn::Rebind<hwy::float16_t, FloatTag> dh;
   constexpr int64_t lanes = hn::MaxLanes(d);
-  int64_t i = 0;
   for (; i + lanes <= count; i += lanes)
     hn::StoreU(hn::DemoteTo(dh, hn::LoadU(d, x + i)), dh, y + i);
-  const hn::CappedTag<float, 1> single;
-  const hn::Rebind<hwy::float16_t, decltype(single)> singleHalf;
-  for (; i < count; ++i)
-    hn::StoreU(hn::DemoteTo(singleHalf, hn::LoadU(single, x + i)), singleHalf, y + i);
+#endif
+  // The compiler's conversion rounds to nearest everywhere; Highway's emulation for
+  // x86 without F16C truncates.
+  for (; i < count; ++i) {
+    const auto half = static_cast<_Float16>(x[i]);
+    std::memcpy(y + i, &half, sizeof(half));
+  }
 }
 
 void stateUpdate(const StateUpdateArgs &args, Part part) {

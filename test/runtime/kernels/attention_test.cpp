@@ -1,0 +1,219 @@
+// Attention and the state update against the reference: head sizes with and without
+// a vector's multiple, groups, several slots, both cache types.
+#include "reference.h"
+#include "test_support.h"
+
+#include "runtime/kernels/attention.h"
+#include "runtime/kernels/state_update.h"
+
+namespace cleave::rt {
+namespace {
+
+struct Shape {
+  int64_t heads;
+  int64_t headDim;
+  int64_t group;
+  int64_t firstHead = 0;
+};
+
+std::ostream &operator<<(std::ostream &out, const Shape &shape) {
+  return out << shape.heads << " heads of " << shape.headDim << ", groups of " << shape.group
+             << " from head " << shape.firstHead;
+}
+
+struct Problem {
+  Problem(const Shape &shape, ElementType type, std::vector<int32_t> slotOfTokens,
+          std::vector<int32_t> positionOfTokens, uint32_t seed)
+      : slots(std::move(slotOfTokens)), positions(std::move(positionOfTokens)) {
+    Random random(seed);
+    args.context = 200;
+    args.tokens = static_cast<int64_t>(slots.size());
+    args.heads = shape.heads;
+    args.headDim = shape.headDim;
+    args.group = shape.group;
+    args.firstHead = shape.firstHead;
+    args.kvWidth = ((shape.firstHead + shape.heads - 1) / shape.group + 1) * shape.headDim;
+    args.qStride = shape.heads * shape.headDim + 1;
+    args.yStride = shape.heads * shape.headDim + 2;
+    args.scale = 1.5f;
+    args.stateType = type;
+    args.slots = slots.data();
+    args.positions = positions.data();
+    const int64_t count = 3 * args.context * args.kvWidth;
+    k = makeWeight(type, count, random);
+    v = makeWeight(type, count, random);
+    q = random.floats(args.tokens * args.qStride);
+    args.k = k.bytes.data();
+    args.v = v.bytes.data();
+    args.q = q.data();
+  }
+
+  std::vector<float> run(int parts) {
+    std::vector<float> y(args.tokens * args.yStride, 77.0f);
+    args.y = y.data();
+    runParts(attention, args, parts);
+    return y;
+  }
+
+  void check() {
+    const auto expected = reference::attention(args, k.values, v.values);
+    const int64_t width = args.heads * args.headDim;
+    forEachTarget([&] {
+      const std::vector<float> y = run(1);
+      for (int64_t t = 0; t < args.tokens; ++t)
+        for (int64_t c = 0; c < args.yStride; ++c) {
+          if (c >= width) {
+            ASSERT_EQ(y[t * args.yStride + c], 77.0f);
+            continue;
+          }
+          // Values: a product and a sum a key, three operations more. Weights: a score's
+          // error is that of a sum of headDim products of at most 1, times the scale, and
+          // exp makes of an error in its exponent one relative to the weight; it enters the
+          // weight and the sum of weights. exp itself, and the factors of older chunks, are
+          // within 4 units each.
+          const reference::Sum &sum = expected[t * width + c];
+          const int64_t keys = positions[t] + 1;
+          const double score = args.scale * static_cast<double>(args.headDim) *
+                               reference::roundingBound(args.headDim + 3);
+          const double bound = reference::roundingBound(2 * keys + 8 * (keys / 64 + 2));
+          ASSERT_NEAR(y[t * args.yStride + c], sum.value, (bound + 2 * score) * sum.magnitude)
+              << "token " << t << ", column " << c;
+        }
+      for (int parts : partCounts)
+        ASSERT_EQ(run(parts), y) << parts << " parts";
+    });
+  }
+
+  std::vector<int32_t> slots;
+  std::vector<int32_t> positions;
+  TestWeight k;
+  TestWeight v;
+  std::vector<float> q;
+  AttentionArgs args;
+};
+
+const Shape shapes[] = {
+    {8, 8, 2},    {4, 64, 1},    {32, 64, 8}, {3, 80, 1}, {5, 12, 3, 1}, {2, 7, 1},
+    {12, 20, 12}, {7, 16, 4, 3}, {1, 1, 1},   {9, 4, 1},  {2, 128, 2},   {0, 16, 1},
+};
+
+class Attention : public testing::TestWithParam<ElementType> {};
+
+TEST_P(Attention, OneToken) {
+  for (const Shape &shape : shapes)
+    for (int32_t position : {0, 1, 62, 63, 64, 130, 199}) {
+      SCOPED_TRACE(testing::PrintToString(shape) + " at " + std::to_string(position));
+      Problem(shape, GetParam(), {1}, {position}, 1).check();
+    }
+}
+
+TEST_P(Attention, Prompt) {
+  for (const Shape &shape : shapes) {
+    SCOPED_TRACE(testing::PrintToString(shape));
+    std::vector<int32_t> positions;
+    for (int32_t t = 0; t < 19; ++t)
+      positions.push_back(50 + t);
+    Problem(shape, GetParam(), std::vector<int32_t>(19, 2), positions, 2).check();
+  }
+}
+
+TEST_P(Attention, SequencesInSeveralSlots) {
+  for (const Shape &shape : shapes) {
+    SCOPED_TRACE(testing::PrintToString(shape));
+    Problem(shape, GetParam(), {0, 0, 2, 1, 1, 1, 0}, {3, 4, 150, 70, 71, 72, 90}, 3).check();
+    Problem(shape, GetParam(), {}, {}, 3).check();
+  }
+}
+
+/// What a token computes does not depend on the tokens that come with it.
+TEST_P(Attention, TokensAreIndependent) {
+  Problem together({6, 64, 2}, GetParam(), {0, 0, 0, 1, 1}, {63, 64, 65, 9, 130}, 4);
+  forEachTarget([&] {
+    const std::vector<float> y = together.run(1);
+    for (int64_t t = 0; t < 5; ++t) {
+      AttentionArgs args = together.args;
+      std::vector<float> one(args.yStride, 77.0f);
+      args.tokens = 1;
+      args.q += t * args.qStride;
+      args.slots += t;
+      args.positions += t;
+      args.y = one.data();
+      attention(args, Part{});
+      ASSERT_EQ(one, std::vector<float>(y.begin() + t * args.yStride,
+                                        y.begin() + (t + 1) * args.yStride));
+    }
+  });
+}
+
+/// Scores far from each other: the softmax neither overflows nor loses the maximum.
+TEST_P(Attention, LargeScores) {
+  Problem problem({2, 16, 1}, GetParam(), {0, 0}, {120, 121}, 5);
+  // Key 100 is the query itself many times over: all weight falls on it.
+  for (float &value : problem.q)
+    value = 1;
+  const int64_t at = 100 * problem.args.kvWidth;
+  for (int64_t j = 0; j < problem.args.kvWidth; ++j) {
+    const float large = 4096;
+    const uint16_t half = nearestHalf(large);
+    if (GetParam() == ElementType::f32)
+      std::memcpy(problem.k.bytes.data() + (at + j) * 4, &large, 4);
+    else
+      std::memcpy(problem.k.bytes.data() + (at + j) * 2, &half, 2);
+  }
+  forEachTarget([&] {
+    const std::vector<float> y = problem.run(1);
+    for (int64_t t = 0; t < 2; ++t)
+      for (int64_t c = 0; c < 32; ++c)
+        ASSERT_EQ(y[t * problem.args.yStride + c], static_cast<float>(problem.v.values[at + c]));
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(CacheTypes, Attention, testing::Values(ElementType::f32, ElementType::f16),
+                         [](const auto &info) {
+                           return std::string(elementTypeInfo(info.param).name);
+                         });
+
+TEST(StateUpdate, WritesRowsRoundedToNearest) {
+  const int64_t tokens = 4, context = 5;
+  const int32_t slots[] = {0, 1, 1, 0};
+  const int32_t positions[] = {4, 0, 3, 1};
+  for (int64_t width : {1, 16, 77}) {
+    Random random(6);
+    std::vector<float> x = random.floats(tokens * (width + 1));
+    x[0] = 70000;         // infinity as a half
+    x[width + 1] = 1e-7f; // subnormal
+    forEachTarget([&] {
+      for (ElementType type : {ElementType::f32, ElementType::f16})
+        for (int parts : partCounts) {
+          const bool isHalf = type == ElementType::f16;
+          std::vector<float> floats(2 * context * width, 7.0f);
+          std::vector<uint16_t> halves(2 * context * width, 7);
+          StateUpdateArgs args{.stateType = type,
+                               .x = x.data(),
+                               .slots = slots,
+                               .positions = positions,
+                               .tokens = tokens,
+                               .context = context,
+                               .width = width,
+                               .xStride = width + 1};
+          args.state = isHalf ? static_cast<void *>(halves.data()) : floats.data();
+          runParts(stateUpdate, args, parts);
+          std::vector<float> expectedFloats(floats.size(), 7.0f);
+          std::vector<uint16_t> expectedHalves(halves.size(), 7);
+          for (int64_t t = 0; t < tokens; ++t)
+            for (int64_t c = 0; c < width; ++c) {
+              const int64_t at = (slots[t] * context + positions[t]) * width + c;
+              expectedFloats[at] = x[t * (width + 1) + c];
+              expectedHalves[at] = nearestHalf(x[t * (width + 1) + c]);
+            }
+          if (isHalf)
+            ASSERT_EQ(halves, expectedHalves);
+          else
+            ASSERT_EQ(floats, expectedFloats);
+        }
+    });
+  }
+}
+
+} // namespace
+} // namespace cleave::rt

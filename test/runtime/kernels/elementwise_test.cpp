@@ -1,0 +1,198 @@
+// The kernels of rows and elements: norm, rotary embedding, unary, binary, slice.
+#include "reference.h"
+#include "test_support.h"
+
+#include "runtime/kernels/binary.h"
+#include "runtime/kernels/rms_norm.h"
+#include "runtime/kernels/rope.h"
+#include "runtime/kernels/slice.h"
+#include "runtime/kernels/unary.h"
+
+#include <limits>
+
+namespace cleave::rt {
+namespace {
+
+TEST(RmsNorm, MatchesReference) {
+  for (int64_t tokens : {0, 1, 2, 5})
+    for (int64_t columns : {1, 7, 64, 172, 2048}) {
+      Random random(1);
+      const std::vector<float> x = random.floats(tokens * (columns + 1));
+      const std::vector<float> weight = random.floats(columns);
+      RmsNormArgs args{.x = x.data(),
+                       .weight = weight.data(),
+                       .tokens = tokens,
+                       .columns = columns,
+                       .xStride = columns + 1,
+                       .yStride = columns + 2,
+                       .epsilon = 1e-5f};
+      const std::vector<double> expected = reference::rmsNorm(args);
+      forEachTarget([&] {
+        for (int parts : partCounts) {
+          std::vector<float> y(tokens * args.yStride, 77.0f);
+          args.y = y.data();
+          runParts(rmsNorm, args, parts);
+          for (int64_t t = 0; t < tokens; ++t)
+            for (int64_t c = 0; c < args.yStride; ++c) {
+              // The sum's terms are positive, so its error is relative, and the root
+              // halves it; six operations more.
+              const double value = c < columns ? expected[t * columns + c] : 77;
+              const double bound =
+                  c < columns ? reference::roundingBound(columns / 2 + 6) * std::abs(value) : 0;
+              ASSERT_NEAR(y[t * args.yStride + c], value, bound)
+                  << tokens << "x" << columns << ", " << parts << " parts";
+            }
+        }
+      });
+    }
+}
+
+struct RopeShape {
+  int64_t heads;
+  int64_t headDim;
+  int64_t rotaryDim;
+  RopePairs pairs;
+  bool factors;
+};
+
+TEST(Rope, MatchesReference) {
+  const RopeShape shapes[] = {
+      {8, 8, 8, RopePairs::interleaved, false},    {4, 64, 64, RopePairs::interleaved, true},
+      {3, 64, 64, RopePairs::halves, true},        {2, 80, 32, RopePairs::halves, false},
+      {2, 80, 32, RopePairs::interleaved, false},  {1, 6, 6, RopePairs::halves, true},
+      {5, 128, 128, RopePairs::interleaved, true}, {2, 4, 0, RopePairs::interleaved, false},
+  };
+  const std::vector<int32_t> positions = {0, 1, 17, 4095, 131072};
+  const auto tokens = static_cast<int64_t>(positions.size());
+  for (const RopeShape &shape : shapes) {
+    Random random(2);
+    std::vector<float> factors(shape.rotaryDim / 2);
+    for (float &factor : factors)
+      factor = random.uniform(1, 32);
+    std::vector<float> table(tokens * shape.rotaryDim);
+    RopeTableArgs tableArgs{.positions = positions.data(),
+                            .factors = shape.factors ? factors.data() : nullptr,
+                            .table = table.data(),
+                            .tokens = tokens,
+                            .rotaryDim = shape.rotaryDim,
+                            .base = 500000.0f,
+                            .scale = shape.factors ? 0.25f : 1.0f};
+    const int64_t width = shape.heads * shape.headDim;
+    const std::vector<float> x = random.floats(tokens * (width + 1));
+    RopeArgs args{.x = x.data(),
+                  .table = table.data(),
+                  .tokens = tokens,
+                  .heads = shape.heads,
+                  .headDim = shape.headDim,
+                  .rotaryDim = shape.rotaryDim,
+                  .xStride = width + 1,
+                  .yStride = width + 1,
+                  .pairs = shape.pairs};
+    const std::vector<double> expected = reference::rope(args, tableArgs);
+    forEachTarget([&] {
+      for (int parts : partCounts)
+        for (bool inPlace : {false, true}) {
+          std::fill(table.begin(), table.end(), 77.0f);
+          runParts(ropeTable, tableArgs, parts);
+          std::vector<float> y = inPlace ? x : std::vector<float>(x.size(), 77.0f);
+          args.x = inPlace ? y.data() : x.data();
+          args.y = y.data();
+          runParts(rope, args, parts);
+          for (int64_t t = 0; t < tokens; ++t)
+            for (int64_t c = 0; c < width; ++c)
+              // Sine and cosine are rounded, and so are two products and a sum of values
+              // up to 1. An angle of 131072 in double is good to 1e-10.
+              ASSERT_NEAR(y[t * (width + 1) + c], expected[t * width + c],
+                          2 * reference::roundingBound(3) + 1e-10)
+                  << "token " << t << ", column " << c;
+        }
+    });
+  }
+}
+
+TEST(Silu, MatchesReference) {
+  Random random(3);
+  for (int64_t count : {0, 1, 15, 64, 1000}) {
+    std::vector<float> x(count);
+    for (float &value : x)
+      value = random.uniform(-20, 20);
+    forEachTarget([&] {
+      for (int parts : partCounts) {
+        std::vector<float> y = x;
+        runParts(silu, UnaryArgs{y.data(), y.data(), count}, parts);
+        for (int64_t i = 0; i < count; ++i) {
+          const double expected = x[i] / (1 + std::exp(-double{x[i]}));
+          // exp within 4 units, a sum, a quotient.
+          ASSERT_NEAR(y[i], expected, reference::roundingBound(6) * std::abs(expected));
+        }
+      }
+    });
+  }
+}
+
+TEST(Silu, Extremes) {
+  const float infinity = std::numeric_limits<float>::infinity();
+  const float x[] = {-1e30f, -200, -90, 90, 1e30f, infinity, 0, std::nanf("")};
+  forEachTarget([&] {
+    float y[8];
+    silu({x, y, 8}, Part{});
+    EXPECT_NEAR(y[0], 0, 1e-7); // x times what is below 1e-37
+    EXPECT_NEAR(y[1], 0, 1e-35);
+    EXPECT_NEAR(y[2], 0, 1e-35);
+    EXPECT_EQ(y[3], 90);
+    EXPECT_EQ(y[4], 1e30f);
+    EXPECT_EQ(y[5], infinity);
+    EXPECT_EQ(y[6], 0);
+    EXPECT_TRUE(std::isnan(y[7]));
+  });
+}
+
+TEST(Binary, MatchesReference) {
+  for (int64_t rows : {0, 1, 3, 5})
+    for (int64_t columns : {1, 17, 64, 172})
+      for (bool vector : {false, true}) {
+        Random random(4);
+        const std::vector<float> x = random.floats(rows * (columns + 1));
+        const std::vector<float> y = random.floats(vector ? columns : rows * (columns + 2));
+        BinaryArgs args{.x = x.data(),
+                        .y = y.data(),
+                        .rows = rows,
+                        .columns = columns,
+                        .xStride = columns + 1,
+                        .yStride = vector ? 0 : columns + 2,
+                        .zStride = columns + 3};
+        forEachTarget([&] {
+          for (int parts : partCounts)
+            for (bool multiply : {false, true}) {
+              std::vector<float> z(rows * args.zStride, 77.0f);
+              args.z = z.data();
+              runParts(multiply ? mul : add, args, parts);
+              for (int64_t r = 0; r < rows; ++r)
+                for (int64_t c = 0; c < args.zStride; ++c) {
+                  const float a = c < columns ? x[r * args.xStride + c] : 0;
+                  const float b = c < columns ? y[r * args.yStride + c] : 77;
+                  ASSERT_EQ(z[r * args.zStride + c], c >= columns ? 77 : multiply ? a * b : a + b);
+                }
+            }
+        });
+      }
+}
+
+TEST(Slice, CopiesTheRangeOnly) {
+  for (int64_t rows : {0, 1, 2, 9})
+    for (int64_t bytes : {0, 3, 200}) {
+      std::vector<uint8_t> x(rows * 300);
+      for (size_t i = 0; i < x.size(); ++i)
+        x[i] = static_cast<uint8_t>(i * 7 + i / 256);
+      for (int parts : partCounts) {
+        std::vector<uint8_t> y(rows * 250, 99);
+        runParts(slice, SliceArgs{x.data() + 50, y.data(), rows, bytes, 300, 250}, parts);
+        for (int64_t r = 0; r < rows; ++r)
+          for (int64_t i = 0; i < 250; ++i)
+            ASSERT_EQ(y[r * 250 + i], i < bytes ? x[r * 300 + 50 + i] : 99);
+      }
+    }
+}
+
+} // namespace
+} // namespace cleave::rt

@@ -1,0 +1,366 @@
+// Linear kernels against the reference: every type, variant and vector unit, on odd
+// sizes, with padding, empty shares and uneven parts.
+#include "reference.h"
+#include "test_support.h"
+
+#include "runtime/kernels/linear.h"
+#include "runtime/kernels/linear_dense.h"
+#include "runtime/kernels/quantize.h"
+
+#include <cmath>
+#include <limits>
+#include <span>
+
+namespace cleave::rt {
+namespace {
+
+struct Shape {
+  int64_t tokens;
+  int64_t outputs;
+  int64_t inputs;
+  int64_t padBefore = 0;
+  int64_t padAfter = 0;
+};
+
+/// A product's operands with gaps between rows, which a kernel must leave alone.
+struct Problem {
+  Problem(ElementType type, const Shape &shape, uint32_t seed) : random(seed), shape(shape) {
+    xColumns = shape.inputs - shape.padBefore - shape.padAfter;
+    weight = makeWeight(type, shape.outputs * shape.inputs, random);
+    // At the very end of its allocation, so that a sanitizer sees a read behind it.
+    weight.bytes.shrink_to_fit();
+    args.tokens = shape.tokens;
+    args.outputs = shape.outputs;
+    args.inputs = shape.inputs;
+    args.xColumns = xColumns;
+    args.padBefore = shape.padBefore;
+    args.xStride = xColumns + 3;
+    args.yStride = shape.outputs + 5;
+    x = random.floats(shape.tokens * args.xStride);
+    args.x = x.data();
+    args.weight = weight.bytes.data();
+  }
+
+  std::vector<float> run(LinearKernel kernel, int parts) {
+    std::vector<float> y(shape.tokens * args.yStride, 77.0f);
+    args.y = y.data();
+    runParts(kernel, args, parts);
+    return y;
+  }
+
+  /// The exact numbers of x, without gaps.
+  std::vector<double> exactX() const {
+    std::vector<double> values;
+    for (int64_t t = 0; t < shape.tokens; ++t)
+      values.insert(values.end(), x.begin() + t * args.xStride,
+                    x.begin() + t * args.xStride + xColumns);
+    return values;
+  }
+
+  void expectNear(const std::vector<float> &y, const std::vector<reference::Sum> &expected,
+                  int64_t operations) const {
+    for (int64_t t = 0; t < shape.tokens; ++t)
+      for (int64_t o = 0; o < args.yStride; ++o) {
+        const float value = y[t * args.yStride + o];
+        if (o >= shape.outputs) {
+          ASSERT_EQ(value, 77.0f) << "written behind row " << t;
+          continue;
+        }
+        const reference::Sum &sum = expected[t * shape.outputs + o];
+        ASSERT_NEAR(value, sum.value, reference::roundingBound(operations) * sum.magnitude)
+            << "token " << t << ", output " << o;
+      }
+  }
+
+  Random random;
+  Shape shape;
+  int64_t xColumns;
+  TestWeight weight;
+  std::vector<float> x;
+  LinearArgs args;
+};
+
+std::ostream &operator<<(std::ostream &out, const Shape &shape) {
+  return out << shape.tokens << " tokens, " << shape.outputs << " outputs, " << shape.inputs
+             << " inputs, padding " << shape.padBefore << " and " << shape.padAfter;
+}
+
+const Shape blockShapes[] = {
+    {1, 1, 32},         {2, 3, 64},         {3, 7, 96},        {5, 172, 160},
+    {17, 9, 352},       {1, 172, 2048},     {0, 4, 64},        {3, 0, 64},
+    {2, 5, 32, 7, 9},   {4, 6, 64, 16, 16}, {5, 6, 64, 40, 8}, {6, 5, 128, 0, 33},
+    {1, 8, 160, 33, 1}, {2, 4, 64, 30, 30}, {1, 4, 64, 64, 0}, {4, 4, 96, 32, 32},
+    {9, 4, 96, 1, 0},
+};
+
+const Shape plainShapes[] = {
+    {1, 1, 1},   {2, 3, 5},    {3, 7, 172},       {5, 172, 33},      {17, 9, 172},
+    {1, 64, 64}, {1, 6, 2048}, {0, 4, 64},        {3, 0, 64},        {2, 2, 0},
+    {4, 4, 16},  {4, 4, 31},   {3, 5, 172, 7, 9}, {5, 3, 64, 32, 0}, {1, 3, 40, 39, 1},
+};
+
+class LinearFloat : public testing::TestWithParam<ElementType> {};
+
+TEST_P(LinearFloat, MatchesReference) {
+  const LinearKernel kernel = selectLinear(GetParam(), false);
+  ASSERT_NE(kernel, nullptr);
+  const bool blocks = isBlockType(elementTypeInfo(GetParam()));
+  for (const Shape &shape :
+       blocks ? std::span<const Shape>(blockShapes) : std::span<const Shape>(plainShapes)) {
+    SCOPED_TRACE(testing::PrintToString(shape));
+    Problem problem(GetParam(), shape, 1);
+    const auto expected =
+        reference::linear(problem.exactX(), problem.weight.values, shape.tokens, shape.outputs,
+                          shape.inputs, problem.xColumns, shape.padBefore);
+    forEachTarget([&] {
+      const std::vector<float> y = problem.run(kernel, 1);
+      // Each product is rounded and added once (scale * value is exact).
+      problem.expectNear(y, expected, problem.xColumns + 1);
+      for (int parts : partCounts)
+        ASSERT_EQ(problem.run(kernel, parts), y) << parts << " parts";
+    });
+  }
+}
+
+/// The row of y of a token does not depend on how many tokens come with it.
+TEST_P(LinearFloat, TokensAreIndependent) {
+  Problem problem(GetParam(), {23, 11, 96}, 2);
+  const LinearKernel kernel = selectLinear(GetParam(), false);
+  forEachTarget([&] {
+    const std::vector<float> together = problem.run(kernel, 1);
+    for (int64_t t = 0; t < 23; ++t) {
+      LinearArgs args = problem.args;
+      std::vector<float> y(args.yStride, 77.0f);
+      args.tokens = 1;
+      args.x += t * args.xStride;
+      args.y = y.data();
+      kernel(args, Part{});
+      for (int64_t o = 0; o < args.outputs; ++o)
+        ASSERT_EQ(y[o], together[t * args.yStride + o]) << "token " << t;
+    }
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, LinearFloat,
+                         testing::Values(ElementType::f32, ElementType::f16, ElementType::bf16,
+                                         ElementType::q8_0, ElementType::q4_0),
+                         [](const auto &info) {
+                           return std::string(elementTypeInfo(info.param).name);
+                         });
+
+/// Quantized activations, and the numbers they stand for.
+struct QuantizedX {
+  explicit QuantizedX(const Problem &problem) {
+    QuantizeArgs args;
+    args.x = problem.args.x;
+    args.tokens = problem.shape.tokens;
+    args.columns = problem.shape.inputs;
+    args.xColumns = problem.xColumns;
+    args.padBefore = problem.shape.padBefore;
+    args.xStride = problem.args.xStride;
+    const int64_t rowBytes = q8RowBytes(args.columns);
+    bytes.resize(args.tokens * rowBytes);
+    args.y = bytes.data();
+    quantizeQ8(args, Part{});
+    for (int64_t t = 0; t < args.tokens; ++t)
+      for (int64_t j = 0; j < args.columns; ++j) {
+        const std::byte *row = bytes.data() + t * rowBytes;
+        const auto value = static_cast<int8_t>(row[j]);
+        float scale;
+        std::memcpy(&scale, row + q8ScalesOffset(args.columns) + j / 32 * 4, 4);
+        values.push_back(double{scale} * value);
+      }
+  }
+  std::vector<std::byte> bytes;
+  std::vector<double> values;
+};
+
+/// All kernels for one weight type: Highway's and the variants of this CPU.
+std::vector<LinearKernel> quantizedKernels(ElementType type) {
+  std::vector<LinearKernel> kernels =
+      type == ElementType::q8_0
+          ? std::vector<LinearKernel>{linear_q8_q8_0, linear_q8_q8_0_avx512vnni(),
+                                      linear_q8_q8_0_avxvnni()}
+          : std::vector<LinearKernel>{linear_q8_q4_0, linear_q8_q4_0_avx512vnni(),
+                                      linear_q8_q4_0_avxvnni()};
+  std::erase(kernels, nullptr);
+  return kernels;
+}
+
+class LinearQuantized : public testing::TestWithParam<ElementType> {};
+
+TEST_P(LinearQuantized, MatchesReference) {
+  for (const Shape &shape : blockShapes) {
+    SCOPED_TRACE(testing::PrintToString(shape));
+    Problem problem(GetParam(), shape, 3);
+    const QuantizedX x(problem);
+    problem.args.quantized = x.bytes.data();
+    problem.args.x = nullptr;
+    const auto expected = reference::linear(x.values, problem.weight.values, shape.tokens,
+                                            shape.outputs, shape.inputs, shape.inputs, 0);
+    for (LinearKernel kernel : quantizedKernels(GetParam()))
+      forEachTarget([&] {
+        const std::vector<float> y = problem.run(kernel, 1);
+        // A block's integer sum is exact; then come a product of scales, a product and
+        // sums over blocks and over at most 16 lanes.
+        problem.expectNear(y, expected, shape.inputs / 32 + 16 + 2);
+        for (int parts : partCounts)
+          ASSERT_EQ(problem.run(kernel, parts), y) << parts << " parts";
+      });
+  }
+}
+
+TEST_P(LinearQuantized, TokensAreIndependent) {
+  Problem problem(GetParam(), {23, 11, 96}, 4);
+  const QuantizedX x(problem);
+  problem.args.quantized = x.bytes.data();
+  for (LinearKernel kernel : quantizedKernels(GetParam()))
+    forEachTarget([&] {
+      const std::vector<float> together = problem.run(kernel, 1);
+      for (int64_t t = 0; t < 23; ++t) {
+        LinearArgs args = problem.args;
+        std::vector<float> y(args.yStride, 77.0f);
+        args.tokens = 1;
+        args.quantized += t * q8RowBytes(args.inputs);
+        args.y = y.data();
+        kernel(args, Part{});
+        for (int64_t o = 0; o < args.outputs; ++o)
+          ASSERT_EQ(y[o], together[t * args.yStride + o]) << "token " << t;
+      }
+    });
+}
+
+/// The largest products that there are fit the integer sums.
+TEST_P(LinearQuantized, ExtremesDoNotOverflow) {
+  Problem problem(GetParam(), {1, 4, 64}, 5);
+  if (GetParam() == ElementType::q8_0)
+    for (int64_t o = 0; o < 4 * 2; ++o)
+      std::memset(reinterpret_cast<BlockQ8_0 *>(problem.weight.bytes.data())[o].values,
+                  o % 2 ? 127 : -128, 32);
+  else
+    for (int64_t o = 0; o < 4 * 2; ++o)
+      std::memset(reinterpret_cast<BlockQ4_0 *>(problem.weight.bytes.data())[o].nibbles,
+                  o % 2 ? 0xff : 0, 16);
+  const double extremes[] = {GetParam() == ElementType::q8_0 ? -128.0 : -8.0,
+                             GetParam() == ElementType::q8_0 ? 127.0 : 7.0};
+  for (int64_t i = 0; i < 4 * 64; ++i) {
+    uint16_t scale;
+    std::memcpy(&scale,
+                problem.weight.bytes.data() + i / 32 * elementTypeInfo(GetParam()).blockBytes, 2);
+    problem.weight.values[i] = halfValue(scale) * extremes[i / 32 % 2];
+  }
+  std::fill(problem.x.begin(), problem.x.end(), -1.0f);
+  const QuantizedX x(problem);
+  problem.args.quantized = x.bytes.data();
+  const auto expected = reference::linear(x.values, problem.weight.values, 1, 4, 64, 64, 0);
+  for (LinearKernel kernel : quantizedKernels(GetParam()))
+    forEachTarget([&] { problem.expectNear(problem.run(kernel, 1), expected, 2 + 16 + 2); });
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, LinearQuantized,
+                         testing::Values(ElementType::q8_0, ElementType::q4_0),
+                         [](const auto &info) {
+                           return std::string(elementTypeInfo(info.param).name);
+                         });
+
+TEST(SelectLinear, KnowsWhatThereIs) {
+  EXPECT_EQ(selectLinear(ElementType::f32, true), nullptr);
+  EXPECT_EQ(selectLinear(ElementType::i32, false), nullptr);
+  EXPECT_NE(selectLinear(ElementType::q8_0, true), nullptr);
+  EXPECT_NE(selectLinear(ElementType::q4_0, true), nullptr);
+}
+
+TEST(Quantize, RoundsToNearestAndPads) {
+  for (const Shape &shape : blockShapes) {
+    SCOPED_TRACE(testing::PrintToString(shape));
+    Problem problem(ElementType::q8_0, shape, 6);
+    std::vector<std::byte> first;
+    forEachTarget([&] {
+      const QuantizedX x(problem);
+      for (int64_t t = 0; t < shape.tokens; ++t)
+        for (int64_t j = 0; j < shape.inputs; ++j) {
+          const int64_t column = j - shape.padBefore;
+          const double value = x.values[t * shape.inputs + j];
+          if (column < 0 || column >= problem.xColumns) {
+            ASSERT_EQ(value, 0) << "column " << j;
+            continue;
+          }
+          float scale;
+          std::memcpy(&scale,
+                      x.bytes.data() + t * q8RowBytes(shape.inputs) + q8ScalesOffset(shape.inputs) +
+                          j / 32 * 4,
+                      4);
+          // Half a step, and the rounding of scale, reciprocal and product of a value
+          // of up to 127 steps.
+          ASSERT_NEAR(value, problem.x[t * problem.args.xStride + column],
+                      scale * (0.5 + 127 * 4 * 0x1p-24));
+        }
+    });
+  }
+}
+
+TEST(Quantize, PartsAgreeAndFillTheRow) {
+  Problem problem(ElementType::q8_0, {3, 1, 96, 5, 2}, 7);
+  const QuantizedX whole(problem);
+  for (int parts : partCounts) {
+    std::vector<std::byte> bytes(3 * q8RowBytes(96), std::byte{0x55});
+    QuantizeArgs args{problem.args.x, bytes.data(), 3, 96, 96 - 7, 5, problem.args.xStride};
+    runParts(quantizeQ8, args, parts);
+    for (int64_t t = 0; t < 3; ++t)
+      EXPECT_EQ(std::memcmp(bytes.data() + t * q8RowBytes(96),
+                            whole.bytes.data() + t * q8RowBytes(96), q8ScalesOffset(96) + 3 * 4),
+                0);
+  }
+}
+
+TEST(Quantize, ZeroTinyAndBrokenBlocks) {
+  std::vector<float> x(128, 0.0f);
+  x[33] = 1e-38f;
+  x[70] = std::numeric_limits<float>::infinity();
+  x[100] = std::numeric_limits<float>::quiet_NaN();
+  forEachTarget([&] {
+    std::vector<std::byte> bytes(q8RowBytes(128));
+    quantizeQ8({x.data(), bytes.data(), 1, 128, 128, 0, 128}, Part{});
+    float scales[4];
+    std::memcpy(scales, bytes.data() + q8ScalesOffset(128), sizeof(scales));
+    EXPECT_EQ(scales[0], 0);
+    EXPECT_EQ(scales[1], 0);
+    for (int i = 0; i < 64; ++i)
+      EXPECT_EQ(bytes[i], std::byte{0});
+    EXPECT_TRUE(std::isnan(scales[2]));
+    EXPECT_TRUE(std::isnan(scales[3]));
+  });
+}
+
+TEST(DenseLinear, MatchesReference) {
+  const Shape shape = {16 + 64 + 16 + 5, 37, 172};
+  Problem problem(ElementType::f32, shape, 8);
+  DenseLinear dense(shape.inputs, shape.outputs, problem.args.xStride, problem.args.yStride, 200);
+  std::vector<std::byte> scratch(dense.scratchBytes() + 64);
+  auto *aligned =
+      reinterpret_cast<std::byte *>((reinterpret_cast<uintptr_t>(scratch.data()) + 63) / 64 * 64);
+  std::vector<float> y(shape.tokens * problem.args.yStride, 77.0f);
+  problem.args.y = y.data();
+  const int64_t done = dense.run(problem.args, aligned);
+  EXPECT_EQ(done, 96);
+  LinearArgs rest = problem.args;
+  rest.tokens -= done;
+  rest.x += done * rest.xStride;
+  rest.y += done * rest.yStride;
+  linear_f32_f32(rest, Part{});
+  problem.expectNear(y,
+                     reference::linear(problem.exactX(), problem.weight.values, shape.tokens,
+                                       shape.outputs, shape.inputs, shape.inputs, 0),
+                     shape.inputs + 1);
+}
+
+TEST(DenseLinear, LeavesFewTokensAndEmptySharesAlone) {
+  LinearArgs args;
+  args.tokens = 15;
+  EXPECT_EQ(DenseLinear(64, 64, 64, 64, 256).run(args, nullptr), 0);
+  args.tokens = 64;
+  EXPECT_EQ(DenseLinear(64, 0, 64, 64, 256).run(args, nullptr), 0);
+}
+
+} // namespace
+} // namespace cleave::rt

@@ -1,0 +1,146 @@
+// What the kernel tests share: random data, running a kernel for every vector unit
+// of this machine and every number of parts, and the values of halves.
+#pragma once
+
+#include "runtime/kernels/part.h"
+#include "runtime/program/block_formats.h"
+#include "runtime/program/element_type.h"
+
+#include <gtest/gtest.h>
+#include <hwy/targets.h>
+
+#include <cstdint>
+#include <cstring>
+#include <random>
+#include <vector>
+
+namespace cleave::rt {
+
+/// Runs `body` once for each vector unit that the kernels were compiled for and this
+/// machine has.
+template <class Body> void forEachTarget(Body body) {
+  for (int64_t target : hwy::SupportedAndGeneratedTargets()) {
+    SCOPED_TRACE(hwy::TargetName(target));
+    hwy::SetSupportedTargetsForTest(target);
+    hwy::GetChosenTarget().Update(target);
+    body();
+    hwy::SetSupportedTargetsForTest(0);
+    hwy::GetChosenTarget().DeInit();
+    if (testing::Test::HasFatalFailure())
+      return;
+  }
+}
+
+/// Runs all parts of a kernel, the last first: they do not depend on each other.
+template <class Kernel, class Args> void runParts(Kernel kernel, const Args &args, int count) {
+  for (int index = count - 1; index >= 0; --index)
+    kernel(args, Part{index, count});
+}
+
+/// Numbers of parts that tests try: fewer and more than there is work.
+inline constexpr int partCounts[] = {1, 2, 3, 7};
+
+class Random {
+public:
+  explicit Random(uint32_t seed) : generator(seed) {}
+
+  float uniform(float low = -1, float high = 1) {
+    return std::uniform_real_distribution<float>(low, high)(generator);
+  }
+  int integer(int low, int high) {
+    return std::uniform_int_distribution<int>(low, high)(generator);
+  }
+  std::vector<float> floats(size_t count) {
+    std::vector<float> values(count);
+    for (float &value : values)
+      value = uniform();
+    return values;
+  }
+
+private:
+  std::mt19937 generator;
+};
+
+inline double halfValue(uint16_t bits) {
+  _Float16 half;
+  std::memcpy(&half, &bits, sizeof(half));
+  return static_cast<double>(half);
+}
+
+/// The nearest half, ties to even.
+inline uint16_t nearestHalf(float value) {
+  const auto half = static_cast<_Float16>(value);
+  uint16_t bits;
+  std::memcpy(&bits, &half, sizeof(bits));
+  return bits;
+}
+
+/// A weight in some type's bytes, and the same as exact numbers.
+struct TestWeight {
+  std::vector<uint8_t> bytes;
+  std::vector<double> values;
+};
+
+/// Random elements of `type`, a whole number of blocks.
+inline TestWeight makeWeight(ElementType type, int64_t count, Random &random) {
+  const ElementTypeInfo &info = elementTypeInfo(type);
+  TestWeight weight;
+  weight.bytes.resize(count / info.blockLength * info.blockBytes);
+  weight.values.resize(count);
+  for (int64_t first = 0; first < count; first += info.blockLength) {
+    uint8_t *at = weight.bytes.data() + first / info.blockLength * info.blockBytes;
+    double *values = weight.values.data() + first;
+    const uint16_t scale = nearestHalf(random.uniform(-0.02f, 0.02f));
+    switch (type) {
+    case ElementType::f32: {
+      const float value = random.uniform();
+      std::memcpy(at, &value, 4);
+      values[0] = value;
+      break;
+    }
+    case ElementType::f16: {
+      const uint16_t half = nearestHalf(random.uniform());
+      std::memcpy(at, &half, 2);
+      values[0] = halfValue(half);
+      break;
+    }
+    case ElementType::bf16: {
+      const float value = random.uniform();
+      uint32_t bits;
+      std::memcpy(&bits, &value, 4);
+      bits &= 0xffff0000u;
+      std::memcpy(at, reinterpret_cast<const uint8_t *>(&bits) + 2, 2);
+      float truncated;
+      std::memcpy(&truncated, &bits, 4);
+      values[0] = truncated;
+      break;
+    }
+    case ElementType::q8_0: {
+      BlockQ8_0 block;
+      block.scale = scale;
+      for (int i = 0; i < 32; ++i) {
+        block.values[i] = static_cast<int8_t>(random.integer(-128, 127));
+        values[i] = halfValue(scale) * block.values[i];
+      }
+      std::memcpy(at, &block, sizeof(block));
+      break;
+    }
+    case ElementType::q4_0: {
+      BlockQ4_0 block;
+      block.scale = scale;
+      for (int i = 0; i < 16; ++i) {
+        block.nibbles[i] = static_cast<uint8_t>(random.integer(0, 255));
+        values[i] = halfValue(scale) * ((block.nibbles[i] & 15) - 8);
+        values[i + 16] = halfValue(scale) * ((block.nibbles[i] >> 4) - 8);
+      }
+      std::memcpy(at, &block, sizeof(block));
+      break;
+    }
+    default:
+      ADD_FAILURE() << "no such weight type";
+    }
+  }
+  return weight;
+}
+
+} // namespace cleave::rt
