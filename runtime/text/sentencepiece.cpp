@@ -9,24 +9,16 @@
 namespace cleave::rt {
 
 /// The length of the UTF-8 character that `text`, which is not empty, begins with;
-/// 1 for a byte that begins no valid character (Unicode 15, table 3-7).
+/// 1 for a byte that begins none. Overlong and other forbidden forms pass: no piece
+/// holds them, and so they become bytes all the same.
 static size_t characterLength(std::string_view text) {
-  auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
-  uint8_t lead = byte(0);
-  size_t length = lead < 0x80                    ? 1
-                  : lead >= 0xC2 && lead <= 0xDF ? 2
-                  : lead >= 0xE0 && lead <= 0xEF ? 3
-                  : lead >= 0xF0 && lead <= 0xF4 ? 4
-                                                 : 1;
+  auto lead = static_cast<uint8_t>(text[0]);
+  size_t length = lead < 0xC0 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF8 ? 4 : 1;
   if (length > text.size())
     return 1;
-  for (size_t i = 1; i < length; ++i)
-    if ((byte(i) & 0xC0) != 0x80)
+  for (char c : text.substr(1, length - 1))
+    if ((static_cast<uint8_t>(c) & 0xC0) != 0x80)
       return 1;
-  // Overlong forms, surrogates, and what lies past U+10FFFF.
-  if ((lead == 0xE0 && byte(1) < 0xA0) || (lead == 0xED && byte(1) > 0x9F) ||
-      (lead == 0xF0 && byte(1) < 0x90) || (lead == 0xF4 && byte(1) > 0x8F))
-    return 1;
   return length;
 }
 
@@ -102,11 +94,10 @@ struct Merge {
 
 } // namespace
 
-void SentencePieceTokenizer::encodePlain(std::string_view text, bool first,
-                                         std::vector<int32_t> &out) const {
+void SentencePieceTokenizer::encodePlain(std::string_view text, std::vector<int32_t> &out) const {
   std::string buffer;
   buffer.reserve(text.size() + spaceMark.size());
-  if (first && addSpacePrefix())
+  if (addSpacePrefix())
     buffer += spaceMark;
   for (char c : text) {
     if (c == ' ')

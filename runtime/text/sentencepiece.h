@@ -19,7 +19,7 @@ public:
   explicit SentencePieceTokenizer(TokenizerData data);
 
 private:
-  void encodePlain(std::string_view text, bool first, std::vector<int32_t> &out) const override;
+  void encodePlain(std::string_view text, std::vector<int32_t> &out) const override;
   void decodePlain(int32_t id, std::string &out) const override;
 
   /// The piece's id, or -1. Only normal, user-defined and unused pieces are found:

@@ -149,7 +149,6 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, const EncodeOption
   if (options.addSpecial && data.addBos)
     ids.push_back(data.bos);
   const NameTable &table = options.parseSpecial ? specials->all : specials->userDefined;
-  bool first = true;
   size_t plainBegin = 0;
   for (size_t at = 0; at < text.size();) {
     auto [id, length] = table.match(text.substr(at));
@@ -158,13 +157,12 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, const EncodeOption
       continue;
     }
     if (at > plainBegin)
-      encodePlain(text.substr(plainBegin, at - plainBegin), first, ids);
+      encodePlain(text.substr(plainBegin, at - plainBegin), ids);
     ids.push_back(id);
-    first = true;
     plainBegin = at += length;
   }
   if (plainBegin < text.size())
-    encodePlain(text.substr(plainBegin), first, ids);
+    encodePlain(text.substr(plainBegin), ids);
   if (options.addSpecial && data.addEos)
     ids.push_back(data.eos);
   return ids;

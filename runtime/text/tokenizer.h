@@ -70,7 +70,8 @@ public:
   int32_t eot() const { return data.eot; }
   int32_t unknown() const { return data.unknown; }
   bool addBos() const { return data.addBos; }
-  /// True if encode() puts a space before a text, which decoding takes away again.
+  /// True if encode() puts a space before a text (and, as llama.cpp does, before
+  /// what follows a special token in it). StreamDecoder takes the first one away.
   bool addSpacePrefix() const { return data.addSpacePrefix; }
   /// The piece as the model file has it. Precondition: 0 <= id < size().
   const std::string &piece(int32_t id) const { return data.tokens[id].bytes; }
@@ -81,9 +82,9 @@ protected:
   /// Takes checked data and gives tokens of undefined type their types.
   explicit Tokenizer(TokenizerData data);
 
-  /// Appends the tokens of plain text without special tokens. `first` is true
-  /// where the text begins or follows a special token.
-  virtual void encodePlain(std::string_view text, bool first, std::vector<int32_t> &out) const = 0;
+  /// Appends the tokens of a text without special tokens, which is not empty: all
+  /// of a text, or what lies between special tokens in it.
+  virtual void encodePlain(std::string_view text, std::vector<int32_t> &out) const = 0;
   /// Appends the text of a token that is neither control nor unknown.
   virtual void decodePlain(int32_t id, std::string &out) const = 0;
 

@@ -1,6 +1,7 @@
 // The sampling chain: what each stage keeps, how often each token is drawn, and
 // what is refused.
 #include "runtime/text/sampler.h"
+#include "test/runtime/text/allocation_count.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -129,6 +130,8 @@ TEST(Sampler, MinPIsRelativeToTheBest) {
   expectFrequencies(frequencies(options, logits), {{2, 4.0 / 7}, {3, 3.0 / 7}});
   options.minP = 0.3f;
   EXPECT_EQ(frequencies(options, logits).size(), 3u);
+  options.minP = 1;
+  expectFrequencies(frequencies(options, {5, 4, 5}), {{0, 0.5}, {2, 0.5}});
   options.minP = 2;
   expectFrequencies(frequencies(options, logits), {{2, 1.0}});
 }
@@ -155,6 +158,17 @@ TEST(Sampler, TheSeedDecides) {
   EXPECT_NE(draw(1, plain()), draw(2, plain()));
   // The same on every platform: mt19937_64 is the standard's, the rest is ours.
   EXPECT_THAT(draw(42, SamplerOptions{}), ElementsAre(316, 272, 316, 63, 382, 41, 239, 162));
+}
+
+TEST(Sampler, AllocatesAtConstructionOnly) {
+  std::vector<float> logits(5000, 1.0f);
+  for (SamplerOptions options : {SamplerOptions{}, plain()}) {
+    Sampler sampler(options, logits.size());
+    size_t before = allocationCount();
+    for (int i = 0; i < 10; ++i)
+      sampler.sample(logits);
+    EXPECT_EQ(allocationCount(), before);
+  }
 }
 
 TEST(Sampler, SaysWhichLogitIsNotANumber) {
