@@ -133,14 +133,16 @@ TEST(Tokenizer, AlwaysMatchesUserDefinedTokensLongestFirst) {
 }
 
 TEST(Tokenizer, MatchesUserDefinedSpacesInEitherSpelling) {
+  // Merging alone would take the space before the second "a" to it.
   TokenizerData data = makeData({normal("a"),
                                  normal("▁"),
+                                 normal("▁a", 1),
                                  {"▁▁", 0, TokenType::userDefined},
                                  {"a a", 0, TokenType::userDefined}});
-  EXPECT_THAT(encode(data, "a  a"), ElementsAre(3, 5, 3));
-  EXPECT_THAT(encode(data, "a a"), ElementsAre(6));
-  auto tokenizer = Tokenizer::create(data);
-  EXPECT_EQ(tokenizer->decode(5), "  ");
+  EXPECT_THAT(encode(data, "a  a"), ElementsAre(3, 6, 3));
+  EXPECT_THAT(encode(data, "a▁▁a"), ElementsAre(3, 6, 3));
+  EXPECT_THAT(encode(data, "a a"), ElementsAre(7));
+  EXPECT_EQ(Tokenizer::create(data)->decode(6), "  ");
 }
 
 TEST(Tokenizer, PutsASpaceBeforeTextAndAfterSpecialTokens) {
