@@ -22,6 +22,16 @@ LogicalResult MeshOp::verify() {
     if (size > maxCoordinates || (coordinates *= size) > maxCoordinates)
       return emitOpError("has more than ") << maxCoordinates << " coordinates";
   }
+  for (NamedAttribute share : getShares().value_or(DictionaryAttr::get(getContext()))) {
+    std::optional<int64_t> size = getAxisSize(share.getName());
+    auto weights = dyn_cast<DenseI64ArrayAttr>(share.getValue());
+    if (!size)
+      return emitOpError("has shares for ") << share.getName() << ", which is no axis of it";
+    if (!weights || weights.size() != *size ||
+        llvm::any_of(weights.asArrayRef(), [](int64_t weight) { return weight < 1; }))
+      return emitOpError("has shares ") << share.getValue() << " for axis " << share.getName()
+                                        << ", expected " << *size << " positive numbers";
+  }
   return success();
 }
 

@@ -1,0 +1,107 @@
+// Every pass: its name, what it expects and leaves, its options.
+
+#ifndef CLEAVE_PASSES_TD
+#define CLEAVE_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def VerifyLogicalPass : Pass<"cleave-verify-logical", "::mlir::ModuleOp"> {
+  let summary = "checks that a module is in the logical form";
+  let description = [{
+    Each run-time size has a name, no op communicates or is resharded, and function
+    arguments and results are named ports. Changes nothing.
+  }];
+}
+
+def ApplyPlanPass : Pass<"cleave-apply-plan", "::mlir::ModuleOp"> {
+  let summary = "writes a plan's mesh, splits and cuts into a logical module";
+  let description = [{
+    Precondition: the logical form. Postcondition: the module has a `cleave.mesh`, weights
+    carry `split` attributes, and a `cleave.cut` stands where each stage after the first
+    begins. Splits that the plan leaves open are the default plan's for the model's family.
+
+    Before and after, with `split=w=column tp=2`:
+
+    ```mlir
+    cleave.weight @w : tensor<8x8xf32> from none
+    // ->
+    cleave.mesh @mesh <"tp" = 2>
+    cleave.weight @w : tensor<8x8xf32> from none split [#cleave.split<column "tp">]
+    ```
+  }];
+  let options = [
+    Option<"planFile", "plan", "std::string", "", "a plan in YAML">,
+    Option<"tp", "tp", "std::string", "", "the size of axis tp">,
+    Option<"stages", "stages", "std::string", "", "the number of pipeline stages">,
+    Option<"mesh", "mesh", "std::string", "", "axes, as tp=2;data=2">,
+    ListOption<"cuts", "cut", "std::string", "where a stage begins">,
+    ListOption<"splits", "split", "std::string", "PATTERN=TYPE">,
+  ];
+}
+
+def PropagateShardingsPass : Pass<"cleave-propagate-shardings", "::mlir::ModuleOp"> {
+  let summary = "gives every value a sharding, from the splits of some weights";
+  let description = [{
+    Precondition: the logical form with a mesh and splits. Postcondition: weights and
+    states have a `sharding`; every op's results and every argument carry
+    `cleave.sharding`, the one that the value has for its users. Axes spread through the
+    factors of each op's sharding rule, forward and backward to a fixpoint; where a
+    dimension is cut follows from grains and shares (see `cut_analysis.h`).
+
+    ```mlir
+    %y = cleave.linear %x, %w : ...    // @w split [column "tp"]
+    // ->
+    %y = cleave.linear %x, %w {cleave.sharding = [#cleave.sharding<[{}, {"tp"} ]>]} : ...
+    ```
+  }];
+}
+
+def InsertReshardsPass : Pass<"cleave-insert-reshards", "::mlir::ModuleOp"> {
+  let summary = "makes each change of sharding an op";
+  let description = [{
+    Precondition: every value has a sharding. Postcondition: the sharded form, in which
+    each op finds its operands sharded as it needs them; a `cleave.reshard` stands
+    wherever they were not.
+  }];
+}
+
+def AssignStagesPass : Pass<"cleave-assign-stages", "::mlir::ModuleOp"> {
+  let summary = "turns cuts into stage numbers and transfers";
+  let description = [{
+    Precondition: `cleave.cut` ops stand where stages begin. Postcondition: they are gone,
+    every op has a `cleave.stage`, and a value that is needed in a later stage passes one
+    `cleave.transfer` to each such stage. A `cleave.use` is repeated in every stage that
+    needs the weight.
+  }];
+}
+
+def VerifyShardedPass : Pass<"cleave-verify-sharded", "::mlir::ModuleOp"> {
+  let summary = "checks that a module is in the sharded form";
+  let description = [{
+    Every result has a sharding that fits its type and the mesh, every op's operands are
+    sharded as its rule asks, and no value is used in another stage than its own without a
+    transfer. Changes nothing.
+  }];
+}
+
+def SplitRanksPass : Pass<"cleave-split-ranks", "::mlir::ModuleOp"> {
+  let summary = "makes one module a rank";
+  let description = [{
+    Precondition: the sharded form. Postcondition: the rank form: for every stage and
+    mesh coordinate a module `@rankK` with local shapes, that rank's ops and slices of
+    weights, and communication: reshards have become collectives, transfers sends and
+    receives.
+  }];
+}
+
+def VerifyRanksPass : Pass<"cleave-verify-ranks", "::mlir::ModuleOp"> {
+  let summary = "proves that the ranks' communication fits together";
+  let description = [{
+    Runs the ranks' entries together, symbolically and under synchronous sends: each send
+    meets the receive of its peer with the same tag and type, every member of a group
+    issues the same collective next, no ranks wait for each other in a cycle, and nothing
+    is left over. A failure names both ends. Changes nothing.
+  }];
+}
+
+#endif // CLEAVE_PASSES_TD

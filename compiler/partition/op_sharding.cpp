@@ -1,0 +1,106 @@
+// From the shardings of values to the factors of an op, and back.
+#include "compiler/partition/op_sharding.h"
+
+using namespace mlir;
+using namespace cleave;
+
+static bool isWeight(Value value) { return value.getDefiningOp<UseOp>() != nullptr; }
+
+/// Operands that are all partial over the same axes give results that are.
+static Axes getPassedPartial(Operation *op, const ShardingRule &rule,
+                             function_ref<ShardingAttr(Value)> current) {
+  Axes passed;
+  for (auto [i, operand] : llvm::enumerate(rule.linearIn)) {
+    ShardingAttr sharding = current(op->getOperand(operand));
+    Axes partial;
+    if (sharding)
+      partial.assign(sharding.getPartial().begin(), sharding.getPartial().end());
+    if (i == 0)
+      passed = partial;
+    else if (passed != partial)
+      return {};
+  }
+  return passed;
+}
+
+FailureOr<OpSharding> cleave::getOpSharding(ShardingRuleOpInterface op, CutAnalysis &cuts,
+                                            function_ref<ShardingAttr(Value)> current) {
+  MLIRContext *context = op->getContext();
+  ShardingRule rule = op.getShardingRule();
+  OpSharding sharding;
+  sharding.factors.resize(rule.factors.size());
+  SmallVector<bool> decided(rule.factors.size(), false);
+  llvm::DenseSet<StringAttr> used;
+
+  // A value proposes for the leading factor of each of its dims.
+  auto propose = [&](Value value, const ShardingRule::Dims &dims, bool binding) -> LogicalResult {
+    ShardingAttr proposed = current(value);
+    if (!proposed)
+      return success();
+    for (auto [dim, factors] : llvm::zip_equal(proposed.getDims(), dims)) {
+      unsigned factor = factors.front();
+      ArrayRef<StringAttr> axes = dim.getAxes();
+      bool possible = rule.factors[factor].kind != FactorKind::whole &&
+                      llvm::none_of(axes, [&](StringAttr axis) { return used.contains(axis); });
+      if (decided[factor]) {
+        possible = ArrayRef<StringAttr>(sharding.factors[factor]) == axes;
+      } else if (possible && (binding || !axes.empty())) {
+        sharding.factors[factor].assign(axes.begin(), axes.end());
+        used.insert(axes.begin(), axes.end());
+        decided[factor] = true;
+      }
+      if (binding && !axes.empty() && !possible) {
+        auto use = value.getDefiningOp<UseOp>();
+        return op->emitError() << "'" << getModelName(op) << "' cannot work with weight '"
+                               << use.getWeight() << "' split as " << proposed
+                               << ": it needs that dim whole, or split otherwise";
+      }
+    }
+    return success();
+  };
+  for (auto [value, dims] : llvm::zip_equal(op->getOperands(), rule.operands))
+    if (isWeight(value) && failed(propose(value, dims, /*binding=*/true)))
+      return failure();
+  for (auto [value, dims] : llvm::zip_equal(op->getResults(), rule.results))
+    (void)propose(value, dims, /*binding=*/false);
+  for (auto [value, dims] : llvm::zip_equal(op->getOperands(), rule.operands))
+    if (!isWeight(value))
+      (void)propose(value, dims, /*binding=*/false);
+
+  Axes passed = getPassedPartial(op, rule, current);
+  llvm::erase_if(passed, [&](StringAttr axis) { return used.contains(axis); });
+  Axes summed = passed;
+  for (auto [factor, axes] : llvm::zip_equal(rule.factors, sharding.factors))
+    if (factor.kind == FactorKind::sum)
+      summed.append(axes.begin(), axes.end());
+
+  auto shardingOf = [&](Value value, const ShardingRule::Dims &dims,
+                        ArrayRef<StringAttr> partial) -> FailureOr<ShardingAttr> {
+    SmallVector<DimShardingAttr> result;
+    for (auto [dim, factors] : llvm::enumerate(dims)) {
+      FailureOr<DimShardingAttr> split =
+          cuts.getDimSharding({getHolder(value), dim}, sharding.factors[factors.front()]);
+      if (failed(split))
+        return op->emitError() << "'" << getModelName(op) << "': dim " << dim << " of "
+                               << value.getType() << " has too few heads of "
+                               << cuts.getUnit({getHolder(value), dim}) << " for the mesh";
+      result.push_back(*split);
+    }
+    return ShardingAttr::get(context, result, partial);
+  };
+  for (auto [number, value, dims] :
+       llvm::zip_equal(llvm::seq<unsigned>(0, op->getNumOperands()), op->getOperands(), rule.operands)) {
+    bool mayBePartial = llvm::is_contained(rule.linearIn, number);
+    FailureOr<ShardingAttr> operand = shardingOf(value, dims, mayBePartial ? passed : Axes());
+    if (failed(operand))
+      return failure();
+    sharding.operands.push_back(*operand);
+  }
+  for (auto [value, dims] : llvm::zip_equal(op->getResults(), rule.results)) {
+    FailureOr<ShardingAttr> result = shardingOf(value, dims, summed);
+    if (failed(result))
+      return failure();
+    sharding.results.push_back(*result);
+  }
+  return sharding;
+}

@@ -1,0 +1,317 @@
+// cleave-propagate-shardings: from the splits of some weights to a sharding for every
+// value. Knows ops by their sharding rules alone.
+#include "compiler/partition/op_sharding.h"
+#include "compiler/passes.h"
+
+#include "mlir/IR/Builders.h"
+#include "mlir/Interfaces/FunctionInterfaces.h"
+
+namespace cleave {
+#define GEN_PASS_DEF_PROPAGATESHARDINGSPASS
+#include "compiler/Passes.h.inc"
+} // namespace cleave
+
+using namespace mlir;
+using namespace cleave;
+
+namespace {
+
+/// What is known so far of a holder's sharding.
+struct Assignment {
+  SmallVector<Axes, 3> dims;
+  Axes partial;
+  bool fixed = false; ///< the user said so: nothing may be added
+};
+
+class Propagation {
+public:
+  Propagation(ModuleOp module) : module(module), cuts(module), builder(module.getContext()) {}
+
+  LogicalResult run();
+
+private:
+  Assignment &assignmentOf(Value value);
+  LogicalResult applySplit(WeightOp weight, SplitAttr split);
+  FailureOr<unsigned> getSplitDim(WeightOp weight, SplitAttr split);
+  LogicalResult readArguments();
+  bool spread(ShardingRuleOpInterface op);
+  void findPartials();
+  LogicalResult write();
+  FailureOr<ShardingAttr> getSharding(const void *holder, const Assignment &assignment);
+
+  ModuleOp module;
+  CutAnalysis cuts;
+  Builder builder;
+  llvm::DenseMap<const void *, Assignment> assignments;
+  SmallVector<ShardingRuleOpInterface> ops;
+};
+
+} // namespace
+
+Assignment &Propagation::assignmentOf(Value value) {
+  Assignment &assignment = assignments[getHolder(value)];
+  if (assignment.dims.empty())
+    assignment.dims.resize(cast<RankedTensorType>(value.getType()).getRank());
+  return assignment;
+}
+
+/// The dim that a split cuts. Weights are stored [output features, input features].
+FailureOr<unsigned> Propagation::getSplitDim(WeightOp weight, SplitAttr split) {
+  int64_t rank = weight.getTensorType().getRank();
+  switch (split.getKind()) {
+  case SplitKind::Column:
+    return 0;
+  case SplitKind::Row:
+    if (rank >= 2)
+      return 1;
+    return weight.emitError() << "weight '" << weight.getSymName() << "' of type " << weight.getType()
+                              << " has no input features, so it cannot be split 'row'";
+  case SplitKind::Head:
+    for (unsigned dim = 0; dim < std::min<int64_t>(rank, 2); ++dim)
+      if (cuts.getUnit({weight.getOperation(), dim}) > 1)
+        return dim;
+    return weight.emitError() << "weight '" << weight.getSymName()
+                              << "' has no attention heads along its input or output features, so it "
+                                 "cannot be split 'head'";
+  case SplitKind::Expert:
+    return weight.emitError() << "weight '" << weight.getSymName()
+                              << "' has no experts, so it cannot be split 'expert'";
+  case SplitKind::None:
+    break;
+  }
+  llvm_unreachable("none cuts no dim");
+}
+
+LogicalResult Propagation::applySplit(WeightOp weight, SplitAttr split) {
+  Assignment &assignment = assignments[weight.getOperation()];
+  assignment.fixed = true;
+  if (split.getKind() == SplitKind::None)
+    return success();
+  FailureOr<unsigned> dim = getSplitDim(weight, split);
+  if (failed(dim))
+    return failure();
+  StringAttr axis = split.getAxis();
+  std::optional<int64_t> size = axis ? cuts.getMesh().getAxisSize(axis) : std::nullopt;
+  if (!size)
+    return weight.emitError() << "weight '" << weight.getSymName() << "' is split over axis '"
+                              << (axis ? axis.getValue() : "") << "', which the mesh does not have";
+  for (const Axes &axes : assignment.dims)
+    if (llvm::is_contained(axes, axis))
+      return weight.emitError() << "weight '" << weight.getSymName() << "' is split twice over axis "
+                                << axis;
+  assignment.dims[*dim].push_back(axis);
+  DimKey key(weight.getOperation(), *dim);
+  if (succeeded(cuts.getDimSharding(key, assignment.dims[*dim])))
+    return success();
+  int64_t heads = cuts.getDecidingSize(key) / cuts.getUnit(key);
+  return weight.emitError() << "weight '" << weight.getSymName() << "' cannot be split over axis "
+                            << axis << " of size " << *size << ": there are " << heads
+                            << " heads of " << cuts.getUnit(key)
+                            << " to share out; the largest axis that works is " << heads;
+}
+
+LogicalResult Propagation::readArguments() {
+  LogicalResult result = success();
+  module.walk([&](FunctionOpInterface function) {
+    if (function.isExternal())
+      return;
+    for (BlockArgument argument : function.getArguments()) {
+      ShardingAttr sharding = cleave::getSharding(argument);
+      if (!sharding || !isa<RankedTensorType>(argument.getType()))
+        continue;
+      Assignment &assignment = assignmentOf(argument);
+      assignment.fixed = true;
+      for (auto [axes, dim] : llvm::zip_equal(assignment.dims, sharding.getDims()))
+        axes.assign(dim.getAxes().begin(), dim.getAxes().end());
+      for (const Axes &axes : assignment.dims)
+        for (StringAttr axis : axes)
+          if (!cuts.getMesh().getAxisSize(axis))
+            result = function.emitError() << "argument " << argument.getArgNumber()
+                                          << " is split over axis " << axis
+                                          << ", which the mesh does not have";
+    }
+  });
+  return result;
+}
+
+/// Gives each leading factor's axes to the dims that have none yet. Whether anything was
+/// given.
+bool Propagation::spread(ShardingRuleOpInterface op) {
+  ShardingRule rule = op.getShardingRule();
+  SmallVector<Axes, 6> factors(rule.factors.size());
+  auto forEachDim = [&](llvm::function_ref<void(Assignment &, unsigned, unsigned)> visit) {
+    auto visitValue = [&](Value value, const ShardingRule::Dims &dims) {
+      for (auto [dim, list] : llvm::enumerate(dims))
+        if (rule.factors[list.front()].kind != FactorKind::whole)
+          visit(assignmentOf(value), dim, list.front());
+    };
+    // Weights first: the user's word is theirs.
+    for (bool weights : {true, false})
+      for (auto [value, dims] : llvm::zip_equal(op->getOperands(), rule.operands))
+        if ((value.getDefiningOp<UseOp>() != nullptr) == weights)
+          visitValue(value, dims);
+    for (auto [value, dims] : llvm::zip_equal(op->getResults(), rule.results))
+      visitValue(value, dims);
+  };
+  forEachDim([&](Assignment &assignment, unsigned dim, unsigned factor) {
+    if (factors[factor].empty())
+      factors[factor] = assignment.dims[dim];
+  });
+  bool changed = false;
+  forEachDim([&](Assignment &assignment, unsigned dim, unsigned factor) {
+    if (assignment.fixed || !assignment.dims[dim].empty() || factors[factor].empty())
+      return;
+    for (const Axes &axes : assignment.dims)
+      for (StringAttr axis : factors[factor])
+        if (llvm::is_contained(axes, axis))
+          return;
+    assignment.dims[dim] = factors[factor];
+    changed = true;
+  });
+  return changed;
+}
+
+/// Elements of a value, run-time sizes counted as one.
+static int64_t staticElements(Value value) {
+  int64_t elements = 1;
+  for (int64_t size : cast<RankedTensorType>(value.getType()).getShape())
+    elements *= ShapedType::isDynamic(size) ? 1 : size;
+  return elements;
+}
+
+/// A partial sum stays one where all that use it are linear in it, together with other
+/// partial sums, and do not make it larger: then one reduction comes later instead.
+void Propagation::findPartials() {
+  auto current = [&](Value value) -> ShardingAttr {
+    Assignment &assignment = assignmentOf(value);
+    SmallVector<DimShardingAttr> dims;
+    for (const Axes &axes : assignment.dims)
+      dims.push_back(DimShardingAttr::get(builder.getContext(), axes, {}));
+    return ShardingAttr::get(builder.getContext(), dims, assignment.partial);
+  };
+  llvm::DenseSet<const void *> reduced;
+  auto mayStay = [&](Value value) {
+    return llvm::all_of(value.getUses(), [&](OpOperand &use) {
+      auto op = dyn_cast<ShardingRuleOpInterface>(use.getOwner());
+      if (!op)
+        return false;
+      ShardingRule rule = op.getShardingRule();
+      int64_t before = 0;
+      for (unsigned operand : rule.linearIn) {
+        if (assignmentOf(op->getOperand(operand)).partial != assignmentOf(value).partial)
+          return false;
+        before += staticElements(op->getOperand(operand));
+      }
+      return llvm::is_contained(rule.linearIn, use.getOperandNumber()) &&
+             staticElements(op->getResult(0)) <= before;
+    });
+  };
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (ShardingRuleOpInterface op : ops) {
+      ScopedDiagnosticHandler quiet(builder.getContext(), [](Diagnostic &) { return success(); });
+      FailureOr<OpSharding> sharding = getOpSharding(op, cuts, current);
+      if (failed(sharding))
+        continue; // reported when resharding
+      for (auto [result, given] : llvm::zip_equal(op->getResults(), sharding->results)) {
+        Assignment &assignment = assignmentOf(result);
+        assignment.partial.assign(given.getPartial().begin(), given.getPartial().end());
+        if (reduced.contains(result.getAsOpaquePointer()))
+          assignment.partial.clear();
+      }
+    }
+    for (ShardingRuleOpInterface op : ops)
+      for (Value result : op->getResults())
+        if (!assignmentOf(result).partial.empty() && !mayStay(result)) {
+          changed |= reduced.insert(result.getAsOpaquePointer()).second;
+          assignmentOf(result).partial.clear();
+        }
+  }
+}
+
+FailureOr<ShardingAttr> Propagation::getSharding(const void *holder, const Assignment &assignment) {
+  SmallVector<DimShardingAttr> dims;
+  for (auto [dim, axes] : llvm::enumerate(assignment.dims)) {
+    FailureOr<DimShardingAttr> sharding = cuts.getDimSharding({holder, dim}, axes);
+    if (failed(sharding))
+      return failure();
+    dims.push_back(*sharding);
+  }
+  return ShardingAttr::get(builder.getContext(), dims, assignment.partial);
+}
+
+LogicalResult Propagation::write() {
+  auto getFor = [&](Value value, Location loc) -> FailureOr<ShardingAttr> {
+    FailureOr<ShardingAttr> sharding = getSharding(getHolder(value), assignmentOf(value));
+    if (failed(sharding))
+      return emitError(loc) << "a value of type " << value.getType()
+                            << " has too few heads to be split over the mesh";
+    return sharding;
+  };
+  WalkResult result = module.walk([&](Operation *op) {
+    if (auto function = dyn_cast<FunctionOpInterface>(op)) {
+      for (BlockArgument argument : function.getArguments()) {
+        if (!isa<RankedTensorType>(argument.getType()))
+          continue;
+        FailureOr<ShardingAttr> sharding = getFor(argument, function.getLoc());
+        if (failed(sharding))
+          return WalkResult::interrupt();
+        function.setArgAttr(argument.getArgNumber(), CleaveDialect::shardingAttrName, *sharding);
+      }
+      return WalkResult::advance();
+    }
+    if (op->getNumResults() == 0 || op->getDialect() != module->getContext()->getLoadedDialect("cleave"))
+      return WalkResult::advance();
+    SmallVector<Attribute> shardings;
+    for (Value value : op->getResults()) {
+      FailureOr<ShardingAttr> sharding = getFor(value, op->getLoc());
+      if (failed(sharding))
+        return WalkResult::interrupt();
+      shardings.push_back(*sharding);
+      // Weights and states are declared as they are used.
+      Operation *holder = nullptr;
+      if (auto use = dyn_cast<UseOp>(op))
+        holder = SymbolTable::lookupNearestSymbolFrom(op, use.getWeightAttr());
+      else if (auto update = dyn_cast<StateUpdateOp>(op))
+        holder = SymbolTable::lookupNearestSymbolFrom(op, update.getStateAttr());
+      if (auto weight = dyn_cast_or_null<WeightOp>(holder))
+        weight.setShardingAttr(*sharding);
+      else if (auto state = dyn_cast_or_null<StateOp>(holder))
+        state.setShardingAttr(*sharding);
+    }
+    op->setAttr(CleaveDialect::shardingAttrName, builder.getArrayAttr(shardings));
+    return WalkResult::advance();
+  });
+  return failure(result.wasInterrupted());
+}
+
+LogicalResult Propagation::run() {
+  module.walk([&](ShardingRuleOpInterface op) { ops.push_back(op); });
+  for (WeightOp weight : module.getOps<WeightOp>()) {
+    assignments[weight.getOperation()].dims.resize(weight.getTensorType().getRank());
+    for (Attribute split : weight.getSplitsAttr() ? weight.getSplitsAttr() : builder.getArrayAttr({}))
+      if (failed(applySplit(weight, cast<SplitAttr>(split))))
+        return failure();
+  }
+  if (failed(readArguments()))
+    return failure();
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (ShardingRuleOpInterface op : ops)
+      changed |= spread(op);
+    for (ShardingRuleOpInterface op : llvm::reverse(ops))
+      changed |= spread(op);
+  }
+  findPartials();
+  return write();
+}
+
+namespace {
+struct PropagateShardingsPass
+    : public cleave::impl::PropagateShardingsPassBase<PropagateShardingsPass> {
+  void runOnOperation() override {
+    if (failed(Propagation(getOperation()).run()))
+      signalPassFailure();
+  }
+};
+} // namespace

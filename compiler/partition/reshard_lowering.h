@@ -1,0 +1,34 @@
+// What a change of sharding is on one rank: collectives and local slices.
+#pragma once
+
+#include "compiler/partition/mesh.h"
+
+#include "mlir/IR/Builders.h"
+
+namespace cleave {
+
+/// A rank: its stage and its coordinate on the mesh.
+struct RankPlace {
+  int64_t stage;
+  int64_t coordinate;
+
+  int64_t getRank(const Mesh &mesh) const { return stage * mesh.getNumCoordinates() + coordinate; }
+};
+
+/// The type of a value on one coordinate. Fails, with an error at `loc`, where a run-time
+/// dim is split.
+mlir::FailureOr<mlir::RankedTensorType> getLocalType(mlir::Location loc, mlir::RankedTensorType global,
+                                                     ShardingAttr sharding, const Mesh &mesh,
+                                                     int64_t coordinate);
+
+/// Builds, at the builder's place, what turns `local`, this rank's part of a value of type
+/// `global` sharded as `from`, into its part under `to`. `name` is given to the ops.
+///
+/// A partial sum becomes a reduce_scatter where `to` cuts a dim over the same axes, else
+/// an all_reduce; a dim that is cut otherwise is gathered whole and then sliced.
+mlir::FailureOr<mlir::Value> lowerReshard(mlir::OpBuilder &builder, mlir::Location loc,
+                                          mlir::Value local, mlir::RankedTensorType global,
+                                          ShardingAttr from, ShardingAttr to, const Mesh &mesh,
+                                          RankPlace place, mlir::Attribute name);
+
+} // namespace cleave

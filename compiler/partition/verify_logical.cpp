@@ -1,0 +1,75 @@
+// cleave-verify-logical: the form that importers make and partitioning starts from.
+#include "compiler/passes.h"
+#include "dialect/dialect.h"
+
+#include "mlir/Interfaces/FunctionInterfaces.h"
+
+namespace cleave {
+#define GEN_PASS_DEF_VERIFYLOGICALPASS
+#include "compiler/Passes.h.inc"
+} // namespace cleave
+
+using namespace mlir;
+using namespace cleave;
+
+/// Every run-time size of a tensor has a name.
+static LogicalResult verifyNamed(Operation *op, Type type) {
+  auto tensor = dyn_cast<RankedTensorType>(type);
+  if (!tensor)
+    return op->emitOpError("has a value of type ") << type << ", expected a ranked tensor";
+  if (!tensor.hasStaticShape() && !isa_and_nonnull<DimsAttr>(tensor.getEncoding()))
+    return op->emitOpError("has a value of type ")
+           << tensor << " whose run-time sizes have no names; write them as #cleave.dims<...>";
+  return success();
+}
+
+static LogicalResult verifyFunction(FunctionOpInterface function) {
+  if (function.isExternal())
+    return function.emitOpError("has no body");
+  if (!llvm::hasSingleElement(function.getFunctionBody()))
+    return function.emitOpError("has control flow, expected one block");
+  for (unsigned i = 0; i < function.getNumArguments(); ++i) {
+    if (failed(verifyNamed(function, function.getArgumentTypes()[i])))
+      return failure();
+    if (!function.getArgAttr(i, CleaveDialect::inputAttrName))
+      return function.emitOpError("argument ") << i << " has no name; give it {"
+                                               << CleaveDialect::inputAttrName << " = \"...\"}";
+  }
+  for (unsigned i = 0; i < function.getNumResults(); ++i)
+    if (!function.getResultAttr(i, CleaveDialect::outputAttrName))
+      return function.emitOpError("result ") << i << " has no name; give it {"
+                                             << CleaveDialect::outputAttrName << " = \"...\"}";
+  return success();
+}
+
+static LogicalResult verifyOp(Operation *op) {
+  if (isa<SendOp, RecvOp, AllReduceOp, AllGatherOp, ReduceScatterOp, BroadcastOp, ReshardOp, TransferOp>(op))
+    return op->emitOpError("has no place in the logical form");
+  if (isa<ModuleOp>(op) && op->getParentOp())
+    return op->emitOpError("stands inside a module, expected the logical form");
+  for (Type type : op->getResultTypes())
+    if (failed(verifyNamed(op, type)))
+      return failure();
+  return success();
+}
+
+namespace {
+struct VerifyLogicalPass : public cleave::impl::VerifyLogicalPassBase<VerifyLogicalPass> {
+  void runOnOperation() override {
+    markAllAnalysesPreserved();
+    bool failedAny = false;
+    getOperation()->walk([&](Operation *op) {
+      if (op == getOperation())
+        return;
+      auto function = dyn_cast<FunctionOpInterface>(op);
+      failedAny |= failed(function ? verifyFunction(function) : verifyOp(op));
+    });
+    if (getOperation().getOps<FunctionOpInterface>().empty()) {
+      getOperation().emitError("has no function to execute");
+      failedAny = true;
+    }
+    if (failedAny)
+      signalPassFailure();
+  }
+};
+} // namespace

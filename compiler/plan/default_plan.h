@@ -1,0 +1,18 @@
+// How the weights of known model families are split when the user does not say.
+#pragma once
+
+#include "compiler/plan/plan.h"
+
+namespace cleave::plan {
+
+/// An entry of a family's default plan; it may match nothing.
+struct DefaultSplit {
+  llvm::StringLiteral weights; ///< a pattern as in a plan
+  SplitType type;
+};
+
+/// The default splits of an architecture, first match first; empty for a family that is
+/// not known.
+llvm::ArrayRef<DefaultSplit> getDefaultSplits(llvm::StringRef architecture);
+
+} // namespace cleave::plan
