@@ -11,18 +11,23 @@ namespace cleave::rt {
 /// Elements that share a scale in a quantized row.
 inline constexpr int64_t q8BlockLength = 32;
 
-/// Where a quantized row's scales begin, in bytes. A row of `columns` elements (a
-/// multiple of 32) is
-///   int8 values[columns], zeros up to a multiple of 64,
-///   float scales[columns / 32], up to a multiple of 64,
-/// and element i stands for scales[i / 32] * values[i]; values are in [-127, 127].
+/// Where a quantized row's parts begin, in bytes. A row of `columns` elements (a
+/// multiple of 32, in blocks of 32) is
+///   int8 values[columns],
+///   float scales[blocks],
+///   int32 sums[blocks], of the block's values, for kernels that shift weights,
+/// each up to a multiple of 64 bytes. Element i stands for scales[i / 32] * values[i];
+/// values are in [-127, 127].
 constexpr int64_t q8ScalesOffset(int64_t columns) {
   return (columns + 63) / 64 * 64;
+}
+constexpr int64_t q8SumsOffset(int64_t columns) {
+  return q8ScalesOffset(columns) + (columns / q8BlockLength * 4 + 63) / 64 * 64;
 }
 
 /// The bytes of a quantized row, a multiple of 64.
 constexpr int64_t q8RowBytes(int64_t columns) {
-  return q8ScalesOffset(columns) + (columns / q8BlockLength * 4 + 63) / 64 * 64;
+  return q8SumsOffset(columns) + (columns / q8BlockLength * 4 + 63) / 64 * 64;
 }
 
 /// y row t, column padBefore + j = x[t, j]; the other columns are zero.

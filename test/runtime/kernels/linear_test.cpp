@@ -274,9 +274,17 @@ TEST(Quantize, RoundsToNearestAndPads) {
   for (const Shape &shape : blockShapes) {
     SCOPED_TRACE(testing::PrintToString(shape));
     Problem problem(ElementType::q8_0, shape, 6);
-    std::vector<std::byte> first;
     forEachTarget([&] {
       const QuantizedX x(problem);
+      for (int64_t t = 0; t < shape.tokens; ++t)
+        for (int64_t b = 0; b < shape.inputs / 32; ++b) {
+          const std::byte *row = x.bytes.data() + t * q8RowBytes(shape.inputs);
+          int32_t sum;
+          std::memcpy(&sum, row + q8SumsOffset(shape.inputs) + b * 4, 4);
+          for (int i = 0; i < 32; ++i)
+            sum -= static_cast<int8_t>(row[b * 32 + i]);
+          ASSERT_EQ(sum, 0) << "block " << b;
+        }
       for (int64_t t = 0; t < shape.tokens; ++t)
         for (int64_t j = 0; j < shape.inputs; ++j) {
           const int64_t column = j - shape.padBefore;
@@ -308,8 +316,14 @@ TEST(Quantize, PartsAgreeAndFillTheRow) {
     runParts(quantizeQ8, args, parts);
     for (int64_t t = 0; t < 3; ++t)
       EXPECT_EQ(std::memcmp(bytes.data() + t * q8RowBytes(96),
-                            whole.bytes.data() + t * q8RowBytes(96), q8ScalesOffset(96) + 3 * 4),
+                            whole.bytes.data() + t * q8RowBytes(96), 96),
                 0);
+    // Between the values, scales and sums there is padding, which is nobody's.
+    for (int64_t t = 0; t < 3; ++t)
+      for (int64_t at : {q8ScalesOffset(96), q8SumsOffset(96)})
+        EXPECT_EQ(std::memcmp(bytes.data() + t * q8RowBytes(96) + at,
+                              whole.bytes.data() + t * q8RowBytes(96) + at, 3 * 4),
+                  0);
   }
 }
 
