@@ -28,11 +28,11 @@ enum class Activations {
 struct EngineOptions {
   int threads = 1;
   /// The largest value of each symbol that the program names ("tokens", "context").
-  std::map<std::string, int64_t, std::less<>> bounds;
+  std::map<std::string, int64_t, std::less<>> bounds = {};
   Activations activations = Activations::quantized;
   /// The element type of states (f32 or f16) where the program's is not wanted.
-  std::optional<ElementType> cacheType;
-  std::string entry; ///< empty: the program's only entry, or "step"
+  std::optional<ElementType> cacheType = std::nullopt;
+  std::string entry = {}; ///< empty: the program's only entry, or "step"
 };
 
 /// Wall-clock seconds since the engine was made.

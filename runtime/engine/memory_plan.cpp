@@ -67,8 +67,12 @@ MemoryPlan planMemory(const std::vector<BufferRequest> &requests) {
   plan.offsets.resize(requests.size());
   std::vector<size_t> order(requests.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return requests[a].begin < requests[b].begin; });
+  // Of those that begin together the larger first, so that small ones do not break
+  // up the gaps.
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return std::pair(requests[a].begin, -requests[a].bytes) <
+           std::pair(requests[b].begin, -requests[b].bytes);
+  });
 
   using Ending = std::pair<int64_t, size_t>; // last instruction, request
   std::priority_queue<Ending, std::vector<Ending>, std::greater<>> live;

@@ -23,7 +23,8 @@ struct MemoryPlan {
   int64_t bytes = 0;            ///< of the arena
 };
 
-/// Places the requests: first fit in the order of their beginnings. Throws
+/// Places the requests: first fit in the order of their beginnings, and of
+/// those the larger first. Throws
 /// std::runtime_error where the arena's size would overflow.
 MemoryPlan planMemory(const std::vector<BufferRequest> &requests);
 

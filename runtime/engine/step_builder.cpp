@@ -128,19 +128,25 @@ bool StepBuilder::canReplace(uint32_t operandNumber, uint32_t resultNumber) cons
          std::equal(a.begin(), a.end(), b.begin(), b.end());
 }
 
-int64_t StepBuilder::operandToReplace() const {
-  auto replaces = [&](uint32_t i) { return canReplace(operand(i), result(0)); };
+std::optional<uint32_t> StepBuilder::operandToReplace() const {
+  uint32_t candidates = 0;
   switch (instruction->operation_type()) {
   case fb::Operation::AllReduce:
   case fb::Operation::Broadcast:
   case fb::Operation::Unary:
   case fb::Operation::Rope:
-    return replaces(0) ? operand(0) : -1;
+    candidates = 1;
+    break;
   case fb::Operation::Binary:
-    return replaces(0) ? operand(0) : replaces(1) ? int64_t{operand(1)} : -1;
+    candidates = 2;
+    break;
   default:
-    return -1; // the kernel reads an operand after it has written results
+    break; // the kernel reads operands after it has begun to write
   }
+  for (uint32_t i = 0; i < candidates; ++i)
+    if (canReplace(operand(i), result(0)))
+      return operand(i);
+  return std::nullopt;
 }
 
 void StepBuilder::placeResults() {
@@ -148,9 +154,8 @@ void StepBuilder::placeResults() {
     return;
   for (uint32_t number : *instruction->results()) {
     int64_t end = std::max(lastUse[number], position);
-    int64_t replaced = operandToReplace();
-    if (replaced >= 0) {
-      locations[number] = locations[static_cast<size_t>(replaced)];
+    if (std::optional<uint32_t> replaced = operandToReplace()) {
+      locations[number] = locations[*replaced];
       BufferRequest &buffer = buffers[static_cast<size_t>(locations[number].buffer)];
       buffer.end = std::max(buffer.end, end);
     } else {

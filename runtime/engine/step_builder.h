@@ -13,6 +13,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <tuple>
@@ -108,8 +109,8 @@ private:
   void placeFixedAndInputs();
   void placeResults();
   bool canReplace(uint32_t operandNumber, uint32_t resultNumber) const;
-  /// The operand that the current instruction may overwrite with its result, or -1.
-  int64_t operandToReplace() const;
+  /// The operand that the current instruction may overwrite with its result.
+  std::optional<uint32_t> operandToReplace() const;
 
   // ---- The instructions ----
 
