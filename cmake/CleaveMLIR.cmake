@@ -4,6 +4,10 @@
 # PATHS: Debian keeps it outside the folders that CMake searches by itself.
 find_package(MLIR 19.1 REQUIRED CONFIG PATHS /usr/lib/llvm-19)
 list(APPEND CMAKE_MODULE_PATH "${MLIR_CMAKE_DIR}" "${LLVM_CMAKE_DIR}")
+# LLVM's tablegen() writes dependency files relative to the top of the build tree,
+# which the policy's new behavior would rewrite: ninja would then take every
+# generated file for out of date, always.
+cmake_policy(SET CMP0116 OLD)
 include(TableGen)
 include(AddLLVM)
 include(AddMLIR)

@@ -1,0 +1,116 @@
+// The ops of a logical module, under the model's names.
+#include "compiler/import/gguf/model_builder.h"
+
+using namespace mlir;
+
+namespace cleave::gguf {
+
+template <typename OpT, typename... Args>
+Value ModelBuilder::create(StringRef name, Args &&...args) {
+  auto op = ops.create<OpT>(nameLoc(name), std::forward<Args>(args)...);
+  op->setAttr(CleaveDialect::nameAttrName, ops.getStringAttr(name));
+  return op->getResult(0);
+}
+
+void ModelBuilder::beginStep() {
+  auto portType = [&](StringRef dim) {
+    return getTensorType({ShapedType::kDynamic}, ops.getI32Type(), {ops.getStringAttr(dim)});
+  };
+  RankedTensorType perToken = portType("tokens"), perRow = portType("rows");
+  auto function = declarations.create<func::FuncOp>(
+      nameLoc("step"), "step",
+      ops.getFunctionType({perToken, perToken, perToken, perRow}, TypeRange()));
+  StringRef names[] = {"tokens", "positions", "slots", "rows"};
+  for (auto [index, name] : llvm::enumerate(names))
+    function.setArgAttr(index, CleaveDialect::inputAttrName, ops.getStringAttr(name));
+  Block *body = function.addEntryBlock();
+  tokens = body->getArgument(0);
+  positions = body->getArgument(1);
+  slots = body->getArgument(2);
+  rows = body->getArgument(3);
+  ops.setInsertionPointToEnd(body);
+}
+
+OwningOpRef<ModuleOp> ModelBuilder::endStep(Value logits, int64_t contextLength) {
+  ops.create<func::ReturnOp>(nameLoc("step"), logits);
+  auto function = cast<func::FuncOp>(ops.getBlock()->getParentOp());
+  function.setType(ops.getFunctionType(function.getArgumentTypes(), logits.getType()));
+  function.setResultAttr(0, CleaveDialect::outputAttrName, ops.getStringAttr("logits"));
+
+  int64_t vocabulary = cast<RankedTensorType>(logits.getType()).getDimSize(1);
+  module.get()->setAttr(
+      CleaveDialect::modelAttrName,
+      ops.getDictionaryAttr(
+          {ops.getNamedAttr("architecture", ops.getStringAttr(architecture)),
+           ops.getNamedAttr("context_length", ops.getI64IntegerAttr(contextLength)),
+           ops.getNamedAttr("vocabulary", ops.getI64IntegerAttr(vocabulary))}));
+  return std::move(module);
+}
+
+Value ModelBuilder::use(WeightOp weight) {
+  return ops.create<UseOp>(weight.getLoc(), weight.getTensorType(),
+                           FlatSymbolRefAttr::get(weight.getSymNameAttr()));
+}
+
+RankedTensorType ModelBuilder::widthType(Value like, int64_t width) {
+  auto type = cast<RankedTensorType>(like.getType());
+  return getTensorType({type.getDimSize(0), width}, ops.getF32Type(),
+                       {getDimName(type, 0), StringAttr()});
+}
+
+Value ModelBuilder::gather(Value source, Value indices, StringRef name) {
+  int64_t width = cast<RankedTensorType>(source.getType()).getDimSize(1);
+  return create<GatherOp>(name, widthType(indices, width), source, indices);
+}
+
+Value ModelBuilder::embed(WeightOp table, Value indices, StringRef name) {
+  return gather(use(table), indices, name);
+}
+
+Value ModelBuilder::linear(Value x, LinearWeights weights, StringRef name) {
+  int64_t outputs = weights.weight.getTensorType().getDimSize(0);
+  Value weight = use(weights.weight);
+  Value result = create<LinearOp>(name, widthType(x, outputs), x, weight);
+  if (!weights.bias)
+    return result;
+  Value bias = use(weights.bias);
+  return add(result, bias, (name + "_bias").str());
+}
+
+Value ModelBuilder::rmsNorm(Value x, WeightOp weight, float epsilon, StringRef name) {
+  Value factors = use(weight);
+  return create<RmsNormOp>(name, x.getType(), x, factors, ops.getF32FloatAttr(epsilon));
+}
+
+Value ModelBuilder::rope(Value x, const RopeParameters &p, StringRef name) {
+  Value factors = p.factors ? use(p.factors) : Value();
+  return create<RopeOp>(name, x.getType(), x, positions, factors, ops.getI64IntegerAttr(p.headDim),
+                        ops.getI64IntegerAttr(p.rotaryDim), ops.getF32FloatAttr(p.base),
+                        ops.getF32FloatAttr(p.scale), RopeStyleAttr::get(&context, p.style));
+}
+
+Value ModelBuilder::updateState(StateOp state, Value x, StringRef name) {
+  return create<StateUpdateOp>(name, state.getTensorType(),
+                               FlatSymbolRefAttr::get(state.getSymNameAttr()), x, slots, positions);
+}
+
+Value ModelBuilder::attention(Value q, Value k, Value v, int64_t headDim, int64_t group,
+                              float scale, StringRef name) {
+  return create<AttentionOp>(name, q.getType(), q, k, v, slots, positions,
+                             ops.getI64IntegerAttr(headDim), ops.getI64IntegerAttr(group),
+                             ops.getI64IntegerAttr(0), ops.getF32FloatAttr(scale));
+}
+
+Value ModelBuilder::silu(Value x, StringRef name) {
+  return create<SiluOp>(name, x.getType(), x);
+}
+
+Value ModelBuilder::add(Value x, Value y, StringRef name) {
+  return create<AddOp>(name, x.getType(), x, y);
+}
+
+Value ModelBuilder::mul(Value x, Value y, StringRef name) {
+  return create<MulOp>(name, x.getType(), x, y);
+}
+
+} // namespace cleave::gguf
