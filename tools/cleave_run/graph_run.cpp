@@ -1,0 +1,177 @@
+// See graph_run.h.
+#include "tools/cleave_run/graph_run.h"
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+
+namespace cleave::rt {
+namespace {
+
+std::string nameOf(ElementType type) {
+  return std::string(elementTypeInfo(type).name);
+}
+
+std::string describe(const std::vector<int64_t> &dims) {
+  std::string text = "[";
+  for (size_t i = 0; i < dims.size(); ++i)
+    text += (i ? ", " : "") + std::to_string(dims[i]);
+  return text + "]";
+}
+
+std::string describe(const ManifestPort &port) {
+  std::string text = "[";
+  for (size_t i = 0; i < port.dims.size(); ++i) {
+    const auto *size = std::get_if<int64_t>(&port.dims[i]);
+    text += (i ? ", " : "") + (size ? std::to_string(*size) : std::get<std::string>(port.dims[i]));
+  }
+  return text + "] " + nameOf(port.type);
+}
+
+std::string namesOf(const std::vector<ManifestPort> &ports) {
+  std::string text;
+  for (const ManifestPort &port : ports)
+    text += (text.empty() ? "" : ", ") + port.name;
+  return text.empty() ? "none" : text;
+}
+
+const ManifestPort *findPort(const std::vector<ManifestPort> &ports, const std::string &name) {
+  auto port = std::ranges::find(ports, name, &ManifestPort::name);
+  return port == ports.end() ? nullptr : &*port;
+}
+
+} // namespace
+
+GraphRun::GraphRun(Job &job, const ManifestEntry &entry, const Options &options)
+    : job(job), entry(entry), outputs(options.outputs) {
+  // Every name in the manifest has its size on every rank, unset at first.
+  for (const ManifestPort &port : entry.inputs)
+    for (const auto &dim : port.dims)
+      if (const auto *symbol = std::get_if<std::string>(&dim))
+        sizes[*symbol] = -1;
+  job.together([&] {
+    if (job.isFirst()) {
+      checkOutputs();
+      readInputs(options.inputs);
+    }
+  });
+  shareSizes();
+}
+
+void GraphRun::checkOutputs() const {
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    if (!findPort(entry.outputs, outputs[i].name))
+      throw std::runtime_error("no output '" + outputs[i].name + "'; entry '" + entry.name +
+                               "' has: " + namesOf(entry.outputs));
+    for (size_t j = 0; j < i; ++j)
+      if (outputs[j].name == outputs[i].name)
+        throw std::runtime_error("output '" + outputs[i].name + "' is given two files");
+  }
+}
+
+void GraphRun::readInputs(const std::vector<NamedFile> &files) {
+  for (const NamedFile &input : files) {
+    const ManifestPort *port = findPort(entry.inputs, input.name);
+    if (!port)
+      throw std::runtime_error("no input '" + input.name + "'; entry '" + entry.name +
+                               "' has: " + namesOf(entry.inputs));
+    auto [place, isNew] = inputs.emplace(input.name, readNpy(input.file));
+    if (!isNew)
+      throw std::runtime_error("input '" + input.name + "' is given two files");
+    takeSizes(*port, place->second, input.file);
+  }
+  for (const ManifestPort &port : entry.inputs)
+    if (!inputs.contains(port.name))
+      throw std::runtime_error("input '" + port.name + "' " + describe(port) +
+                               " is missing; give --input " + port.name + "=FILE.npy");
+}
+
+void GraphRun::takeSizes(const ManifestPort &port, const NpyArray &array, const std::string &file) {
+  auto refuse = [&](const std::string &why) {
+    throw std::runtime_error(file + ": holds " + describe(array.dims) + " " + nameOf(array.type) +
+                             ", but input '" + port.name + "' is " + describe(port) + why);
+  };
+  if (array.type != port.type || array.dims.size() != port.dims.size())
+    refuse("");
+  for (size_t i = 0; i < array.dims.size(); ++i) {
+    if (const auto *size = std::get_if<int64_t>(&port.dims[i])) {
+      if (array.dims[i] != *size)
+        refuse("");
+      continue;
+    }
+    const auto &symbol = std::get<std::string>(port.dims[i]);
+    int64_t &size = sizes[symbol];
+    if (size >= 0 && size != array.dims[i])
+      refuse(", and another input has made " + symbol + " " + std::to_string(size));
+    size = array.dims[i];
+  }
+}
+
+void GraphRun::shareSizes() {
+  std::vector<int64_t> values; // in the order of names, alike on all ranks
+  for (const auto &[name, size] : sizes)
+    values.push_back(size);
+  job.communicator().broadcast(values.data(), values.size(), ElementType::i64, 0, job.all());
+  auto value = values.begin();
+  for (auto &[name, size] : sizes)
+    size = *value++;
+}
+
+void GraphRun::run(Engine &engine, const Program &program) {
+  for (const auto &[name, size] : sizes)
+    engine.setSymbol(name, size);
+  std::vector<std::byte> room;
+  for (const ManifestPort &port : entry.inputs) {
+    size_t bytes = elementTypeInfo(port.type).blockBytes;
+    for (const auto &dim : port.dims) {
+      const auto *size = std::get_if<int64_t>(&dim);
+      bytes *= static_cast<size_t>(size ? *size : sizes[std::get<std::string>(dim)]);
+    }
+    std::byte *data = job.isFirst() ? inputs.at(port.name).data.data() : nullptr;
+    if (!data) {
+      room.resize(std::max(room.size(), bytes));
+      data = room.data();
+    }
+    job.communicator().broadcast(data, bytes, ElementType::u8, 0, job.all());
+    std::span<std::byte> memory = engine.input(port.name);
+    if (memory.empty()) // this rank's entry has no such input
+      continue;
+    if (memory.size() != bytes)
+      throw std::runtime_error(program.fileName() + ": the input '" + port.name + "' has " +
+                               std::to_string(memory.size()) + " bytes, the manifest says " +
+                               std::to_string(bytes));
+    std::memcpy(memory.data(), data, bytes);
+  }
+  engine.run();
+  const fb::Entry &programEntry = program.entry(entry.name);
+  if (programEntry.outputs())
+    for (const fb::OutputPort *port : *programEntry.outputs())
+      if (port->owner() == static_cast<uint32_t>(job.rank()))
+        writeOutput(*port, programEntry, engine, program);
+}
+
+void GraphRun::writeOutput(const fb::OutputPort &port, const fb::Entry &programEntry,
+                           Engine &engine, const Program &program) const {
+  auto file = std::ranges::find(outputs, port.name()->str(), &NamedFile::name);
+  if (file == outputs.end())
+    return;
+  const fb::Value &value = *programEntry.values()->Get(port.value());
+  std::vector<int64_t> dims;
+  for (int64_t dim : dimsOf(value.dims())) {
+    if (!isSymbolDim(dim)) {
+      dims.push_back(dim);
+      continue;
+    }
+    const auto *symbol = program.root().symbols()->Get(static_cast<uint32_t>(symbolOfDim(dim)));
+    auto size = sizes.find(symbol->name()->string_view());
+    if (size == sizes.end())
+      throw std::runtime_error(program.fileName() + ": the output '" + file->name +
+                               "' has a size, " + quoted(symbol->name()) +
+                               ", that no input determines");
+    dims.push_back(size->second);
+  }
+  writeNpy(file->file, static_cast<ElementType>(value.element_type()), dims,
+           engine.output(file->name));
+}
+
+} // namespace cleave::rt

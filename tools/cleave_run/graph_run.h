@@ -1,0 +1,47 @@
+// Runs a graph once: arrays in from .npy files, arrays out to .npy files. The first
+// rank reads the inputs and gives them to all; the rank that answers for an output
+// writes it.
+#pragma once
+
+#include "runtime/engine/engine.h"
+#include "runtime/program/manifest.h"
+#include "runtime/program/npy.h"
+#include "runtime/program/program.h"
+#include "tools/cleave_run/job.h"
+#include "tools/cleave_run/options.h"
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace cleave::rt {
+
+class GraphRun {
+public:
+  /// Reads the inputs and settles the sizes that vary. All ranks make it together;
+  /// throws JobRefused where a file or a name is wrong: an input that is missing,
+  /// given twice, unknown, of another type or shape, or an unknown output.
+  GraphRun(Job &job, const ManifestEntry &entry, const Options &options);
+
+  /// The sizes that vary, which are their bounds too.
+  const std::map<std::string, int64_t, std::less<>> &symbols() const { return sizes; }
+
+  /// Runs the entry and writes the outputs. Throws std::runtime_error.
+  void run(Engine &engine, const Program &program);
+
+private:
+  void readInputs(const std::vector<NamedFile> &files);
+  void checkOutputs() const;
+  void takeSizes(const ManifestPort &port, const NpyArray &array, const std::string &file);
+  void shareSizes();
+  void writeOutput(const fb::OutputPort &port, const fb::Entry &entry, Engine &engine,
+                   const Program &program) const;
+
+  Job &job;
+  const ManifestEntry &entry;
+  const std::vector<NamedFile> &outputs;
+  std::map<std::string, NpyArray> inputs; ///< on the first rank
+  std::map<std::string, int64_t, std::less<>> sizes;
+};
+
+} // namespace cleave::rt

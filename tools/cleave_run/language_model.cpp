@@ -1,0 +1,238 @@
+// A step begins with a header of fixed size from the first rank. It holds the
+// symbols' values and, when it is short, the step's inputs; a longer step's inputs
+// follow in a second message.
+#include "tools/cleave_run/language_model.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <numeric>
+#include <stdexcept>
+
+namespace cleave::rt {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double secondsSince(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+void print(const std::string &text) {
+  if (text.empty())
+    return;
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
+    throw std::runtime_error(std::string("cannot write to standard output: ") +
+                             std::strerror(errno));
+}
+
+} // namespace
+
+/// What the first rank sends to all before each step.
+struct LanguageModel::Header {
+  int32_t goOn = 0; ///< 0: there is no further step
+  int32_t sample = 0;
+  int32_t tokens = 0;
+  int32_t rows = 0;
+  /// Tokens, positions, slots and rows, one after the other, where they fit.
+  std::array<int32_t, 60> payload{};
+
+  size_t payloadSize() const { return static_cast<size_t>(tokens) * 3 + static_cast<size_t>(rows); }
+  bool holdsPayload() const { return payloadSize() <= payload.size(); }
+};
+
+std::map<std::string, int64_t, std::less<>> languageBounds(const LanguageOptions &options) {
+  // Without a file for all logits, only the last token's are wanted: for 512 tokens
+  // of a large vocabulary they would be the largest buffer of all.
+  return {{"tokens", options.batch},
+          {"rows", options.logitsFile.empty() ? 1 : options.batch},
+          {"slots", 1},
+          {"context", options.context}};
+}
+
+LanguageModel::LanguageModel(Job &job, const Program &program, const LanguageOptions &options)
+    : job(job), options(options), payloadRoom(static_cast<size_t>(options.batch) * 4) {
+  bool isOwner = false;
+  job.together([&] {
+    if (const auto *outputs = program.entry("step").outputs())
+      for (const fb::OutputPort *port : *outputs)
+        isOwner |=
+            port->name()->str() == "logits" && port->owner() == static_cast<uint32_t>(job.rank());
+    if (isOwner) {
+      sampler.emplace(options.sampler, static_cast<size_t>(options.vocabulary));
+      if (!options.logitsFile.empty())
+        logits.emplace(options.logitsFile, ElementType::f32,
+                       std::vector<int64_t>{options.vocabulary});
+    }
+  });
+  // The number of owners, and the owner's rank where there is one.
+  std::array<int32_t, 2> owners = {isOwner ? 1 : 0, isOwner ? job.rank() : 0};
+  job.communicator().allReduce(owners.data(), owners.size(), ElementType::i32, job.all());
+  if (owners[0] != 1)
+    job.refuse("the package is no language model's: " + std::to_string(owners[0]) +
+               " ranks answer for the output 'logits' of 'step', expected 1");
+  owner = owners[1];
+  if (owner != 0 && (isOwner || job.isFirst()))
+    ownerAndFirst =
+        job.communicator().makeGroup(std::array{static_cast<uint32_t>(owner), uint32_t{0}});
+}
+
+void LanguageModel::use(Engine &usedEngine) {
+  engine = &usedEngine;
+}
+
+LanguageTimes LanguageModel::lead(std::span<const int32_t> prompt, int64_t predict,
+                                  const Tokenizer &tokenizer) {
+  StreamDecoder decoder(tokenizer);
+  std::string text;
+  for (int32_t token : prompt)
+    text += decoder.next(token);
+  print(text);
+
+  LanguageTimes times;
+  times.promptTokens = static_cast<int64_t>(prompt.size());
+  auto begin = Clock::now();
+  int32_t chosen = -1;
+  for (size_t done = 0; done < prompt.size();) {
+    size_t count = std::min(prompt.size() - done, static_cast<size_t>(options.batch));
+    LanguageStep step;
+    step.tokens.assign(prompt.begin() + done, prompt.begin() + done + count);
+    step.positions.resize(count);
+    std::iota(step.positions.begin(), step.positions.end(), static_cast<int32_t>(done));
+    step.slots.assign(count, 0);
+    done += count;
+    step.sample = done == prompt.size();
+    if (!options.logitsFile.empty()) {
+      step.rows.resize(count);
+      std::iota(step.rows.begin(), step.rows.end(), 0);
+    } else if (step.sample) {
+      step.rows = {static_cast<int32_t>(count) - 1};
+    }
+    chosen = runStep(step);
+  }
+  times.promptSeconds = secondsSince(begin);
+
+  begin = Clock::now();
+  LanguageStep step;
+  step.slots = {0};
+  step.rows = {0};
+  step.sample = true;
+  auto position = static_cast<int64_t>(prompt.size());
+  for (int64_t generated = 0; generated != predict; ++generated) {
+    if (tokenizer.isEndOfText(chosen))
+      break;
+    if (position + generated >= options.context) {
+      std::fprintf(stderr, "cleave-run: stopped, as the context of %lld tokens is full (--ctx)\n",
+                   static_cast<long long>(options.context));
+      break;
+    }
+    print(decoder.next(chosen));
+    if (generated + 1 == predict)
+      break;
+    step.tokens = {chosen};
+    step.positions = {static_cast<int32_t>(position + generated)};
+    chosen = runStep(step);
+    ++times.steps;
+  }
+  times.stepSeconds = secondsSince(begin);
+  times.communication = exchangeSeconds + engine->times().communication;
+  end();
+  print("\n");
+  return times;
+}
+
+int32_t LanguageModel::runStep(const LanguageStep &step) {
+  Header header;
+  header.goOn = 1;
+  header.sample = step.sample ? 1 : 0;
+  header.tokens = static_cast<int32_t>(step.tokens.size());
+  header.rows = static_cast<int32_t>(step.rows.size());
+  int32_t *at = header.holdsPayload() ? header.payload.data() : payloadRoom.data();
+  std::span<const int32_t> payload(at, header.payloadSize());
+  for (const std::vector<int32_t> *values :
+       {&step.tokens, &step.positions, &step.slots, &step.rows})
+    at = std::ranges::copy(*values, at).out;
+
+  auto begin = Clock::now();
+  Communicator &communicator = job.communicator();
+  communicator.broadcast(&header, sizeof header / sizeof(int32_t), ElementType::i32, 0, job.all());
+  if (!header.holdsPayload())
+    communicator.broadcast(payloadRoom.data(), payload.size(), ElementType::i32, 0, job.all());
+  exchangeSeconds += secondsSince(begin);
+  return compute(header, payload);
+}
+
+void LanguageModel::follow() {
+  Communicator &communicator = job.communicator();
+  Header header;
+  while (true) {
+    communicator.broadcast(&header, sizeof header / sizeof(int32_t), ElementType::i32, 0,
+                           job.all());
+    if (!header.goOn)
+      break;
+    if (!header.holdsPayload())
+      communicator.broadcast(payloadRoom.data(), header.payloadSize(), ElementType::i32, 0,
+                             job.all());
+    const int32_t *payload = header.holdsPayload() ? header.payload.data() : payloadRoom.data();
+    compute(header, {payload, header.payloadSize()});
+  }
+  if (logits)
+    logits->finish();
+}
+
+int32_t LanguageModel::compute(const Header &header, std::span<const int32_t> payload) {
+  auto tokens = static_cast<size_t>(header.tokens);
+  auto rows = static_cast<size_t>(header.rows);
+  engine->setSymbol("tokens", header.tokens);
+  engine->setSymbol("rows", header.rows);
+  fill("tokens", payload.subspan(0, tokens));
+  fill("positions", payload.subspan(tokens, tokens));
+  fill("slots", payload.subspan(2 * tokens, tokens));
+  fill("rows", payload.subspan(3 * tokens, rows));
+  engine->run();
+
+  int32_t chosen = -1;
+  if (sampler && rows > 0) {
+    std::span<const std::byte> bytes = engine->output("logits");
+    size_t rowBytes = static_cast<size_t>(options.vocabulary) * sizeof(float);
+    if (bytes.size() != rows * rowBytes)
+      throw std::runtime_error("the logits have " + std::to_string(bytes.size()) +
+                               " bytes, expected " + std::to_string(rows) + " rows of " +
+                               std::to_string(options.vocabulary) + " f32");
+    if (logits)
+      logits->append(bytes);
+    if (header.sample)
+      chosen = sampler->sample({reinterpret_cast<const float *>(bytes.data()) +
+                                    (rows - 1) * static_cast<size_t>(options.vocabulary),
+                                static_cast<size_t>(options.vocabulary)});
+  }
+  if (header.sample && ownerAndFirst >= 0) {
+    auto begin = Clock::now();
+    job.communicator().broadcast(&chosen, 1, ElementType::i32, 0, ownerAndFirst);
+    exchangeSeconds += secondsSince(begin);
+  }
+  return chosen;
+}
+
+void LanguageModel::fill(std::string_view input, std::span<const int32_t> values) {
+  std::span<std::byte> memory = engine->input(input);
+  if (memory.empty()) // this rank's entry has no such input
+    return;
+  if (memory.size() != values.size_bytes())
+    throw std::runtime_error("the input '" + std::string(input) + "' has " +
+                             std::to_string(memory.size()) + " bytes, expected " +
+                             std::to_string(values.size()) + " i32");
+  std::memcpy(memory.data(), values.data(), memory.size());
+}
+
+void LanguageModel::end() {
+  Header header;
+  job.communicator().broadcast(&header, sizeof header / sizeof(int32_t), ElementType::i32, 0,
+                               job.all());
+  if (logits)
+    logits->finish();
+}
+
+} // namespace cleave::rt

@@ -1,0 +1,49 @@
+// The command line of cleave-run.
+#pragma once
+
+#include "runtime/engine/engine.h"
+#include "runtime/text/sampler.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace cleave::rt {
+
+/// "NAME=FILE.npy" of --input and --output.
+struct NamedFile {
+  std::string name;
+  std::string file;
+};
+
+struct Options {
+  std::string package;
+
+  std::string prompt;
+  std::string promptFile;                     ///< empty: none
+  std::optional<std::vector<int32_t>> tokens; ///< the prompt as token ids
+  int64_t predict = -1;                       ///< -1: until the end of text or of the context
+  SamplerOptions sampler;                     ///< its seed counts where randomSeed is false
+  bool randomSeed = true;
+
+  int threads = 0;     ///< 0: this rank's share
+  int64_t context = 0; ///< 0: the smaller of the model's and defaultContext
+  int64_t batch = 512;
+  std::optional<ElementType> cacheType;
+  Activations activations = Activations::quantized;
+  bool verify = true;
+
+  std::vector<NamedFile> inputs;
+  std::vector<NamedFile> outputs;
+};
+
+/// A long cache is not allocated unasked.
+inline constexpr int64_t defaultContext = 4096;
+
+/// Reads the command line into `options`. A result is the process's exit status:
+/// for an error, or after help and version. Prints only where `prints` is set, so
+/// that one rank speaks for all.
+std::optional<int> parseOptions(int argc, char **argv, bool prints, Options &options);
+
+} // namespace cleave::rt
