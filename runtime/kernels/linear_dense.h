@@ -29,7 +29,10 @@ public:
 
   /// Computes the first rows of args.y, as many as whole chunks cover, and returns
   /// their number; the caller gives the rest to linear_f32_f32. args has the shape
-  /// and strides given at construction, padBefore 0 and xColumns = inputs.
+  /// and strides given at construction, padBefore 0 and xColumns = inputs. oneDNN 2.6
+  /// keeps the arguments of each of its calls in a small map: some 300 bytes that are
+  /// allocated and freed a chunk, whatever the sizes. A row of y may differ in its last
+  /// bits with the size of the chunk that it fell into.
   int64_t run(const LinearArgs &args, void *scratch);
 
 private:
