@@ -104,7 +104,7 @@ def Cleave_SplitAttr : AttrDef<CleaveDialect, "Split"> {
   }];
   let parameters = (ins EnumParameter<Cleave_SplitKind>:$kind,
                         OptionalParameter<"::mlir::StringAttr">:$axis);
-  let assemblyFormat = "`<` $kind (`` $axis^)? `>`";
+  let assemblyFormat = "`<` $kind ( $axis^ )? `>`";
 }
 
 def Cleave_SourceKind : I32EnumAttr<"SourceKind", "where a weight's bytes come from", [

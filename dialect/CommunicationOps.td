@@ -97,9 +97,7 @@ class Cleave_Collective<string mnemonic, list<Trait> traits = []>
 def Cleave_ReductionKind : I32EnumAttr<"ReductionKind", "how values are combined", [
     I32EnumAttrCase<"Sum", 0, "sum">]> {
   let cppNamespace = "::cleave";
-  let genSpecializedAttr = 0;
 }
-def Cleave_ReductionKindAttr : EnumAttr<CleaveDialect, Cleave_ReductionKind, "reduction">;
 
 def Cleave_AllReduceOp : Cleave_Collective<"all_reduce", [SameOperandsAndResultType]> {
   let summary = "the sum over a group, on every member";
@@ -116,7 +114,7 @@ def Cleave_AllReduceOp : Cleave_Collective<"all_reduce", [SameOperandsAndResultT
     }
     ```
   }];
-  let arguments = (ins Cleave_ReductionKindAttr:$kind, Cleave_F32Tensor:$x,
+  let arguments = (ins Cleave_ReductionKind:$kind, Cleave_F32Tensor:$x,
                        DenseI64ArrayAttr:$group);
   let results = (outs Cleave_F32Tensor:$result);
   let assemblyFormat = "$kind $x `group` $group attr-dict `:` type($x)";
@@ -162,7 +160,7 @@ def Cleave_ReduceScatterOp : Cleave_Collective<"reduce_scatter"> {
     }
     ```
   }];
-  let arguments = (ins Cleave_ReductionKindAttr:$kind, Cleave_F32Tensor:$x, Cleave_Int:$dim,
+  let arguments = (ins Cleave_ReductionKind:$kind, Cleave_F32Tensor:$x, Cleave_Int:$dim,
                        DenseI64ArrayAttr:$ranges, DenseI64ArrayAttr:$group);
   let results = (outs Cleave_F32Tensor:$result);
   let assemblyFormat = [{

@@ -19,7 +19,7 @@ def ShardingRuleOpInterface : OpInterface<"ShardingRuleOpInterface"> {
       /*desc=*/[{Adjusts the attributes of this op, which has just been given one rank's
         operands and result types, to the ranges which that rank holds.}],
       /*retTy=*/"void", /*name=*/"localize", /*args=*/(ins "const ::cleave::LocalRanges &":$ranges),
-      /*methodBody=*/"", /*defaultImpl=*/"">,
+      /*methodBody=*/"", /*defaultImpl=*/"(void)ranges;">,
   ];
 }
 

@@ -1,0 +1,260 @@
+// Ops as instructions over numbered values.
+#include "compiler/lower/program_builder.h"
+
+#include "runtime/program/layout.h"
+#include "runtime/program/program.h"
+#include "runtime/program/program_generated.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace cleave;
+
+namespace {
+
+template <typename T> using Offset = flatbuffers::Offset<T>;
+
+/// An instruction's operation: its kind and its table.
+struct Operation_ {
+  fb::Operation type = fb::Operation::NONE;
+  Offset<void> table;
+};
+
+class ProgramBuilder {
+public:
+  ProgramBuilder(ModuleOp module, const llvm::StringMap<WeightPlace> &places)
+      : module(module), places(places) {}
+
+  FailureOr<std::vector<uint8_t>> build(int64_t ranks, StringRef packageId);
+
+private:
+  FailureOr<Offset<fb::Entry>> buildEntry(func::FuncOp function);
+  LogicalResult buildInstruction(Operation &op);
+  Operation_ buildOperation(Operation &op);
+  template <typename T> Operation_ operation(fb::Operation type, Offset<T> table) {
+    return {type, table.Union()};
+  }
+  Offset<flatbuffers::Vector<uint32_t>> group(ArrayRef<int64_t> ranks) {
+    return buffer.CreateVector(std::vector<uint32_t>(ranks.begin(), ranks.end()));
+  }
+  Offset<flatbuffers::Vector<int64_t>> numbers(ArrayRef<int64_t> values) {
+    return buffer.CreateVector(values.data(), values.size());
+  }
+  Offset<flatbuffers::String> text(StringRef value) {
+    return buffer.CreateString(value.data(), value.size());
+  }
+  std::vector<int64_t> dimsOf(RankedTensorType type);
+  uint32_t addValue(Value value, fb::Storage storage, uint32_t index = 0);
+
+  ModuleOp module;
+  const llvm::StringMap<WeightPlace> &places;
+  flatbuffers::FlatBufferBuilder buffer;
+  llvm::MapVector<StringRef, uint32_t> symbols, weights, states;
+  // Of the entry being built.
+  llvm::DenseMap<Value, uint32_t> values;
+  std::vector<Offset<fb::Value>> valueTables;
+  std::vector<Offset<fb::Instruction>> instructions;
+};
+
+} // namespace
+
+static uint8_t elementTypeOf(RankedTensorType type) {
+  return static_cast<uint8_t>(getElementTypeInfo(type.getElementType())->type);
+}
+
+std::vector<int64_t> ProgramBuilder::dimsOf(RankedTensorType type) {
+  std::vector<int64_t> dims;
+  for (unsigned dim = 0; dim < type.getRank(); ++dim) {
+    if (!type.isDynamicDim(dim)) {
+      dims.push_back(type.getDimSize(dim));
+      continue;
+    }
+    uint32_t number =
+        symbols.try_emplace(getDimName(type, dim).getValue(), symbols.size()).first->second;
+    dims.push_back(-1 - static_cast<int64_t>(number));
+  }
+  return dims;
+}
+
+uint32_t ProgramBuilder::addValue(Value value, fb::Storage storage, uint32_t index) {
+  auto type = cast<RankedTensorType>(value.getType());
+  uint32_t number = valueTables.size();
+  valueTables.push_back(
+      fb::CreateValue(buffer, storage, index, elementTypeOf(type), buffer.CreateVector(dimsOf(type))));
+  values[value] = number;
+  return number;
+}
+
+Operation_ ProgramBuilder::buildOperation(Operation &op) {
+  using Kind = fb::Operation;
+  return llvm::TypeSwitch<Operation *, Operation_>(&op)
+      .Case([&](GatherOp gather) {
+        return operation(Kind::Gather, fb::CreateGather(buffer, gather.getOffset(), gather.getMasked()));
+      })
+      .Case([&](LinearOp linear) {
+        return operation(Kind::Linear, fb::CreateLinear(buffer, linear.getPadBefore()));
+      })
+      .Case([&](RmsNormOp norm) {
+        return operation(Kind::RmsNorm,
+                         fb::CreateRmsNorm(buffer, norm.getEpsilon().convertToFloat()));
+      })
+      .Case([&](RopeOp rope) {
+        auto style = rope.getStyle() == RopeStyle::Halves ? fb::RopeStyle::Halves
+                                                          : fb::RopeStyle::Interleaved;
+        return operation(Kind::Rope, fb::CreateRope(buffer, rope.getHeadDim(), rope.getRotaryDim(),
+                                                    rope.getBase().convertToFloat(),
+                                                    rope.getScale().convertToFloat(), style));
+      })
+      .Case([&](StateUpdateOp) {
+        return operation(Kind::StateUpdate, fb::CreateStateUpdate(buffer));
+      })
+      .Case([&](AttentionOp attention) {
+        return operation(Kind::Attention,
+                         fb::CreateAttention(buffer, attention.getHeadDim(), attention.getGroup(),
+                                             attention.getFirstHead(),
+                                             attention.getScale().convertToFloat()));
+      })
+      .Case([&](SiluOp) {
+        return operation(Kind::Unary, fb::CreateUnary(buffer, fb::UnaryKind::Silu));
+      })
+      .Case([&](AddOp) {
+        return operation(Kind::Binary, fb::CreateBinary(buffer, fb::BinaryKind::Add));
+      })
+      .Case([&](MulOp) {
+        return operation(Kind::Binary, fb::CreateBinary(buffer, fb::BinaryKind::Mul));
+      })
+      .Case([&](SliceOp slice) {
+        return operation(Kind::Slice, fb::CreateSlice(buffer, slice.getDim(), slice.getBegin()));
+      })
+      .Case([&](AllReduceOp reduce) {
+        return operation(Kind::AllReduce, fb::CreateAllReduce(buffer, group(reduce.getGroup())));
+      })
+      .Case([&](AllGatherOp gather) {
+        auto ranks = group(gather.getGroup());
+        auto ranges = numbers(gather.getRanges());
+        return operation(Kind::AllGather, fb::CreateAllGather(buffer, ranks, gather.getDim(), ranges));
+      })
+      .Case([&](ReduceScatterOp scatter) {
+        auto ranks = group(scatter.getGroup());
+        auto ranges = numbers(scatter.getRanges());
+        return operation(Kind::ReduceScatter,
+                         fb::CreateReduceScatter(buffer, ranks, scatter.getDim(), ranges));
+      })
+      .Case([&](BroadcastOp broadcast) {
+        return operation(Kind::Broadcast, fb::CreateBroadcast(buffer, group(broadcast.getGroup())));
+      })
+      .Case([&](SendOp send) {
+        return operation(Kind::Send, fb::CreateSend(buffer, send.getTo(), send.getTag()));
+      })
+      .Case([&](RecvOp recv) {
+        return operation(Kind::Recv, fb::CreateRecv(buffer, recv.getFrom(), recv.getTag()));
+      })
+      .Default([](Operation *) { return Operation_(); });
+}
+
+LogicalResult ProgramBuilder::buildInstruction(Operation &op) {
+  Operation_ made = buildOperation(op);
+  if (made.type == fb::Operation::NONE)
+    return op.emitOpError("has no instruction in a rank's program");
+  std::vector<uint32_t> operands, results;
+  // A state is an operand of what writes it, and what reads it reads it in place.
+  if (auto update = dyn_cast<StateUpdateOp>(op))
+    operands.push_back(addValue(update.getResult(), fb::Storage::State,
+                                states.find(update.getState())->second));
+  for (Value operand : op.getOperands())
+    operands.push_back(values.at(operand));
+  if (!isa<StateUpdateOp>(op))
+    for (Value result : op.getResults())
+      results.push_back(addValue(result, fb::Storage::Activation));
+  auto operandVector = buffer.CreateVector(operands), resultVector = buffer.CreateVector(results);
+  auto name = text(getModelName(&op));
+  instructions.push_back(
+      fb::CreateInstruction(buffer, made.type, made.table, operandVector, resultVector, name));
+  return success();
+}
+
+FailureOr<Offset<fb::Entry>> ProgramBuilder::buildEntry(func::FuncOp function) {
+  values.clear();
+  valueTables.clear();
+  instructions.clear();
+  std::vector<Offset<fb::Port>> inputs;
+  std::vector<Offset<fb::OutputPort>> outputs;
+  for (BlockArgument argument : function.getArguments()) {
+    auto name = function.getArgAttrOfType<StringAttr>(argument.getArgNumber(), CleaveDialect::inputAttrName);
+    if (!name)
+      return function.emitOpError("argument ") << argument.getArgNumber() << " has no "
+                                               << CleaveDialect::inputAttrName;
+    uint32_t value = addValue(argument, fb::Storage::Input);
+    inputs.push_back(fb::CreatePort(buffer, text(name), value));
+  }
+  for (Operation &op : function.getFunctionBody().front()) {
+    if (auto use = dyn_cast<UseOp>(op)) {
+      addValue(use.getResult(), fb::Storage::Weight, weights.find(use.getWeight())->second);
+    } else if (auto result = dyn_cast<func::ReturnOp>(op)) {
+      for (OpOperand &operand : result->getOpOperands()) {
+        unsigned number = operand.getOperandNumber();
+        auto name = function.getResultAttrOfType<StringAttr>(number, CleaveDialect::outputAttrName);
+        auto owner = function.getResultAttrOfType<IntegerAttr>(number, CleaveDialect::ownerAttrName);
+        outputs.push_back(
+            fb::CreateOutputPort(buffer, text(name), values.at(operand.get()), owner.getInt()));
+      }
+    } else if (failed(buildInstruction(op))) {
+      return failure();
+    }
+  }
+  auto name = text(function.getName());
+  auto valueVector = buffer.CreateVector(valueTables);
+  auto inputVector = buffer.CreateVector(inputs);
+  auto outputVector = buffer.CreateVector(outputs);
+  auto instructionVector = buffer.CreateVector(instructions);
+  return fb::CreateEntry(buffer, name, valueVector, inputVector, outputVector, instructionVector);
+}
+
+FailureOr<std::vector<uint8_t>> ProgramBuilder::build(int64_t ranks, StringRef packageId) {
+  std::vector<Offset<fb::Weight>> weightTables;
+  for (WeightOp weight : module.getOps<WeightOp>()) {
+    weights.insert({weight.getSymName(), weightTables.size()});
+    WeightPlace place = places.lookup(weight.getSymName());
+    RankedTensorType type = weight.getTensorType();
+    auto name = text(weight.getSymName());
+    auto dims = buffer.CreateVector(dimsOf(type));
+    weightTables.push_back(fb::CreateWeight(buffer, name, elementTypeOf(type),
+                                            static_cast<uint8_t>(Layout::rows), dims, place.offset,
+                                            place.size));
+  }
+  std::vector<Offset<fb::State>> stateTables;
+  for (StateOp state : module.getOps<StateOp>()) {
+    states.insert({state.getSymName(), stateTables.size()});
+    RankedTensorType type = state.getTensorType();
+    auto name = text(state.getSymName());
+    auto dims = buffer.CreateVector(dimsOf(type));
+    stateTables.push_back(fb::CreateState(buffer, name, elementTypeOf(type), dims));
+  }
+  std::vector<Offset<fb::Entry>> entries;
+  for (auto function : module.getOps<func::FuncOp>()) {
+    FailureOr<Offset<fb::Entry>> entry = buildEntry(function);
+    if (failed(entry))
+      return failure();
+    entries.push_back(*entry);
+  }
+  std::vector<Offset<fb::Symbol>> symbolTables;
+  for (auto &[name, number] : symbols)
+    symbolTables.push_back(fb::CreateSymbol(buffer, text(name)));
+  auto id = text(packageId);
+  auto symbolVector = buffer.CreateVector(symbolTables);
+  auto weightVector = buffer.CreateVector(weightTables);
+  auto stateVector = buffer.CreateVector(stateTables);
+  auto entryVector = buffer.CreateVector(entries);
+  auto number = [&](StringRef attr) { return module->getAttrOfType<IntegerAttr>(attr).getInt(); };
+  buffer.Finish(fb::CreateProgram(buffer, rt::programVersion, id, number(CleaveDialect::rankAttrName), ranks,
+                                  getStage(module), symbolVector, weightVector, stateVector, entryVector),
+                fb::ProgramIdentifier());
+  return std::vector<uint8_t>(buffer.GetBufferPointer(), buffer.GetBufferPointer() + buffer.GetSize());
+}
+
+FailureOr<std::vector<uint8_t>> cleave::buildProgram(ModuleOp module, int64_t ranks, StringRef packageId,
+                                                     const llvm::StringMap<WeightPlace> &places) {
+  return ProgramBuilder(module, places).build(ranks, packageId);
+}

@@ -1,0 +1,151 @@
+// The report: sizes are those of the types in the rank modules, counted for one token
+// (every run-time size but the context's is 1).
+#include "compiler/lower/report.h"
+
+#include "dialect/dialect.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/ADT/MapVector.h"
+#include "llvm/Support/Format.h"
+
+#include <map>
+
+using namespace mlir;
+using namespace cleave;
+
+namespace {
+
+struct Traffic {
+  int64_t count = 0;
+  int64_t bytes = 0;
+};
+
+struct RankReport {
+  int64_t rank = 0, stage = 0;
+  std::string coordinate;
+  int64_t weightBytes = 0, cacheBytes = 0, operations = 0;
+  llvm::MapVector<StringRef, Traffic> traffic;
+};
+
+} // namespace
+
+/// Bytes of a value when run-time sizes are 1.
+static int64_t bytesPerToken(Type type) {
+  auto tensor = cast<RankedTensorType>(type);
+  int64_t elements = 1;
+  for (int64_t size : tensor.getShape())
+    elements *= ShapedType::isDynamic(size) ? 1 : size;
+  const ElementTypeInfo &info = *getElementTypeInfo(tensor.getElementType());
+  return elements / info.blockLength * info.blockBytes;
+}
+
+/// Exact below 10 000, else in units of 1000.
+static std::string humanSize(int64_t bytes) {
+  static constexpr const char *units[] = {"B", "kB", "MB", "GB", "TB"};
+  double value = bytes;
+  int unit = 0;
+  while (value >= 10000 && unit < 4) {
+    value /= 1000;
+    ++unit;
+  }
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  os << llvm::format(unit == 0 ? "%.0f " : "%.1f ", value) << units[unit];
+  return text;
+}
+
+static RankReport describeRank(ModuleOp module) {
+  RankReport report;
+  report.rank = module->getAttrOfType<IntegerAttr>(CleaveDialect::rankAttrName).getInt();
+  report.stage = getStage(module);
+  if (auto place = module->getAttrOfType<DictionaryAttr>(CleaveDialect::coordinateAttrName)) {
+    llvm::raw_string_ostream os(report.coordinate);
+    llvm::interleave(
+        place, os,
+        [&](NamedAttribute axis) { os << axis.getName().getValue() << "=" << cast<IntegerAttr>(axis.getValue()).getInt(); },
+        ",");
+  }
+  for (WeightOp weight : module.getOps<WeightOp>())
+    report.weightBytes += getTensorBytes(weight.getTensorType());
+  for (StateOp state : module.getOps<StateOp>())
+    report.cacheBytes += bytesPerToken(state.getType());
+  module.walk([&](Operation *op) {
+    if (auto linear = dyn_cast<LinearOp>(op)) {
+      auto weight = cast<RankedTensorType>(linear.getWeight().getType());
+      report.operations += 2 * weight.getDimSize(0) * cast<RankedTensorType>(linear.getX().getType()).getDimSize(1);
+    }
+    if (!isa<SendOp, RecvOp, AllReduceOp, AllGatherOp, ReduceScatterOp, BroadcastOp>(op))
+      return;
+    Type type = op->getNumResults() ? op->getResult(0).getType() : op->getOperand(0).getType();
+    if (isa<ReduceScatterOp>(op))
+      type = op->getOperand(0).getType();
+    Traffic &traffic = report.traffic[op->getName().stripDialect()];
+    ++traffic.count;
+    traffic.bytes += bytesPerToken(type);
+  });
+  return report;
+}
+
+/// Weights of which several ranks hold the same elements, and weights of which a rank
+/// holds none.
+static void printReplicated(ModuleOp module, llvm::raw_ostream &os) {
+  struct Holding {
+    int64_t ranks = 0, bytes = 0, distinct = 0, empty = 0;
+    std::map<std::vector<int64_t>, int64_t> slices;
+  };
+  llvm::MapVector<StringRef, Holding> weights;
+  for (ModuleOp rank : module.getOps<ModuleOp>())
+    for (WeightOp weight : rank.getOps<WeightOp>()) {
+      Holding &holding = weights[weight.getSymName()];
+      int64_t bytes = getTensorBytes(weight.getTensorType());
+      std::vector<int64_t> slice;
+      if (weight.getSlice())
+        slice.assign(weight.getSlice()->begin(), weight.getSlice()->end());
+      ++holding.ranks;
+      holding.bytes += bytes;
+      holding.empty += bytes == 0;
+      if (holding.slices.emplace(slice, bytes).second)
+        holding.distinct += bytes;
+    }
+  int64_t total = 0, replicated = 0;
+  for (auto &[name, holding] : weights) {
+    total += holding.bytes;
+    replicated += holding.bytes - holding.distinct;
+  }
+  os << "weights in all: " << humanSize(total) << ", of which " << humanSize(replicated)
+     << " are copies of what another rank holds\n";
+  if (replicated > 0) {
+    os << "held by several ranks:";
+    for (auto &[name, holding] : weights)
+      if (holding.bytes > holding.distinct)
+        os << "\n  " << name << " (" << holding.ranks << " ranks, " << humanSize(holding.bytes - holding.distinct)
+           << " of copies)";
+    os << "\n";
+  }
+  for (auto &[name, holding] : weights)
+    if (holding.empty)
+      os << "empty share: " << name << " on " << holding.empty << " of " << holding.ranks << " ranks\n";
+}
+
+void cleave::printReport(ModuleOp module, llvm::raw_ostream &os) {
+  os << "rank  stage  coordinate          weights  cache/token  ops/token\n";
+  SmallVector<RankReport> reports;
+  for (ModuleOp rank : module.getOps<ModuleOp>())
+    reports.push_back(describeRank(rank));
+  for (const RankReport &report : reports)
+    os << llvm::format("%4lld  %5lld  %-14s %12s %12s %10lld\n", static_cast<long long>(report.rank),
+                       static_cast<long long>(report.stage), report.coordinate.c_str(),
+                       (std::to_string(report.weightBytes) + " B").c_str(),
+                       (std::to_string(report.cacheBytes) + " B").c_str(),
+                       static_cast<long long>(report.operations));
+  os << "\nrank  communication    count  bytes/token\n";
+  for (const RankReport &report : reports) {
+    if (report.traffic.empty())
+      os << llvm::format("%4lld  none\n", static_cast<long long>(report.rank));
+    for (auto &[name, traffic] : report.traffic)
+      os << llvm::format("%4lld  %-14s %7lld %12lld\n", static_cast<long long>(report.rank), name.str().c_str(),
+                         static_cast<long long>(traffic.count), static_cast<long long>(traffic.bytes));
+  }
+  os << "\n";
+  printReplicated(module, os);
+}

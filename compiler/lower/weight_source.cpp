@@ -1,0 +1,201 @@
+// Slices of tensors, in whole quantization blocks, from wherever they are.
+#include "compiler/lower/weight_source.h"
+
+#include "runtime/program/npy.h"
+
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/xxhash.h"
+
+using namespace mlir;
+using namespace cleave;
+
+static std::string join(ArrayRef<int64_t> shape) {
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  llvm::interleave(shape, os, "x");
+  return text;
+}
+
+/// The weight's ranges in its file's tensor of `shape`.
+static FailureOr<SmallVector<ElementRange>> getRangesIn(WeightOp weight, ArrayRef<int64_t> shape,
+                                                        StringRef file) {
+  RankedTensorType type = weight.getTensorType();
+  SmallVector<ElementRange> ranges;
+  if (std::optional<ArrayRef<int64_t>> slice = weight.getSlice())
+    ranges = getRanges(*slice);
+  else
+    for (int64_t size : type.getShape())
+      ranges.push_back({0, size});
+  bool fits = shape.size() == ranges.size() && (weight.getSlice() || shape == type.getShape());
+  if (fits)
+    for (auto [size, range] : llvm::zip_equal(shape, ranges))
+      fits &= range.end <= size;
+  if (!fits)
+    return weight.emitError() << file << ": tensor '" << weight.getTensorName() << "' has shape "
+                              << join(shape) << ", but weight '" << weight.getSymName() << "' of type "
+                              << type << (weight.getSlice() ? " is a slice that does not lie in it"
+                                                            : " is not of that shape");
+  const ElementTypeInfo &info = *getElementTypeInfo(type.getElementType());
+  if (!ranges.empty() && (ranges.back().begin % info.blockLength || ranges.back().end % info.blockLength))
+    return weight.emitError() << "the slice of weight '" << weight.getSymName()
+                              << "' does not lie on whole blocks of " << info.blockLength;
+  return ranges;
+}
+
+/// Gives `sink` the ranges of a row-major tensor at `data`.
+static void readSlice(const std::byte *data, ArrayRef<int64_t> shape, ArrayRef<ElementRange> ranges,
+                      const ElementTypeInfo &info, const WeightSources::Sink &sink) {
+  for (ElementRange range : ranges)
+    if (range.size() == 0)
+      return;
+  // The innermost dims that are whole join the last that is not into one run of bytes.
+  auto bytesOf = [&](int64_t elements) { return elements / info.blockLength * info.blockBytes; };
+  size_t run = shape.size() - 1;
+  int64_t inner = 1;
+  while (run > 0 && ranges[run] == ElementRange{0, shape[run]})
+    inner *= shape[run--];
+  int64_t offset = bytesOf(ranges[run].begin * inner), length = bytesOf(ranges[run].size() * inner);
+  int64_t stride = bytesOf(shape[run] * inner);
+  SmallVector<int64_t> index;
+  for (size_t dim = 0; dim < run; ++dim)
+    index.push_back(ranges[dim].begin);
+  while (true) {
+    int64_t row = 0;
+    for (size_t dim = 0; dim < run; ++dim)
+      row = row * shape[dim] + index[dim];
+    sink({data + row * stride + offset, static_cast<size_t>(length)});
+    size_t dim = run;
+    while (dim > 0 && ++index[dim - 1] == ranges[dim - 1].end) {
+      index[dim - 1] = ranges[dim - 1].begin;
+      --dim;
+    }
+    if (dim == 0)
+      return;
+  }
+}
+
+LogicalResult WeightSources::readGguf(WeightOp weight, const Sink &sink) {
+  std::string path = weight.getSource().getPath().str();
+  auto it = ggufFiles.find(path);
+  if (it == ggufFiles.end()) {
+    llvm::Expected<gguf::File> file = gguf::File::open(path);
+    if (!file)
+      return weight.emitError() << llvm::toString(file.takeError());
+    it = ggufFiles.emplace(path, std::move(*file)).first;
+  }
+  gguf::File &file = it->second;
+  const gguf::Tensor *tensor = file.findTensor(weight.getTensorName());
+  if (!tensor)
+    return weight.emitError() << path << ": there is no tensor '" << weight.getTensorName() << "'";
+  RankedTensorType type = weight.getTensorType();
+  if (tensor->type != getElementTypeInfo(type.getElementType()))
+    return weight.emitError() << path << ": tensor '" << weight.getTensorName() << "' is of type "
+                              << tensor->typeName() << ", but weight '" << weight.getSymName()
+                              << "' is declared as " << type;
+  FailureOr<SmallVector<ElementRange>> ranges = getRangesIn(weight, tensor->shape(), path);
+  if (failed(ranges))
+    return failure();
+  llvm::Expected<ArrayRef<uint8_t>> data = file.data(*tensor);
+  if (!data)
+    return weight.emitError() << llvm::toString(data.takeError());
+  readSlice(reinterpret_cast<const std::byte *>(data->data()), tensor->shape(), *ranges, *tensor->type,
+            sink);
+  return success();
+}
+
+LogicalResult WeightSources::readNpy(WeightOp weight, const Sink &sink) {
+  std::string path = weight.getSource().getPath().str();
+  try {
+    NpyArray array = cleave::readNpy(path);
+    const ElementTypeInfo &info = elementTypeInfo(array.type);
+    if (&info != getElementTypeInfo(weight.getTensorType().getElementType()))
+      return weight.emitError() << path << ": the array is of type " << StringRef(info.name)
+                                << ", but weight '" << weight.getSymName() << "' is declared as "
+                                << weight.getType();
+    FailureOr<SmallVector<ElementRange>> ranges = getRangesIn(weight, array.dims, path);
+    if (failed(ranges))
+      return failure();
+    readSlice(array.data.data(), array.dims, *ranges, info, sink);
+    return success();
+  } catch (const std::exception &error) {
+    return weight.emitError() << error.what();
+  }
+}
+
+// ---- Weights made from a seed ----
+
+/// A step of splitmix64 (Steele, Lea and Flood, 2014).
+static uint64_t mix(uint64_t x) {
+  x += 0x9e3779b97f4a7c15u;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
+
+/// One element or block from random bits: of either sign and, unquantized, of a magnitude
+/// in [1/32, 1/16); quantized with a scale that gives magnitudes up to 1/16.
+static void makeBlock(const ElementTypeInfo &info, uint64_t bits, std::byte *block) {
+  auto put = [&](auto value) { std::memcpy(block, &value, sizeof value); };
+  uint64_t sign = bits >> 63;
+  switch (info.type) {
+  case ElementType::f32:
+    return put(static_cast<uint32_t>(sign << 31 | 122u << 23 | (bits & 0x7fffff)));
+  case ElementType::f16:
+    return put(static_cast<uint16_t>(sign << 15 | 10u << 10 | (bits & 0x3ff)));
+  case ElementType::bf16:
+    return put(static_cast<uint16_t>(sign << 15 | 122u << 7 | (bits & 0x7f)));
+  default:
+    break;
+  }
+  // A block: a half as the scale (2^-11 for 8 bits, 2^-7 for 4), then random values.
+  put(static_cast<uint16_t>((info.type == ElementType::q8_0 ? 4u : 8u) << 10));
+  for (uint32_t at = 2; at < info.blockBytes; at += 8) {
+    bits = mix(bits);
+    std::memcpy(block + at, &bits, std::min<uint32_t>(8, info.blockBytes - at));
+  }
+}
+
+/// Depends on the seed, the name and each element's place in the whole tensor only, so
+/// that slices agree.
+static void makeRandom(WeightOp weight, const WeightSources::Sink &sink) {
+  RankedTensorType type = weight.getTensorType();
+  const ElementTypeInfo &info = *getElementTypeInfo(type.getElementType());
+  SmallVector<ElementRange> ranges;
+  if (std::optional<ArrayRef<int64_t>> slice = weight.getSlice())
+    ranges = getRanges(*slice);
+  else
+    for (int64_t size : type.getShape())
+      ranges.push_back({0, size});
+  uint64_t base = mix(weight.getSource().getSeed() ^ llvm::xxh3_64bits(weight.getTensorName()));
+  int64_t rows = 1;
+  for (int64_t size : type.getShape().drop_back())
+    rows *= size;
+  std::vector<std::byte> row(type.getShape().back() / info.blockLength * info.blockBytes);
+  for (int64_t r = 0; r < rows; ++r) {
+    uint64_t ofRow = base;
+    int64_t rest = r;
+    for (size_t dim = ranges.size() - 1; dim-- > 0; rest /= type.getDimSize(dim))
+      ofRow = mix(ofRow ^ static_cast<uint64_t>(ranges[dim].begin + rest % type.getDimSize(dim)));
+    int64_t first = ranges.back().begin / info.blockLength;
+    for (size_t block = 0; block * info.blockBytes < row.size(); ++block)
+      makeBlock(info, mix(ofRow + first + block), row.data() + block * info.blockBytes);
+    sink(row);
+  }
+}
+
+LogicalResult WeightSources::read(WeightOp weight, const Sink &sink) {
+  switch (weight.getSource().getKind()) {
+  case SourceKind::Gguf:
+    return readGguf(weight, sink);
+  case SourceKind::Npy:
+    return readNpy(weight, sink);
+  case SourceKind::Random:
+    makeRandom(weight, sink);
+    return success();
+  case SourceKind::None:
+    return weight.emitError() << "weight '" << weight.getSymName()
+                              << "' comes 'from none': its size is known but not its bytes, so it can "
+                                 "be partitioned and reported on, but not packaged";
+  }
+  llvm_unreachable("all sources are listed");
+}

@@ -1,0 +1,35 @@
+// The bytes of weights: from GGUF files, NumPy files, or made from a seed.
+#pragma once
+
+#include "compiler/import/gguf/reader.h"
+#include "dialect/dialect.h"
+
+#include "mlir/IR/BuiltinOps.h"
+
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <span>
+
+namespace cleave {
+
+/// Opens each source file once and reads slices of it. Files stay open and mapped as
+/// long as this lives.
+class WeightSources {
+public:
+  using Sink = std::function<void(std::span<const std::byte>)>;
+
+  /// Gives the weight's bytes to `sink`, row-major, in one or more pieces, without
+  /// holding more than a piece in memory. Fails, with an error at the weight, where
+  /// there are no bytes (`from none`), or the file lacks the tensor, or has it with
+  /// another type or a shape in which the slice does not lie.
+  mlir::LogicalResult read(WeightOp weight, const Sink &sink);
+
+private:
+  mlir::LogicalResult readGguf(WeightOp weight, const Sink &sink);
+  mlir::LogicalResult readNpy(WeightOp weight, const Sink &sink);
+
+  std::map<std::string, gguf::File> ggufFiles;
+};
+
+} // namespace cleave

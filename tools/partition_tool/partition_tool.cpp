@@ -1,0 +1,181 @@
+// partition-tool: reads a model, partitions it, and writes a package or one of the forms
+// on the way to it.
+#include "compiler/import/gguf/import.h"
+#include "compiler/lower/package_writer.h"
+#include "compiler/lower/report.h"
+#include "dialect/dialect.h"
+#include "tools/partition_tool/pipeline.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Parser/Parser.h"
+#include "llvm/Support/CommandLine.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/InitLLVM.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/SourceMgr.h"
+
+namespace cl = llvm::cl;
+using namespace mlir;
+using namespace cleave;
+
+namespace {
+
+enum class Emit { logical, sharded, ranks, package };
+
+cl::OptionCategory category("partition-tool options");
+cl::opt<std::string> input(cl::Positional, cl::Required, cl::cat(category),
+                           cl::desc("MODEL (.gguf, or .mlir: a graph, or ranks; - is standard input)"));
+cl::opt<std::string> output("o", cl::value_desc("path"), cl::cat(category),
+                            cl::desc("Where to write; - is standard output"));
+cl::opt<Emit> emit("emit", cl::cat(category), cl::desc("What to write"), cl::init(Emit::package),
+                   cl::values(clEnumValN(Emit::logical, "logical", "the model as a graph, with its plan"),
+                              clEnumValN(Emit::sharded, "sharded", "the graph with shardings and stages"),
+                              clEnumValN(Emit::ranks, "ranks", "one module a rank"),
+                              clEnumValN(Emit::package, "package", "a folder for cleave-run (default)")));
+cl::opt<bool> report("report", cl::cat(category),
+                     cl::desc("Print what each rank holds, computes and communicates"));
+cl::opt<std::string> planFile("plan", cl::value_desc("file"), cl::cat(category), cl::desc("A plan in YAML"));
+cl::opt<std::string> tp("tp", cl::value_desc("N"), cl::cat(category), cl::desc("Ranks that share each layer"));
+cl::opt<std::string> stages("stages", cl::value_desc("N"), cl::cat(category), cl::desc("Pipeline stages"));
+cl::opt<std::string> mesh("mesh", cl::value_desc("axis=N,..."), cl::cat(category),
+                          cl::desc("Mesh axes, the last varying fastest"));
+cl::list<std::string> cuts("cut", cl::value_desc("name"), cl::cat(category),
+                           cl::desc("Begin a stage at this block, op or tensor"));
+cl::list<std::string> splits("split", cl::value_desc("pattern=type"), cl::cat(category),
+                             cl::desc("Split weights: column, row, head or none, and @axis"));
+cl::list<std::string> shares("shares", cl::value_desc("axis=a,b,..."), cl::cat(category),
+                             cl::desc("In what proportion an axis's ranks share"));
+
+LogicalResult fail(const Twine &message) {
+  llvm::errs() << "partition-tool: error: " << message << "\n";
+  return failure();
+}
+
+bool isPlanGiven() {
+  return !planFile.empty() || !tp.empty() || !stages.empty() || !mesh.empty() || !cuts.empty() ||
+         !splits.empty() || !shares.empty();
+}
+
+OwningOpRef<ModuleOp> importGguf(MLIRContext &context) {
+  llvm::Expected<gguf::File> file = gguf::File::open(input);
+  if (!file) {
+    (void)fail(llvm::toString(file.takeError()));
+    return {};
+  }
+  llvm::Expected<gguf::ImportedModel> model = gguf::importModel(*file, context);
+  if (!model) {
+    (void)fail(llvm::toString(model.takeError()));
+    return {};
+  }
+  for (const std::string &warning : model->warnings)
+    llvm::errs() << "partition-tool: warning: " << warning << "\n";
+  return std::move(model->module);
+}
+
+/// The module in the input, whatever its format.
+OwningOpRef<ModuleOp> readInput(MLIRContext &context, llvm::SourceMgr &sources) {
+  StringRef path = input;
+  if (path != "-" && llvm::sys::fs::is_directory(path)) {
+    (void)fail(path + ": is a folder, expected a model file (.gguf or .mlir)");
+    return {};
+  }
+  char magic[4] = {};
+  if (path != "-")
+    if (auto start = llvm::MemoryBuffer::getFileSlice(path, 4, 0); start && (*start)->getBufferSize() == 4)
+      std::copy_n((*start)->getBufferStart(), 4, magic);
+  if (path.ends_with(".gguf") || StringRef(magic, 4) == "GGUF")
+    return importGguf(context);
+  bool isMlir = path == "-" || path.ends_with(".mlir") || path.ends_with(".mlirbc") ||
+                StringRef(magic, 4) == "ML\xefR";
+  auto buffer = llvm::MemoryBuffer::getFileOrSTDIN(path, /*IsText=*/false);
+  if (!buffer) {
+    (void)fail(path + ": " + buffer.getError().message());
+    return {};
+  }
+  if (!isMlir) {
+    (void)fail(path + ": is neither a GGUF file (it does not begin with 'GGUF') nor MLIR (.mlir, .mlirbc)");
+    return {};
+  }
+  sources.AddNewSourceBuffer(std::move(*buffer), SMLoc());
+  return parseSourceFile<ModuleOp>(sources, ParserConfig(&context));
+}
+
+/// Writes text under a temporary name first.
+LogicalResult writeText(ModuleOp module) {
+  auto print = [&](llvm::raw_ostream &os) -> llvm::Error {
+    module.print(os);
+    os << "\n";
+    return llvm::Error::success();
+  };
+  std::string path = output.empty() ? "-" : output.getValue();
+  if (path == "-") {
+    llvm::cantFail(print(llvm::outs()));
+    llvm::outs().flush();
+    if (llvm::outs().has_error()) {
+      std::string message = llvm::outs().error().message();
+      llvm::outs().clear_error();
+      return fail("standard output: " + message);
+    }
+    return success();
+  }
+  if (llvm::Error error = llvm::writeToOutput(path, print))
+    return fail(path + ": " + llvm::toString(std::move(error)));
+  return success();
+}
+
+LogicalResult run() {
+  if (emit == Emit::package && output.empty() && !report)
+    return fail("no output is named; add -o OUT.cleave, or --emit=ranks to print the ranks' modules");
+  if (emit == Emit::package && output == "-")
+    return fail("a package is a folder and cannot go to standard output; use --emit=ranks -o -");
+
+  DialectRegistry registry;
+  registry.insert<CleaveDialect, func::FuncDialect>();
+  MLIRContext context(registry, MLIRContext::Threading::DISABLED);
+  context.loadAllAvailableDialects();
+  llvm::SourceMgr sources;
+  SourceMgrDiagnosticHandler diagnostics(sources, &context);
+
+  plan::PlanFlags flags{mesh, tp, stages, {cuts.begin(), cuts.end()}, {splits.begin(), splits.end()},
+                        {shares.begin(), shares.end()}};
+  llvm::Expected<plan::Plan> plan = plan::loadPlan(planFile, flags);
+  if (!plan) {
+    llvm::errs() << llvm::toString(plan.takeError()) << "\n";
+    return failure();
+  }
+  OwningOpRef<ModuleOp> module = readInput(context, sources);
+  if (!module)
+    return failure();
+  Form from = getForm(*module);
+  if (from != Form::logical && isPlanGiven())
+    return fail(input + ": is already partitioned, so a plan cannot be applied to it; drop the plan's flags");
+  Form to = emit == Emit::logical && !report ? Form::logical
+            : emit == Emit::sharded && !report ? Form::sharded
+                                               : Form::ranks;
+  if (from > to)
+    return fail(input + ": is already in the form of " + (from == Form::ranks ? "ranks" : "a sharded graph") +
+                ", from which --emit cannot go back");
+  if (failed(runPipeline(*module, from, to, *plan)))
+    return failure();
+  if (report) {
+    printReport(*module, llvm::outs());
+    llvm::outs().flush();
+    if (output.empty())
+      return success();
+    if (emit == Emit::logical || emit == Emit::sharded)
+      return fail("--report goes with --emit=ranks and --emit=package");
+  }
+  return emit == Emit::package ? writePackage(*module, output) : writeText(*module);
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+  llvm::InitLLVM init(argc, argv);
+  cl::HideUnrelatedOptions(category);
+  cl::ParseCommandLineOptions(argc, argv,
+                              "Cuts a model into stages and shares, one program a rank\n\n"
+                              "  partition-tool model.gguf --tp 2 -o model.cleave\n"
+                              "  mpirun -n 2 cleave-run model.cleave --prompt \"Once upon a time\"\n");
+  return failed(run());
+}

@@ -1,0 +1,40 @@
+// Passes in their order.
+#include "tools/partition_tool/pipeline.h"
+
+#include "compiler/passes.h"
+#include "dialect/dialect.h"
+
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Transforms/Passes.h"
+
+using namespace mlir;
+using namespace cleave;
+
+Form cleave::getForm(ModuleOp module) {
+  if (!module.getOps<ModuleOp>().empty())
+    return Form::ranks;
+  WalkResult sharded = module.walk([&](Operation *op) {
+    return op->hasAttr(CleaveDialect::shardingAttrName) ? WalkResult::interrupt() : WalkResult::advance();
+  });
+  return sharded.wasInterrupted() ? Form::sharded : Form::logical;
+}
+
+LogicalResult cleave::runPipeline(ModuleOp module, Form from, Form to, const plan::Plan &plan) {
+  PassManager passes(module.getContext());
+  if (from == Form::logical) {
+    passes.addPass(createVerifyLogicalPass());
+    passes.addPass(createApplyPlanPass(plan));
+    if (to != Form::logical) {
+      passes.addPass(createPropagateShardingsPass());
+      passes.addPass(createInsertReshardsPass());
+      passes.addPass(createAssignStagesPass());
+    }
+  }
+  if (from != Form::ranks && to != Form::logical)
+    passes.addPass(createVerifyShardedPass());
+  if (from != Form::ranks && to == Form::ranks)
+    passes.addPass(createSplitRanksPass());
+  if (to == Form::ranks)
+    passes.addPass(createVerifyRanksPass());
+  return passes.run(module);
+}

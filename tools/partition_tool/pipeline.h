@@ -1,0 +1,20 @@
+// The way of a model through the compiler.
+#pragma once
+
+#include "compiler/plan/plan.h"
+
+#include "mlir/IR/BuiltinOps.h"
+
+namespace cleave {
+
+/// The dialect's three forms.
+enum class Form { logical, sharded, ranks };
+
+/// The form that a module is in, by what stands in it.
+Form getForm(mlir::ModuleOp module);
+
+/// Takes `module` from `from` to `to`, with the verifier of each form it passes. `plan`
+/// is for a logical module. Errors are diagnostics.
+mlir::LogicalResult runPipeline(mlir::ModuleOp module, Form from, Form to, const plan::Plan &plan);
+
+} // namespace cleave
