@@ -40,6 +40,8 @@ public:
       : module(module), plan(plan), builder(module.getContext()) {}
 
   LogicalResult run() {
+    if (std::string text = plan::printPlan(plan); !text.empty())
+      module->setAttr(CleaveDialect::planAttrName, builder.getStringAttr(text));
     if (!module.getOps<MeshOp>().empty() && plan.mesh.empty() && plan.splits.empty())
       return applyCuts(); // the module brings its own mesh and splits
     createMesh();
@@ -50,7 +52,8 @@ public:
 
 private:
   Location at(const plan::Location &location) {
-    return FileLineColLoc::get(builder.getContext(), location.file(), location.line(), location.column());
+    return FileLineColLoc::get(builder.getContext(), location.file(), location.line(),
+                               location.column());
   }
 
   void createMesh() {
@@ -68,8 +71,8 @@ private:
     for (const plan::Shares &share : plan.shares)
       shares.push_back(builder.getNamedAttr(share.axis, builder.getDenseI64ArrayAttr(share.parts)));
     builder.setInsertionPointToStart(module.getBody());
-    builder.create<MeshOp>(module.getLoc(), builder.getStringAttr("mesh"), builder.getArrayAttr(axes),
-                           builder.getDenseI64ArrayAttr(sizes),
+    builder.create<MeshOp>(module.getLoc(), builder.getStringAttr("mesh"),
+                           builder.getArrayAttr(axes), builder.getDenseI64ArrayAttr(sizes),
                            shares.empty() ? DictionaryAttr() : builder.getDictionaryAttr(shares));
   }
 
@@ -115,7 +118,8 @@ private:
              << "axis '" << plan.mesh.front().name << "' of size " << plan.mesh.front().size
              << " is given, but no weight is split; say how with --split or in a plan (there is no "
                 "default plan for "
-             << (architecture.empty() ? "this graph" : "'" + architecture.str() + "' models") << ")";
+             << (architecture.empty() ? "this graph" : "'" + architecture.str() + "' models")
+             << ")";
     return success();
   }
 
@@ -126,9 +130,10 @@ private:
       names.push_back(weight.getSymName());
     if (names.empty())
       return "; it has no weights";
-    StringRef nearest = *std::min_element(names.begin(), names.end(), [&](StringRef a, StringRef b) {
-      return a.edit_distance(pattern) < b.edit_distance(pattern);
-    });
+    StringRef nearest =
+        *std::min_element(names.begin(), names.end(), [&](StringRef a, StringRef b) {
+          return a.edit_distance(pattern) < b.edit_distance(pattern);
+        });
     return ("; the nearest name is '" + nearest + "'").str();
   }
 
@@ -137,10 +142,10 @@ private:
       return SplitAttr::get(builder.getContext(), SplitKind::None, StringAttr());
     std::string axis = split.axis.empty() ? getDefaultAxis() : split.axis;
     if (axis.empty())
-      return emitError(at(split.location)) << "the mesh has several axes; say over which one to split, as in '"
-                                           << split.weights.text() << "="
-                                           << plan::splitTypeName(split.type) << "@"
-                                           << plan.mesh.front().name << "'";
+      return emitError(at(split.location))
+             << "the mesh has several axes; say over which one to split, as in '"
+             << split.weights.text() << "=" << plan::splitTypeName(split.type) << "@"
+             << plan.mesh.front().name << "'";
     return SplitAttr::get(builder.getContext(), getKind(split.type), builder.getStringAttr(axis));
   }
 
@@ -182,16 +187,16 @@ private:
     for (const plan::Cut &cut : plan.cuts) {
       Operation *op = findCut(cut.name);
       if (!op)
-        return emitError(at(cut.location)) << "'" << cut.name
-                                           << "' names no block, op or tensor of the model"
-                                           << describeBlocks();
+        return emitError(at(cut.location))
+               << "'" << cut.name << "' names no block, op or tensor of the model"
+               << describeBlocks();
       if (isFirst(op))
-        return emitError(at(cut.location)) << "a cut at '" << cut.name
-                                           << "' leaves nothing for the stage before it";
+        return emitError(at(cut.location))
+               << "a cut at '" << cut.name << "' leaves nothing for the stage before it";
       for (auto &[other, name] : cuts)
         if (other == op)
-          return emitError(at(cut.location)) << "'" << cut.name << "' and '" << name
-                                             << "' name the same place";
+          return emitError(at(cut.location))
+                 << "'" << cut.name << "' and '" << name << "' name the same place";
       cuts.push_back({op, cut.name});
     }
     if (cuts.empty() && plan.stages && plan.stages->count > 1 && failed(chooseCuts(cuts)))
@@ -262,17 +267,21 @@ private:
     if (static_cast<int64_t>(candidates.size()) < stages - 1)
       return emitError(at(plan.stages->location))
              << stages << " stages are asked for, but the model can begin a stage at "
-             << candidates.size() << " places only; the most stages that work are " << candidates.size() + 1;
+             << candidates.size() << " places only; the most stages that work are "
+             << candidates.size() + 1;
     size_t first = 0;
     for (int64_t stage = 1; stage < stages; ++stage) {
       // The candidate nearest to the stage's due, leaving enough for the stages to come.
       size_t last = candidates.size() - (stages - 1 - stage), best = first;
-      auto distance = [&](size_t i) { return std::abs(candidates[i].before * stages - work * stage); };
+      auto distance = [&](size_t i) {
+        return std::abs(candidates[i].before * stages - work * stage);
+      };
       for (size_t i = first; i < last; ++i)
         if (distance(i) < distance(best))
           best = i;
       StringRef block = getBlock(candidates[best].op);
-      cuts.push_back({candidates[best].op, (block.empty() ? getModelName(candidates[best].op) : block).str()});
+      cuts.push_back(
+          {candidates[best].op, (block.empty() ? getModelName(candidates[best].op) : block).str()});
       first = best + 1;
     }
     return success();

@@ -119,6 +119,9 @@ struct PlanFlags {
 /// PlanErrors with line and column.
 llvm::Expected<Plan> parsePlan(std::shared_ptr<const Source> source);
 
+/// The plan as YAML that parsePlan reads as the same plan, its places apart.
+std::string printPlan(const Plan &plan);
+
 /// Lays the flags over `plan`: --mesh replaces the mesh, --tp its axis `tp`;
 /// --cut and --stages replace the file's cuts and stages; --split entries come
 /// before the file's; --shares replaces those of its axis.
@@ -130,6 +133,10 @@ llvm::Error checkPlan(const Plan &plan);
 
 /// The plan in the file (where `path` is not empty) with the flags over it, checked.
 llvm::Expected<Plan> loadPlan(llvm::StringRef path, const PlanFlags &flags);
+
+/// The plan as YAML, which parsePlan reads back to the same plan but for the places:
+/// what a package's manifest says of how it was made. Empty for an empty plan.
+std::string planText(const Plan &plan);
 
 // ---- What both readers of entries check, with errors at `location`. ----
 

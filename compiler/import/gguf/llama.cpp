@@ -124,11 +124,15 @@ int64_t Llama::readVocabularySize() {
   if (!size)
     if (const Tensor *table = file.findTensor("token_embd.weight"))
       size = table->dims.size() == 2 ? table->dims[1] : 1;
-  if (*tokens && int64_t((*tokens)->size()) > size.value_or(1))
-    model.fail(file.keyError("tokenizer.ggml.tokens", Twine((*tokens)->size()) +
+  int64_t texts = *tokens ? int64_t((*tokens)->size()) : size.value_or(1);
+  if (texts > size.value_or(1))
+    model.fail(file.keyError("tokenizer.ggml.tokens", Twine(texts) +
                                                           " tokens; expected at most the "
                                                           "vocabulary's " +
                                                           Twine(*size)));
+  if (texts < size.value_or(1))
+    model.warn(Twine(*size - texts) + " of the vocabulary's " + Twine(*size) +
+               " tokens have no text in tokenizer.ggml.tokens");
   return size.value_or(1);
 }
 

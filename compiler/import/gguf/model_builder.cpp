@@ -16,7 +16,7 @@ namespace cleave::gguf {
 
 namespace {
 
-constexpr int64_t maxSize = std::numeric_limits<int32_t>::max();
+constexpr int32_t maxSize = std::numeric_limits<int32_t>::max();
 /// How many names a list in a message has before it is cut short.
 constexpr size_t maxListed = 8;
 
@@ -73,30 +73,27 @@ std::string ModelBuilder::fullKey(StringRef key) const {
 
 std::optional<int64_t> ModelBuilder::findSize(StringRef shortKey) {
   std::string key = fullKey(shortKey);
-  uint64_t value = 0;
+  auto check = [&](auto value) -> std::optional<int64_t> {
+    if (value >= 1 && value <= maxSize)
+      return value;
+    fail(
+        source.keyError(key, "the value is " + Twine(value) + "; expected 1 to " + Twine(maxSize)));
+    return std::nullopt;
+  };
   if (source.isArray(key)) {
     llvm::Expected<std::optional<std::vector<int64_t>>> array = source.getInts(key);
     if (!array)
       return fail(array.takeError()), std::nullopt;
-    if ((*array)->empty() || !llvm::all_equal(**array))
-      return fail(source.keyError(key, "the value is an array whose elements are not all equal; "
-                                       "layers of different sizes are not supported")),
-             std::nullopt;
-    // A negative element becomes too large a value.
-    value = uint64_t((*array)->front());
-  } else {
-    llvm::Expected<std::optional<uint64_t>> number = source.getUInt(key);
-    if (!number)
-      return fail(number.takeError()), std::nullopt;
-    if (!*number)
-      return std::nullopt;
-    value = **number;
+    if (!(*array)->empty() && llvm::all_equal(**array))
+      return check((*array)->front());
+    fail(source.keyError(key, "the value is an array whose elements are not all equal; layers of "
+                              "different sizes are not supported"));
+    return std::nullopt;
   }
-  if (value < 1 || value > uint64_t(maxSize))
-    return fail(source.keyError(key, "the value is " + Twine(int64_t(value)) + "; expected 1 to " +
-                                         Twine(maxSize))),
-           std::nullopt;
-  return int64_t(value);
+  llvm::Expected<std::optional<uint64_t>> number = source.getUInt(key);
+  if (!number)
+    return fail(number.takeError()), std::nullopt;
+  return *number ? check(**number) : std::nullopt;
 }
 
 int64_t ModelBuilder::size(StringRef key) {

@@ -325,6 +325,28 @@ TEST(Plan, SurvivesRandomMutations) {
     errorOf(text.substr(0, length));
 }
 
+TEST(Plan, WritesWhatItReads) {
+  EXPECT_EQ(planText(llvm::cantFail(load(fullPlan))),
+            "mesh: {tp: 3, data: 2}\n"
+            "cut: [\"blk.11\"]\n"
+            "split:\n"
+            "  - {weights: \"blk.*.attn_{q,k,v}.weight\", type: head}\n"
+            "  - {weights: \"blk.*.attn_output.weight\", type: row, axis: data}\n"
+            "  - {weights: \"token_embd.weight\", type: none}\n"
+            "shares:\n"
+            "  tp: [2, 1, 3]\n");
+  EXPECT_EQ(planText(Plan()), "");
+  PlanFlags flags;
+  flags.stages = "2";
+  flags.cuts = {"a \"quoted\" \\ name: {\t\xc3\xa4"};
+  flags.splits = {"*.\"x\"?\\*=none"};
+  std::string text = planText(llvm::cantFail(load(fullPlan, flags)));
+  Plan again = llvm::cantFail(load(text));
+  EXPECT_EQ(planText(again), text);
+  EXPECT_EQ(again.cuts[0].name, flags.cuts[0]);
+  EXPECT_EQ(again.splits[0].weights.text(), "*.\"x\"?\\*");
+}
+
 TEST(Plan, LoadsFiles) {
   EXPECT_THAT(errorOf(loadPlan("/nonexistent/plan.yaml", {})),
               HasSubstr("error: cannot open the plan '/nonexistent/plan.yaml'"));

@@ -12,6 +12,7 @@
 
 #include "llama_files.h"
 
+#include <cmath>
 #include <filesystem>
 #include <random>
 
@@ -114,6 +115,56 @@ TEST_F(GgufImport, BuildsALlamaModule) {
   EXPECT_EQ(facts.getAs<mlir::IntegerAttr>("vocabulary").getInt(), 8);
 }
 
+/// What an op's value comes from: the model's name of its producer, or the argument's.
+std::string sourceOf(mlir::Value value) {
+  if (auto argument = llvm::dyn_cast<mlir::BlockArgument>(value))
+    return "argument " + std::to_string(argument.getArgNumber());
+  return getModelName(value.getDefiningOp()).str();
+}
+
+TEST_F(GgufImport, ConnectsTheOpsOfABlock) {
+  ImportedModel model = importOrFail(LlamaFile());
+  std::map<std::string, std::vector<std::string>> operands;
+  model.module->walk([&](mlir::Operation *op) {
+    if (!op->hasAttr(CleaveDialect::nameAttrName))
+      return;
+    for (mlir::Value operand : op->getOperands())
+      if (!operand.getDefiningOp<UseOp>())
+        operands[getModelName(op).str()].push_back(sourceOf(operand));
+  });
+  const std::vector<std::pair<std::string, std::vector<std::string>>> expected = {
+      {"token_embd", {"argument 0"}},
+      {"blk.0.attn_norm", {"token_embd"}},
+      {"blk.0.attn_q", {"blk.0.attn_norm"}},
+      {"blk.0.attn_k", {"blk.0.attn_norm"}},
+      {"blk.0.attn_v", {"blk.0.attn_norm"}},
+      {"blk.0.attn_q_rope", {"blk.0.attn_q", "argument 1"}},
+      {"blk.0.attn_k_rope", {"blk.0.attn_k", "argument 1"}},
+      {"blk.0.k", {"blk.0.attn_k_rope", "argument 2", "argument 1"}},
+      {"blk.0.v", {"blk.0.attn_v", "argument 2", "argument 1"}},
+      {"blk.0.attention", {"blk.0.attn_q_rope", "blk.0.k", "blk.0.v", "argument 2", "argument 1"}},
+      {"blk.0.attn_output", {"blk.0.attention"}},
+      {"blk.0.attn_residual", {"token_embd", "blk.0.attn_output"}},
+      {"blk.0.ffn_norm", {"blk.0.attn_residual"}},
+      {"blk.0.ffn_gate", {"blk.0.ffn_norm"}},
+      {"blk.0.ffn_silu", {"blk.0.ffn_gate"}},
+      {"blk.0.ffn_up", {"blk.0.ffn_norm"}},
+      {"blk.0.ffn_mul", {"blk.0.ffn_silu", "blk.0.ffn_up"}},
+      {"blk.0.ffn_down", {"blk.0.ffn_mul"}},
+      {"blk.0.ffn_residual", {"blk.0.attn_residual", "blk.0.ffn_down"}},
+      {"blk.1.attention_rows", {"blk.1.attention", "argument 3"}},
+      {"blk.1.rows", {"blk.0.ffn_residual", "argument 3"}},
+      {"blk.1.attn_output", {"blk.1.attention_rows"}},
+      {"blk.1.attn_residual", {"blk.1.rows", "blk.1.attn_output"}},
+      {"output_norm", {"blk.1.ffn_residual"}},
+      {"output", {"output_norm"}},
+  };
+  for (const auto &[name, sources] : expected)
+    EXPECT_EQ(operands[name], sources) << name;
+  for (StateUpdateOp op : opsOf<StateUpdateOp>(model))
+    EXPECT_EQ(op.getState(), getModelName(op));
+}
+
 TEST_F(GgufImport, NamesThePortsAndTheirSizes) {
   ImportedModel model = importOrFail(LlamaFile());
   auto step = model.module->lookupSymbol<mlir::func::FuncOp>("step");
@@ -195,6 +246,10 @@ TEST_F(GgufImport, DefaultsKeyValueHeadsToHeads) {
   EXPECT_THAT(errorOf(file), HasSubstr("key 'llama.attention.head_count_kv'"));
   file.ints("llama.attention.head_count_kv", {-2, -2});
   EXPECT_THAT(errorOf(file), HasSubstr("the value is -2; expected 1 to 2147483647"));
+  file.keys["llama.attention.head_count_kv"] = [](GgufWriter &writer, const std::string &key) {
+    writer.value(key, 10, Bytes().u64(UINT64_MAX));
+  };
+  EXPECT_THAT(errorOf(file), HasSubstr("the value is 18446744073709551615; expected 1 to"));
 }
 
 TEST_F(GgufImport, ScalesRope) {
@@ -353,7 +408,8 @@ TEST_F(GgufImport, FindsTheVocabularySize) {
   EXPECT_THAT(errorOf(file), HasSubstr("tensor 'token_embd.weight': the shape is 8x16; expected "
                                        "2x16"));
   file.u32("llama.vocab_size", 8);
-  EXPECT_EQ(errorOf(file), "");
+  EXPECT_THAT(importOrFail(file).warnings,
+              ElementsAre(HasSubstr(": 6 of the vocabulary's 8 tokens have no text")));
   file.strings("tokenizer.ggml.tokens", std::vector<std::string>(9, "a"));
   EXPECT_THAT(errorOf(file), HasSubstr("9 tokens; expected at most the vocabulary's 8"));
 }

@@ -6,6 +6,7 @@
 
 #include "llama_files.h"
 
+#include <cmath>
 #include <filesystem>
 
 using namespace cleave;
