@@ -230,6 +230,8 @@ void panelRows(const LinearArgs &args, const uint8_t *weight, const RowOffsets &
     int64_t t = 0;
     for (; t + T <= args.tokens; t += T)
       addPanel<W, T>(args, panel, first, last, mask, t, y);
+    for (; t + T / 2 <= args.tokens; t += T / 2)
+      addPanel<W, T / 2>(args, panel, first, last, mask, t, y);
     for (; t < args.tokens; ++t)
       addPanel<W, 1>(args, panel, first, last, mask, t, y);
   }

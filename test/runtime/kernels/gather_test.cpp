@@ -19,9 +19,10 @@ TEST_P(Gather, CopiesRowsExactly) {
     Random random(1);
     const int64_t rows = 9;
     const TestWeight weight = makeWeight(GetParam(), rows * columns, random);
+    const GuardedBytes bytes(weight.bytes);
     // Rows 20..28 are here; those outside give zeros.
     const std::vector<int32_t> indices = {20, 28, 19, 29, 24, -1, 2147483647, 24, 0};
-    GatherArgs args{.source = weight.bytes.data(),
+    GatherArgs args{.source = bytes.data(),
                     .type = GetParam(),
                     .indices = indices.data(),
                     .rows = rows,

@@ -9,10 +9,15 @@
 #include <gtest/gtest.h>
 #include <hwy/targets.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <new>
 #include <random>
 #include <vector>
+
+#include <sys/mman.h>
+#include <unistd.h>
 
 namespace cleave::rt {
 
@@ -59,6 +64,33 @@ public:
 
 private:
   std::mt19937 generator;
+};
+
+/// A copy of some bytes that ends where readable memory ends, as a mapped weight file
+/// may: reading behind it is a fault.
+class GuardedBytes {
+public:
+  explicit GuardedBytes(const std::vector<uint8_t> &bytes) {
+    const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    const size_t readable = (bytes.size() + page - 1) / page * page;
+    size = readable + page;
+    memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+      throw std::bad_alloc();
+    mprotect(static_cast<char *>(memory) + readable, page, PROT_NONE);
+    begin = static_cast<uint8_t *>(memory) + readable - bytes.size();
+    std::copy(bytes.begin(), bytes.end(), begin);
+  }
+  ~GuardedBytes() { munmap(memory, size); }
+  GuardedBytes(const GuardedBytes &) = delete;
+  GuardedBytes &operator=(const GuardedBytes &) = delete;
+
+  const uint8_t *data() const { return begin; }
+
+private:
+  void *memory;
+  size_t size;
+  uint8_t *begin;
 };
 
 inline double halfValue(uint16_t bits) {
