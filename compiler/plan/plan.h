@@ -134,10 +134,6 @@ llvm::Error checkPlan(const Plan &plan);
 /// The plan in the file (where `path` is not empty) with the flags over it, checked.
 llvm::Expected<Plan> loadPlan(llvm::StringRef path, const PlanFlags &flags);
 
-/// The plan as YAML, which parsePlan reads back to the same plan but for the places:
-/// what a package's manifest says of how it was made. Empty for an empty plan.
-std::string planText(const Plan &plan);
-
 // ---- What both readers of entries check, with errors at `location`. ----
 
 inline constexpr int64_t maxAxisSize = 4096;

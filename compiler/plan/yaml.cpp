@@ -1,16 +1,15 @@
-// A plan's YAML, written, and read node by node with LLVM's parser rather than its object
+// A plan's YAML, read node by node with LLVM's parser rather than its object
 // mapping: that keeps the mesh's order and every entry's place, and does not
 // descend where nothing is expected, so that nesting without end is an error and
 // not a stack overflow.
 #include "compiler/plan/plan.h"
 
-#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/ADT/SmallString.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/SourceMgr.h"
 #include "llvm/Support/YAMLParser.h"
-#include "llvm/Support/raw_ostream.h"
 
 #include <optional>
 
@@ -274,42 +273,6 @@ Expected<Plan> Reader::read() {
 
 Expected<Plan> parsePlan(std::shared_ptr<const Source> source) {
   return Reader(std::move(source)).read();
-}
-
-std::string planText(const Plan &plan) {
-  std::string result;
-  raw_string_ostream os(result);
-  auto quote = [](StringRef text) { return '"' + yaml::escape(text) + '"'; };
-  if (!plan.mesh.empty()) {
-    os << "mesh: {";
-    interleaveComma(plan.mesh, os,
-                    [&](const MeshAxis &axis) { os << axis.name << ": " << axis.size; });
-    os << "}\n";
-  }
-  if (plan.stages)
-    os << "stages: " << plan.stages->count << "\n";
-  if (!plan.cuts.empty()) {
-    os << "cut: [";
-    interleaveComma(plan.cuts, os, [&](const Cut &cut) { os << quote(cut.name); });
-    os << "]\n";
-  }
-  if (!plan.splits.empty())
-    os << "split:\n";
-  for (const Split &split : plan.splits) {
-    os << "  - {weights: " << quote(split.weights.text())
-       << ", type: " << splitTypeName(split.type);
-    if (!split.axis.empty())
-      os << ", axis: " << split.axis;
-    os << "}\n";
-  }
-  if (!plan.shares.empty())
-    os << "shares:\n";
-  for (const Shares &shares : plan.shares) {
-    os << "  " << shares.axis << ": [";
-    interleaveComma(shares.parts, os);
-    os << "]\n";
-  }
-  return result;
 }
 
 } // namespace cleave::plan

@@ -326,23 +326,22 @@ TEST(Plan, SurvivesRandomMutations) {
 }
 
 TEST(Plan, WritesWhatItReads) {
-  EXPECT_EQ(planText(llvm::cantFail(load(fullPlan))),
+  EXPECT_EQ(printPlan(llvm::cantFail(load(fullPlan))),
             "mesh: {tp: 3, data: 2}\n"
             "cut: [\"blk.11\"]\n"
             "split:\n"
             "  - {weights: \"blk.*.attn_{q,k,v}.weight\", type: head}\n"
             "  - {weights: \"blk.*.attn_output.weight\", type: row, axis: data}\n"
             "  - {weights: \"token_embd.weight\", type: none}\n"
-            "shares:\n"
-            "  tp: [2, 1, 3]\n");
-  EXPECT_EQ(planText(Plan()), "");
+            "shares: {tp: [2, 1, 3]}\n");
+  EXPECT_EQ(printPlan(Plan()), "");
   PlanFlags flags;
   flags.stages = "2";
   flags.cuts = {"a \"quoted\" \\ name: {\t\xc3\xa4"};
   flags.splits = {"*.\"x\"?\\*=none"};
-  std::string text = planText(llvm::cantFail(load(fullPlan, flags)));
+  std::string text = printPlan(llvm::cantFail(load(fullPlan, flags)));
   Plan again = llvm::cantFail(load(text));
-  EXPECT_EQ(planText(again), text);
+  EXPECT_EQ(printPlan(again), text);
   EXPECT_EQ(again.cuts[0].name, flags.cuts[0]);
   EXPECT_EQ(again.splits[0].weights.text(), "*.\"x\"?\\*");
 }
