@@ -32,6 +32,18 @@ struct Loaded {
   std::unique_ptr<Tokenizer> tokenizer; ///< on the first rank, of a language model
 };
 
+/// Ranks on other nodes may see another folder under the same name.
+void checkSamePackage(Job &job, const Manifest &manifest, const Options &options) {
+  std::string id = manifest.packageId;
+  id.resize(maxPackageIdLength);
+  job.communicator().broadcast(id.data(), id.size(), ElementType::u8, 0, job.all());
+  job.together([&] {
+    if (std::string first = id.c_str(); first != manifest.packageId)
+      throw std::runtime_error(options.package + ": is package " + manifest.packageId +
+                               ", on rank 0 it is " + first);
+  });
+}
+
 void checkSize(const Job &job, const ThreadShare &share, const Manifest &manifest,
                const Options &options, int argc, char **argv) {
   if (manifest.ranks == job.ranks())
@@ -74,11 +86,6 @@ std::vector<int32_t> promptOf(const Options &options, const Tokenizer &tokenizer
   std::vector<int32_t> tokens;
   if (options.tokens) {
     tokens = *options.tokens;
-    for (int32_t token : tokens)
-      if (token >= language.vocabulary || token >= static_cast<int64_t>(tokenizer.size()))
-        throw std::runtime_error("token " + std::to_string(token) +
-                                 " is not in the vocabulary of " +
-                                 std::to_string(language.vocabulary));
   } else {
     std::string text = options.prompt;
     if (!options.promptFile.empty()) {
@@ -91,6 +98,11 @@ std::vector<int32_t> promptOf(const Options &options, const Tokenizer &tokenizer
       throw std::runtime_error("nothing to begin with: the prompt is empty, and the vocabulary "
                                "has no begin-of-text token");
   }
+  int64_t known = std::min(language.vocabulary, static_cast<int64_t>(tokenizer.size()));
+  for (int32_t token : tokens)
+    if (token >= known)
+      throw std::runtime_error("token " + std::to_string(token) + " is not in the vocabulary of " +
+                               std::to_string(known));
   if (static_cast<int64_t>(tokens.size()) > language.context)
     throw std::runtime_error("the prompt has " + std::to_string(tokens.size()) +
                              " tokens, more than the context of " +
@@ -204,6 +216,7 @@ int run(const Launch &launch, const ThreadShare &share, const Options &options, 
   try {
     Loaded loaded;
     job.together([&] { loaded.manifest = readManifest(options.package); });
+    checkSamePackage(job, loaded.manifest, options);
     checkSize(job, share, loaded.manifest, options, argc, argv);
     job.together([&] { load(job, share, options, loaded); });
     if (job.isFirst())

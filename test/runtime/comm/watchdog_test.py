@@ -3,6 +3,7 @@
 Usage: watchdog_test.py MPIEXEC PROGRAM CASE, where PROGRAM is watchdog-rank.
 """
 
+import ctypes
 import os
 import re
 import signal
@@ -120,6 +121,25 @@ def paused(mpiexec, program):
     check(job.end(20) == 0 and "all ranks met" in job.output, "the job did not pass", job)
 
 
+def traced(mpiexec, program):
+    """A rank in a debugger's hands is left alone."""
+    job = Job(mpiexec, program, 18)
+    time.sleep(1)
+    libc = ctypes.CDLL(None, use_errno=True)
+    attach, detach, any_child = 16, 17, 0x40000000  # of ptrace(2), waitpid(2)
+    threads = [int(thread) for thread in os.listdir(f"/proc/{job.pids[1]}/task")]
+    for thread in threads:
+        if libc.ptrace(attach, thread, None, None) != 0:
+            print(f"skipped: cannot trace: {os.strerror(ctypes.get_errno())}")
+            job.end(20)
+            return
+        os.waitpid(thread, any_child)
+    time.sleep(17)  # longer than any rank may be silent
+    for thread in threads:
+        libc.ptrace(detach, thread, None, None)
+    check(job.end(20) == 0 and "all ranks met" in job.output, "the job did not pass", job)
+
+
 def off(mpiexec, program):
     job = Job(mpiexec, program, 7, CLEAVE_WATCHDOG="off")
     time.sleep(1)
@@ -130,5 +150,5 @@ def off(mpiexec, program):
 
 
 if __name__ == "__main__":
-    cases = {case.__name__: case for case in (stopped, killed, interrupted, busy, paused, off)}
+    cases = {case.__name__: case for case in (stopped, killed, interrupted, busy, paused, traced, off)}
     cases[sys.argv[3]](sys.argv[1], sys.argv[2])
