@@ -46,8 +46,8 @@ def parser() -> argparse.ArgumentParser:
     add.add_argument("--plan", metavar="FILE", help="a YAML plan")
     add.add_argument("--mesh", action="append", default=[], metavar="AXIS=N", type=mesh_axis,
                      help="an axis of ranks; repeatable")
-    add.add_argument("--shares", action="append", default=[], metavar="AXIS=N,N...", type=axis_shares,
-                     help="uneven ranks; repeatable")
+    add.add_argument("--shares", action="append", default=[], metavar="AXIS=N,N...",
+                     type=axis_shares, help="uneven ranks; repeatable")
 
     add = commands.add_parser("run", help="run a package, streaming its text")
     add.set_defaults(call=run)
@@ -112,12 +112,14 @@ def axis_shares(text: str) -> tuple[str, list[int]]:
 def partition(options: argparse.Namespace) -> None:
     made = package.partition(
         options.model, options.output, tp=options.tp, stages=options.stages, cut=options.cut,
-        split=options.split, plan=options.plan, mesh=dict(options.mesh), shares=dict(options.shares))
+        split=options.split, plan=options.plan, mesh=dict(options.mesh),
+        shares=dict(options.shares))
     print(f"{made.path}: {made.ranks} rank{'s' * (made.ranks > 1)}")
 
 
 def run(options: argparse.Namespace) -> None:
-    given = {name: value for name, value in vars(options).items() if name not in ("call", "package")}
+    given = dict(vars(options))
+    del given["call"], given["package"]
     with runner.run(options.package, **given) as pieces:
         for piece in pieces:
             print(piece, end="", flush=True)

@@ -6,6 +6,7 @@ The package's form is runtime/program's (manifest.h); only what a launcher needs
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +18,8 @@ from .errors import CleaveError
 from .tools import find_tool
 
 PathLike = str | os.PathLike[str]
+
+log = logging.getLogger("cleave")
 
 
 @dataclass(frozen=True)
@@ -73,11 +76,12 @@ def partition(
     split    how weights are cut, first match wins: {"blk.*.ffn_down.weight": "row"}, or
              "PATTERN=TYPE" strings; types are column, row, head, none
     plan     a YAML file that says all this; an argument wins over it
-    mesh     axes with sizes: {"tp": 2}
+    mesh     axes with sizes, the last varying fastest: {"tp": 2}
     shares   uneven ranks: {"tp": [2, 1]} gives the first rank twice the second's share
     options  further options of partition-tool, word for word
 
-    Raises CleaveError with the tool's message when the model, the plan or the output is refused.
+    The tool's warnings go to the logger "cleave". Raises CleaveError with the tool's message when
+    the model, the plan or the output is refused.
     """
     output = Path(output) if output is not None else Path(Path(path).stem + ".cleave")
     command = partition_command(path, output, tp=tp, stages=stages, cut=cut, split=split, plan=plan,
@@ -87,9 +91,11 @@ def partition(
                               stderr=subprocess.PIPE, check=False)
     except OSError as error:
         raise CleaveError(f"cannot start '{command[0]}': {error.strerror}") from error
+    message = done.stderr.decode(errors="replace").strip()
     if done.returncode:
-        message = done.stderr.decode(errors="replace").strip()
         raise CleaveError(message or f"partition-tool ended with status {done.returncode}")
+    for warning in message.splitlines():
+        log.warning("%s", warning)
     return Package.open(output)
 
 
@@ -121,7 +127,8 @@ def partition_command(
     command += [f"--split={rule}" for rule in ([split] if isinstance(split, str) else split)]
     if plan is not None:
         command.append(f"--plan={os.fspath(plan)}")
-    command += [f"--mesh={axis}={size}" for axis, size in (mesh or {}).items()]
+    if mesh:
+        command.append("--mesh=" + ",".join(f"{axis}={size}" for axis, size in mesh.items()))
     command += [f"--shares={axis}={','.join(map(str, parts))}"
                 for axis, parts in (shares or {}).items()]
     return command + list(options)

@@ -1,7 +1,7 @@
 """GGUF files with random weights at any llama shape and element type, for tests and benchmarks.
 
-Weights go to the disk in pieces, so that a file of any size needs little memory. Quantized types are
-not quantized from floats: their blocks are drawn directly.
+Weights go to the disk in pieces, so that a file of any size needs little memory. Quantized types
+are not quantized from floats: their blocks are drawn directly.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def random_model(
     """Writes a model of `shape` whose matrices are of type `kind`, a key of TYPES.
 
     Norms and biases are F32; a matrix whose rows are no multiple of the block length becomes F16,
-    which is logged. The same arguments give the same bytes. Raises CleaveError for a type that there
-    is not, a vocabulary too small for the special tokens, or a file that cannot be written.
+    which is logged. The same arguments give the same bytes. Raises CleaveError for an unknown type,
+    a vocabulary too small for the special tokens, or a file that cannot be written.
     """
     if kind not in TYPES:
         raise CleaveError(f"unknown element type '{kind}', expected one of {', '.join(TYPES)}")
@@ -50,7 +50,8 @@ def random_model(
                 chosen = Type.F16
             tensors.append((name, size, chosen))
             # A dtype other than uint8 says that the shape counts elements.
-            writer.add_tensor_info(name, size, np.dtype(np.float32), byte_size(size, chosen), chosen)
+            float32 = np.dtype(np.float32)
+            writer.add_tensor_info(name, size, float32, byte_size(size, chosen), chosen)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()

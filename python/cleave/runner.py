@@ -1,4 +1,4 @@
-"""Runs a package through cleave-run, under mpirun where it has several ranks, and streams its text."""
+"""Runs a package through cleave-run, under mpirun for several ranks, and streams its text."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def run(
     options         further options of cleave-run, word for word
     mpirun_options  options of mpirun, such as ("--hostfile", "hosts")
 
-    What is None is the tool's default. Raises CleaveError when the package or a tool is missing; the
-    iterator raises it, with the tool's message, when the run fails.
+    What is None is the tool's default. Raises CleaveError when the package or a tool is missing;
+    the iterator raises it, with the tool's message, when the run fails.
     """
     opened = package if isinstance(package, Package) else Package.open(package)
     values = {"n": n, "temp": temp, "top-k": top_k, "top-p": top_p, "min-p": min_p, "seed": seed,
@@ -79,12 +79,15 @@ def run_command(
     if package.ranks > 1:
         mpirun = shutil.which("mpirun")
         if not mpirun:
-            raise CleaveError(f"'{package.path}' is for {package.ranks} ranks, and there is no mpirun "
-                              "on PATH; install Open MPI")
+            raise CleaveError(f"'{package.path}' is for {package.ranks} ranks, and there is no "
+                              "mpirun on PATH; install Open MPI")
         launcher = [mpirun, "-n", str(package.ranks), *mpirun_options]
     # Options carry their value after '=', so that a prompt may begin with '-'.
-    text = f"--prompt={prompt}" if tokens is None else "--tokens=" + ",".join(map(str, tokens))
-    command = [*launcher, find_tool("cleave-run"), os.path.abspath(package), text]
+    command = [*launcher, find_tool("cleave-run"), os.path.abspath(package)]
+    if tokens is not None:
+        command.append("--tokens=" + ",".join(map(str, tokens)))
+    elif prompt:
+        command.append(f"--prompt={prompt}")
     for name, value in values.items():
         if value is not None:
             command += ["-n", str(value)] if name == "n" else [f"--{name}={value}"]
@@ -94,8 +97,8 @@ def run_command(
 class Run:
     """A running model: an iterator over pieces of text, closed at the end or by `close()`.
 
-    `str.join` of all pieces is the tool's standard output without its last newline. Leaving a `with`
-    block, or dropping the object, ends the job.
+    `str.join` of all pieces is the tool's standard output without its last newline. Leaving a
+    `with` block, or dropping the object, ends the job.
     """
 
     def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
@@ -137,7 +140,7 @@ class Run:
         raise StopIteration
 
     def close(self) -> None:
-        """Ends the job, if it still runs, with all its ranks. Raises nothing; may be called again."""
+        """Ends the job, if it still runs, with all its ranks. May be called again."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             try:
@@ -172,9 +175,9 @@ class Run:
 
 
 def error_message(log: str) -> str:
-    """What the tool itself said in `log`: its "error:" lines, each once, without mpirun's frame.
+    """What the tool itself said in `log`: its own lines, each once, without mpirun's frame.
 
     All of `log` where there is no such line.
     """
-    lines = dict.fromkeys(line.strip() for line in log.splitlines() if "error:" in line)
+    lines = dict.fromkeys(line for line in log.splitlines() if line.startswith("cleave-run: "))
     return "\n".join(lines) or log.strip()

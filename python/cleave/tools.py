@@ -13,14 +13,14 @@ from .errors import CleaveError
 def find_tool(name: str) -> str:
     """The path of the program `name`.
 
-    Looked for in the folder that CLEAVE_BIN names (and then nowhere else), on PATH, and in build/bin
-    of a source checkout. Raises CleaveError when it is in none of them.
+    Looked for in the folder that CLEAVE_BIN names (and then nowhere else), on PATH, and in
+    build/bin of a source checkout. Raises CleaveError when it is in none of them.
     """
     folder = os.environ.get("CLEAVE_BIN")
     if folder:
         found = shutil.which(name, path=folder)
         if not found:
-            raise CleaveError(f"no program '{name}' in '{folder}', the folder that CLEAVE_BIN names")
+            raise CleaveError(f"no program '{name}' in '{folder}', which CLEAVE_BIN names")
         return os.path.abspath(found)
     found = shutil.which(name)
     if found:

@@ -1,6 +1,6 @@
 """A SentencePiece-style vocabulary as GGUF carries it: pieces, scores, token types.
 
-Learning one from text is example/vocabulary.py's; here are its form and a synthetic one of any size.
+Learning one from text is example/vocabulary.py's; here are its form and one of any size.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class Vocabulary:
         singles = [SPACE, *map(chr, range(0x21, 0x7F))]
         count = size - BYTES - 256 - len(singles)
         if count < 0:
-            raise CleaveError(f"a vocabulary of {size} tokens is too small: the special tokens, the "
-                              f"256 bytes and the printable characters need {size - count}")
+            raise CleaveError(f"a vocabulary of {size} tokens is too small: the special tokens, "
+                              f"the 256 bytes and the printable characters need {size - count}")
         letters = "abcdefghijklmnopqrstuvwxyz"
         # A piece is reached by joining its beginning with one more letter.
         made = (SPACE + "".join(word) for length in range(1, 8)

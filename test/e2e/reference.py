@@ -1,7 +1,7 @@
 """The oracle of the end-to-end tests: llama models and their vocabularies in float64 NumPy.
 
-Independent of Cleave: reads GGUF with the `gguf` package, dequantizes, computes. Slow, and meant to be
-read. As a program it writes teacher-forced logits:
+Independent of Cleave: reads GGUF with the `gguf` package, dequantizes, computes. Slow, and meant to
+be read. As a program it writes teacher-forced logits:
 
     reference.py MODEL --tokens 1,403,407 -o logits.npy
 """
@@ -110,7 +110,7 @@ class Reference:
         return np.einsum("hnc,chd->nhd", weights / weights.sum(axis=-1, keepdims=True), v)
 
     def greedy(self, prompt: Sequence[int], count: int) -> tuple[list[int], np.ndarray]:
-        """The most likely continuation: all tokens, and the logits after all but the last [n, vocab].
+        """The likeliest continuation: all tokens, and the logits [n, vocab] after all but the last.
 
         Ends after `count` tokens or with the end-of-sequence token.
         """
@@ -168,7 +168,7 @@ class Text:
 
 
 def logits(path: str | PathLike[str], tokens: Sequence[int]) -> np.ndarray:
-    """The logits [n, vocab], float64, after each of the n `tokens`: row i has seen tokens 0 to i."""
+    """The logits [n, vocab], float64, after each of the n `tokens`: row i saw 0 to i."""
     return Reference(path).step(tokens)
 
 

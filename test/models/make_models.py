@@ -2,8 +2,9 @@
 
     make_models.py FOLDER
 
-Between them: F32, F16, BF16, Q8_0 and Q4_0, tied and untied output, biases, rows that are no multiple
-of a block (which makes a file mix types), heads that do not divide by two. The same bytes every time.
+Between them: F32, F16, BF16, Q8_0 and Q4_0, tied and untied output, biases, rows that are no
+multiple of a block (which makes a file mix types), heads that do not divide by two. The same bytes
+every time.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ RANDOM = {
     "random-q8_0-tied": f"{SMALL} --type q8_0 --tied",
     "random-q4_0": f"{SMALL} --type q4_0",
     "random-q4_0-tied-bias": f"{SMALL} --type q4_0 --tied --bias",
-    "random-odd-f32": "--width 72 --layers 2 --heads 9 --kv-heads 3 --ffn 101 --vocab 389 --type f32",
+    "random-odd-f32": "--width 72 --layers 2 --heads 9 --kv-heads 3 --ffn 101 --vocab 389",
 }
 QUANTIZED = {"stories-f16": Type.F16, "stories-q8_0": Type.Q8_0, "stories-q4_0": Type.Q4_0}
 

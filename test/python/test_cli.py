@@ -33,16 +33,16 @@ def test_axes_without_sense_are_refused(option, capsys):
 
 def test_run_streams_text_and_then_the_log(fake_tool, fake_package, capsys):
     fake_tool("cleave-run", "print(*sys.argv[2:]); sys.stderr.write('10 tokens/s\\n')")
-    assert main(["run", str(fake_package(1)), "-p", "Once", "-n", "3", "--temp", "0", "--top-k", "5",
-                 "--cache-type", "f32"]) == 0
+    assert main(["run", str(fake_package(1)), "-p", "Once", "-n", "3", "--temp", "0", "--top-k",
+                 "5", "--cache-type", "f32"]) == 0
     out, err = capsys.readouterr()
     assert out == "--prompt=Once -n 3 --temp=0.0 --top-k=5 --cache-type=f32\n"
     assert err == "10 tokens/s\n"
 
 
 def test_errors_are_one_line_and_a_status(fake_tool, fake_package, tmp_path, capsys):
-    fake_tool("cleave-run", "sys.exit('cleave-run: error: rank 0: no')")
+    fake_tool("cleave-run", "sys.exit('cleave-run: rank 0: no')")
     assert main(["run", str(fake_package(1))]) == 1
-    assert capsys.readouterr().err == "cleave: error: cleave-run: error: rank 0: no\n"
+    assert capsys.readouterr().err == "cleave: error: cleave-run: rank 0: no\n"
     assert main(["run", str(tmp_path / "nothing")]) == 1
     assert "is not a package" in capsys.readouterr().err

@@ -31,9 +31,9 @@ def test_partition_passes_every_argument(fake_tool, tmp_path):
         split={"blk.*.ffn_down.weight": "row", "output.weight": "none"}, plan="plan.yaml",
         mesh={"tp": 2, "ep": 3}, shares={"tp": [2, 1]}, options=["--report"])
     assert arguments(made) == [
-        "m.gguf", "-o", f"{tmp_path}/o.cleave", "--emit=package", "--tp=2", "--stages=2", "--cut=blk.1",
-        "--cut=blk.3", "--split=blk.*.ffn_down.weight=row", "--split=output.weight=none",
-        "--plan=plan.yaml", "--mesh=tp=2", "--mesh=ep=3", "--shares=tp=2,1", "--report"]
+        "m.gguf", "-o", f"{tmp_path}/o.cleave", "--emit=package", "--tp=2", "--stages=2",
+        "--cut=blk.1", "--cut=blk.3", "--split=blk.*.ffn_down.weight=row",
+        "--split=output.weight=none", "--plan=plan.yaml", "--mesh=tp=2,ep=3", "--shares=tp=2,1", "--report"]
 
 
 def test_partition_leaves_defaults_to_the_tool(fake_tool, tmp_path, monkeypatch):
@@ -41,7 +41,8 @@ def test_partition_leaves_defaults_to_the_tool(fake_tool, tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     made = cleave.partition("/elsewhere/my.model.gguf")
     assert made.path == Path("my.model.cleave")
-    assert arguments(made) == ["/elsewhere/my.model.gguf", "-o", "my.model.cleave", "--emit=package"]
+    assert arguments(made) == [
+        "/elsewhere/my.model.gguf", "-o", "my.model.cleave", "--emit=package"]
 
 
 def test_one_cut_and_one_split_may_be_strings(fake_tool, tmp_path):
@@ -66,6 +67,12 @@ def test_a_refusal_is_the_tools_message(fake_tool, tmp_path):
     fake_tool("partition-tool", "sys.exit('m.gguf: error: not a model')")
     with pytest.raises(cleave.CleaveError, match="^m.gguf: error: not a model$"):
         cleave.partition("m.gguf", tmp_path / "o")
+
+
+def test_warnings_are_logged(fake_tool, tmp_path, caplog):
+    fake_tool("partition-tool", "sys.stderr.write('warning: rank 2 is empty\\n')" + PARTITION_TOOL)
+    cleave.partition("m.gguf", tmp_path / "o")
+    assert caplog.messages == ["warning: rank 2 is empty"]
 
 
 def test_a_silent_failure_names_the_status(fake_tool, tmp_path):

@@ -53,7 +53,7 @@ def test_run_passes_every_argument(fake_tool, fake_package):
 def test_defaults_are_the_tools(fake_tool, fake_package):
     fake_tool("cleave-run", ECHO)
     package = cleave.Package.open(fake_package(1))
-    assert json.loads("".join(cleave.run(package))) == [str(package.path), "--prompt="]
+    assert json.loads("".join(cleave.run(package))) == [str(package.path)]
 
 
 def test_a_prompt_may_be_tokens(fake_tool, fake_package):
@@ -125,10 +125,10 @@ def test_bytes_that_are_no_text_are_replaced(fake_tool, fake_package):
 
 
 def test_a_failure_raises_after_the_text(fake_tool, fake_package):
-    fake_tool("cleave-run", "os.write(1, b'Once'); sys.exit('cleave-run: error: rank 1 is gone')")
+    fake_tool("cleave-run", "os.write(1, b'Once'); sys.exit('cleave-run: rank 1 is gone')")
     pieces = cleave.run(fake_package(1))
     assert next(pieces) == "Once"
-    with pytest.raises(cleave.CleaveError, match="^cleave-run: error: rank 1 is gone$"):
+    with pytest.raises(cleave.CleaveError, match="^cleave-run: rank 1 is gone$"):
         next(pieces)
 
 
@@ -177,8 +177,8 @@ os.write(1, str(os.getpid()).encode()); time.sleep(600)
 
 def test_error_message_drops_mpiruns_frame():
     log = ("-----\nPrimary job  terminated normally, but 1 process returned\n"
-           "cleave-run: error: no rank 2\n cleave-run: error: no rank 2\n-----\n")
-    assert error_message(log) == "cleave-run: error: no rank 2"
+           "cleave-run: rank 2: no such file\ncleave-run: rank 2: no such file\n-----\n")
+    assert error_message(log) == "cleave-run: rank 2: no such file"
     assert error_message(" something else\n") == "something else"
 
 

@@ -139,7 +139,8 @@ class Storyteller:
             ("So {h} went {home.way} to ask {p}.", "{h} walked {home.way} until {h.he} met {p}."),
             ('"I will give you some {need} if you {chore}," said {p}.',
              '"You can have all the {need} you want," said {p}, "but first help me to {chore}."'),
-            ("{h} {done} until the sun went down.", "So {h} {done}, and {h.he} sang while {h.he} worked.",
+            ("{h} {done} until the sun went down.",
+             "So {h} {done}, and {h.he} sang while {h.he} worked.",
              "It was hard work, but {h} {done}."),
             ("Then {p} gave {h.him} the {need}.", "{p.The} was happy and gave {h.him} the {need}."),
             **slots)
@@ -225,7 +226,8 @@ class Storyteller:
             ("Sometimes {h.he} wanted to stop, but {f} stayed with {h.him}.",
              "It was not easy, but each day it went a little better.",
              "Even when it rained, {h.he} did not give up."),
-            ("At last the great day came.", "Then the day of {x.event} came, and everyone was there."),
+            ("At last the great day came.",
+             "Then the day of {x.event} came, and everyone was there."),
             contest.day, contest.end,
             ('"I knew it!" cried {f}.', "{f} jumped up and down for joy.",
              "{h} gave {f} a big hug."), x=contest)

@@ -53,7 +53,9 @@ class Character:
 GIRLS = ("Mira", "Nell", "Lina", "Juno", "Tilda", "Ivy", "Sana", "Wren", "Dora", "Eva")
 BOYS = ("Tobin", "Oskar", "Pip", "Bram", "Kofi", "Hugo", "Arlo", "Ravi", "Finn", "Otto")
 ANIMALS = ("fox", "rabbit", "mouse", "bear", "otter", "goat", "cat", "squirrel", "duck", "badger")
-ADJECTIVES = ("little", "small", "young", "brave", "clever", "curious", "gentle", "cheerful", "kind")
+ADJECTIVES = (
+    "little", "small", "young", "brave", "clever", "curious", "gentle", "cheerful", "kind",
+)
 
 HELPERS = (
     ("the miller", HE),
@@ -216,9 +218,13 @@ FEARS = (
          "At the top {h.he} could see the whole valley, and it was beautiful."),
 )
 
-YOUNG = (("duckling", "duck"), ("lamb", "sheep"), ("kitten", "cat"), ("puppy", "dog"), ("foal", "horse"))
+YOUNG = (
+    ("duckling", "duck"), ("lamb", "sheep"), ("kitten", "cat"), ("puppy", "dog"), ("foal", "horse"),
+)
 
-SHELTERS = ("under a bush", "behind a wall", "beside the road", "under a big leaf", "next to a puddle")
+SHELTERS = (
+    "under a bush", "behind a wall", "beside the road", "under a big leaf", "next to a puddle",
+)
 
 SEARCHES = (
     "by the bridge",

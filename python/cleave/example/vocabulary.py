@@ -19,7 +19,7 @@ WORD = re.compile(f"{SPACE}?[A-Za-z]+|{SPACE}?[^A-Za-z{SPACE}\n]|\n|{SPACE}")
 
 
 def learn(texts: Iterable[str], size: int) -> Vocabulary:
-    """The vocabulary of at most `size` tokens that joins the most frequent pairs in `texts` first."""
+    """The vocabulary of at most `size` tokens that joins the most frequent pairs first."""
     counts = Counter(word for text in texts for word in words(text) if word != "\n")
     characters = sorted({character for word in counts for character in word})
     splits = {word: list(word) for word in counts}
