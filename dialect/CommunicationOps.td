@@ -8,7 +8,7 @@ include "dialect/OpBase.td"
 
 // ---- Sharded form ----
 
-def Cleave_ReshardOp : Cleave_Op<"reshard", [Pure, SameOperandsAndResultType]> {
+def Cleave_ReshardOp : Cleave_ValueOp<"reshard", [Pure, SameOperandsAndResultType]> {
   let summary = "a change of sharding";
   let description = [{
     The same value under another sharding: from the operand's to the one that the op
@@ -28,7 +28,7 @@ def Cleave_ReshardOp : Cleave_Op<"reshard", [Pure, SameOperandsAndResultType]> {
   let assemblyFormat = "$x attr-dict `:` type($x)";
 }
 
-def Cleave_TransferOp : Cleave_Op<"transfer", [Pure, SameOperandsAndResultType]> {
+def Cleave_TransferOp : Cleave_ValueOp<"transfer", [Pure, SameOperandsAndResultType]> {
   let summary = "a value goes to a later pipeline stage";
   let description = [{
     The op belongs to the stage that sends; its result is known in the stage `to`.
@@ -54,9 +54,9 @@ def Cleave_TransferOp : Cleave_Op<"transfer", [Pure, SameOperandsAndResultType]>
 // Communication writes: one rank's op cannot be erased, moved past another or merged
 // without its partners'.
 class Cleave_CommunicationOp<string mnemonic, list<Trait> traits = []>
-    : Cleave_Op<mnemonic, !listconcat([MemoryEffects<[MemRead, MemWrite]>], traits)>;
+    : Cleave_ValueOp<mnemonic, !listconcat([MemoryEffects<[MemRead, MemWrite]>], traits)>;
 
-def Cleave_SendOp : Cleave_CommunicationOp<"send"> {
+def Cleave_SendOp : Cleave_Op<"send", [MemoryEffects<[MemRead, MemWrite]>]> {
   let summary = "sends a value to another rank";
   let description = [{
     Meets the `cleave.recv` of rank `to` with this rank as its source and the same tag.

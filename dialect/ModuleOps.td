@@ -69,7 +69,7 @@ def Cleave_WeightOp : Cleave_Op<"weight", [Symbol]> {
   }];
 }
 
-def Cleave_UseOp : Cleave_Op<"use", [Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+def Cleave_UseOp : Cleave_ValueOp<"use", [Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "a weight as a value";
   let description = [{
     **Constraints**: the weight is declared in the enclosing module, with this type.

@@ -7,6 +7,7 @@ include "dialect/Attributes.td"
 include "dialect/Dialect.td"
 include "dialect/Interfaces.td"
 include "dialect/Types.td"
+include "mlir/IR/OpAsmInterface.td"
 include "mlir/IR/OpBase.td"
 include "mlir/IR/SymbolInterfaces.td"
 include "mlir/Interfaces/InferTypeOpInterface.td"
@@ -17,8 +18,19 @@ def Cleave_Int : TypedSignlessIntegerAttrBase<I64, "int64_t", "64-bit integer">;
 
 class Cleave_Op<string mnemonic, list<Trait> traits = []> : Op<CleaveDialect, mnemonic, traits>;
 
+// An op with one result, which is printed under the op's name in the model.
+class Cleave_ValueOp<string mnemonic, list<Trait> traits = []>
+    : Cleave_Op<mnemonic,
+                !listconcat([DeclareOpInterfaceMethods<OpAsmOpInterface, ["getAsmResultNames"]>], traits)> {
+  let extraClassDefinition = [{
+    void $cppClass::getAsmResultNames(::mlir::OpAsmSetValueNameFn setName) {
+      ::cleave::setResultName(*this, setName);
+    }
+  }];
+}
+
 // An op that computes values from values, and says how it can be split.
 class Cleave_ComputeOp<string mnemonic, list<Trait> traits = []>
-    : Cleave_Op<mnemonic, !listconcat([DeclareOpInterfaceMethods<ShardingRuleOpInterface>], traits)>;
+    : Cleave_ValueOp<mnemonic, !listconcat([DeclareOpInterfaceMethods<ShardingRuleOpInterface>], traits)>;
 
 #endif // CLEAVE_OPBASE_TD

@@ -23,6 +23,9 @@ struct StateResource : public mlir::SideEffects::Resource::Base<StateResource> {
   llvm::StringRef getName() final { return "state"; }
 };
 
+/// Names an op's result after the op's name in the model, or the weight it uses.
+void setResultName(mlir::Operation *op, mlir::OpAsmSetValueNameFn setName);
+
 } // namespace cleave
 
 #include "dialect/Enums.h.inc"

@@ -57,6 +57,13 @@ static void printAxes(OpAsmPrinter &printer, Operation *, ArrayAttr axes, DenseI
 
 } // namespace cleave
 
+void cleave::setResultName(Operation *op, OpAsmSetValueNameFn setName) {
+  if (auto use = dyn_cast<UseOp>(op))
+    setName(op->getResult(0), use.getWeight());
+  else if (auto name = op->getAttrOfType<StringAttr>(CleaveDialect::nameAttrName))
+    setName(op->getResult(0), name);
+}
+
 #define GET_OP_CLASSES
 #include "dialect/Ops.cpp.inc"
 

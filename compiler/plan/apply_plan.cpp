@@ -51,9 +51,10 @@ public:
   }
 
 private:
+  /// The place as the plan knows it, for tools that can show its text.
   Location at(const plan::Location &location) {
-    return FileLineColLoc::get(builder.getContext(), location.file(), location.line(),
-                               location.column());
+    return OpaqueLoc::get(&location, FileLineColLoc::get(builder.getContext(), location.file(),
+                                                         location.line(), location.column()));
   }
 
   void createMesh() {

@@ -4,6 +4,7 @@
 #include "compiler/lower/package_writer.h"
 #include "compiler/lower/report.h"
 #include "dialect/dialect.h"
+#include "tools/partition_tool/diagnostics.h"
 #include "tools/partition_tool/pipeline.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -134,7 +135,7 @@ LogicalResult run() {
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);
   context.loadAllAvailableDialects();
   llvm::SourceMgr sources;
-  SourceMgrDiagnosticHandler diagnostics(sources, &context);
+  DiagnosticPrinter diagnostics(sources, context);
 
   plan::PlanFlags flags{mesh, tp, stages, {cuts.begin(), cuts.end()}, {splits.begin(), splits.end()},
                         {shares.begin(), shares.end()}};

@@ -1,0 +1,44 @@
+// Diagnostics for people.
+#include "tools/partition_tool/diagnostics.h"
+
+#include "compiler/plan/source.h"
+
+#include "mlir/IR/Location.h"
+#include "mlir/IR/MLIRContext.h"
+#include "llvm/Support/SourceMgr.h"
+
+using namespace mlir;
+using namespace cleave;
+
+DiagnosticPrinter::DiagnosticPrinter(llvm::SourceMgr &sources, MLIRContext &context)
+    : located(sources, &context), handler(&context, [this](Diagnostic &diagnostic) {
+        print(diagnostic.getLocation(), diagnostic.getSeverity(), diagnostic.str());
+        for (Diagnostic &note : diagnostic.getNotes())
+          print(note.getLocation(), note.getSeverity(), note.str());
+        return success();
+      }) {
+  context.printOpOnDiagnostic(false);
+}
+
+static StringRef nameOf(DiagnosticSeverity severity) {
+  switch (severity) {
+  case DiagnosticSeverity::Error:
+    return "error";
+  case DiagnosticSeverity::Warning:
+    return "warning";
+  case DiagnosticSeverity::Note:
+    return "note";
+  case DiagnosticSeverity::Remark:
+    return "remark";
+  }
+  llvm_unreachable("all severities are listed");
+}
+
+void DiagnosticPrinter::print(Location loc, DiagnosticSeverity severity, const Twine &message) {
+  if (const auto *plan = OpaqueLoc::getUnderlyingLocationOrNull<const plan::Location *>(loc))
+    llvm::errs() << plan->describe(message) << "\n";
+  else if (loc->findInstanceOf<FileLineColLoc>())
+    located.emitDiagnostic(loc, message, severity);
+  else
+    llvm::errs() << "partition-tool: " << nameOf(severity) << ": " << message << "\n";
+}

@@ -1,0 +1,22 @@
+// How partition-tool shows diagnostics: with the line of the file or flag that they are
+// about, and without MLIR's internals.
+#pragma once
+
+#include "mlir/IR/Diagnostics.h"
+
+namespace cleave {
+
+/// Prints the diagnostics of `context` on standard error as long as it lives. Places in
+/// `sources`, in files that can be opened and in plans are shown with a caret.
+class DiagnosticPrinter {
+public:
+  DiagnosticPrinter(llvm::SourceMgr &sources, mlir::MLIRContext &context);
+
+private:
+  void print(mlir::Location loc, mlir::DiagnosticSeverity severity, const llvm::Twine &message);
+
+  mlir::SourceMgrDiagnosticHandler located;
+  mlir::ScopedDiagnosticHandler handler;
+};
+
+} // namespace cleave
