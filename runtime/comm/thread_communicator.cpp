@@ -459,19 +459,24 @@ std::string ThreadHub::failure() const {
 
 void runRanks(int ranks, const std::function<void(Communicator &)> &body) {
   ThreadHub hub(ranks);
+  auto runRank = [&hub, &body](int rank) {
+    try {
+      body(hub.communicator(rank));
+    } catch (const JobFailed &) { // already told
+    } catch (const std::exception &error) {
+      hub.fail(rank, error.what());
+    } catch (...) {
+      hub.fail(rank, "unknown exception");
+    }
+    hub.finish(rank);
+  };
   std::vector<std::thread> threads;
-  for (int rank = 0; rank < ranks; ++rank)
-    threads.emplace_back([&hub, &body, rank] {
-      try {
-        body(hub.communicator(rank));
-      } catch (const JobFailed &) { // already told
-      } catch (const std::exception &error) {
-        hub.fail(rank, error.what());
-      } catch (...) {
-        hub.fail(rank, "unknown exception");
-      }
-      hub.finish(rank);
-    });
+  try {
+    for (int rank = 0; rank < ranks; ++rank)
+      threads.emplace_back(runRank, rank);
+  } catch (const std::exception &error) { // the system has no more threads
+    hub.fail(static_cast<int>(threads.size()), error.what());
+  }
   for (std::thread &thread : threads)
     thread.join();
   if (std::string failure = hub.failure(); !failure.empty())
