@@ -28,6 +28,15 @@ void print(const std::string &text) {
                              std::strerror(errno));
 }
 
+/// The sampler and the file of logits rely on [rows, vocabulary] f32.
+void checkLogits(const fb::Value &value, int64_t vocabulary, const std::string &fileName) {
+  std::span<const int64_t> dims = dimsOf(value.dims());
+  if (static_cast<ElementType>(value.element_type()) != ElementType::f32 || dims.size() != 2 ||
+      dims[1] != vocabulary)
+    throw std::runtime_error(fileName + ": the output 'logits' is not [rows, " +
+                             std::to_string(vocabulary) + "] f32, which the manifest asks for");
+}
+
 } // namespace
 
 /// What the first rank sends to all before each step.
@@ -56,10 +65,13 @@ LanguageModel::LanguageModel(Job &job, const Program &program, const LanguageOpt
     : job(job), options(options), payloadRoom(static_cast<size_t>(options.batch) * 4) {
   bool isOwner = false;
   job.together([&] {
-    if (const auto *outputs = program.entry("step").outputs())
-      for (const fb::OutputPort *port : *outputs)
-        isOwner |=
-            port->name()->str() == "logits" && port->owner() == static_cast<uint32_t>(job.rank());
+    const fb::Entry &entry = program.entry("step");
+    if (entry.outputs())
+      for (const fb::OutputPort *port : *entry.outputs())
+        if (port->name()->str() == "logits" && port->owner() == static_cast<uint32_t>(job.rank())) {
+          checkLogits(*entry.values()->Get(port->value()), options.vocabulary, program.fileName());
+          isOwner = true;
+        }
     if (isOwner) {
       sampler.emplace(options.sampler, static_cast<size_t>(options.vocabulary));
       if (!options.logitsFile.empty())
