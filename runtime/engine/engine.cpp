@@ -65,6 +65,14 @@ struct Engine::Impl {
                                " of " + std::to_string(root.ranks()) + ", but this is rank " +
                                std::to_string(communicator.rank()) + " of " +
                                std::to_string(communicator.size()));
+    // The program was proved against the size in the manifest: this is the file.
+    if (root.weights())
+      for (const fb::Weight *weight : *root.weights())
+        if (weight->size() > weights.size() || weight->offset() > weights.size() - weight->size())
+          throw std::runtime_error(weights.path().string() + ": has " +
+                                   std::to_string(weights.size()) + " bytes, and weight " +
+                                   quoted(weight->name()) +
+                                   " is not within them; the file is not of this package");
     // oneDNN takes the number of threads from here when primitives are made.
     omp_set_num_threads(threads);
     takeBounds(options);

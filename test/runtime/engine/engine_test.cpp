@@ -502,6 +502,16 @@ TEST(Engine, RefusesWhatCannotBe) {
       HasSubstr("is for rank 0 of 1, but this is rank 1 of 2"));
 }
 
+TEST(Engine, RefusesAnotherWeightFile) {
+  ProgramBuilder b, empty;
+  b.weight("w", {64}, std::vector<float>(64));
+  Program program = b.prove();
+  std::unique_ptr<WeightFile> weights = empty.writeWeights(testFolder());
+  ThreadHub hub(1);
+  EXPECT_THAT(messageOf([&] { Engine(program, *weights, hub.communicator(0), {}); }),
+              HasSubstr("rank-0.weights: has 4096 bytes, and weight 'w' is not within them"));
+}
+
 TEST(Engine, SymbolsStayWithinTheirBounds) {
   AttentionProgram program;
   SingleRank one(program.b, program.options());
