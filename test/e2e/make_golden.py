@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from reference import Reference, Text
 
-PROMPTS = ("", "Once upon a time", "Mira was a brave fox", "One day the wind", "Zoë had 3 bells")
+PROMPTS = ("", "Once upon a time", "Mira was a brave fox", "Long ago, a kind bear named Hugo",
+           "Zoë had 3 bells")
 """The last has characters that examples/stories.gguf spells in bytes."""
 
 
