@@ -175,9 +175,10 @@ class Run:
 
 
 def error_message(log: str) -> str:
-    """What the tool itself said in `log`: its own lines, each once, without mpirun's frame.
+    """What the tool itself said in `log`, each line once, without mpirun's frame.
 
-    All of `log` where there is no such line.
+    Its errors; without such, all its lines; without such, all of `log`.
     """
-    lines = dict.fromkeys(line for line in log.splitlines() if line.startswith("cleave-run: "))
-    return "\n".join(lines) or log.strip()
+    own = dict.fromkeys(line for line in log.splitlines() if line.startswith("cleave-run: "))
+    errors = [line for line in own if "error:" in line]
+    return "\n".join(errors or own) or log.strip()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,8 @@ from make_golden import golden
 from reference import Reference
 
 import cleave
+from cleave.llama_file import LlamaShape
+from cleave.random_model import random_model
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "test" / "e2e" / "data" / "stories.greedy.json"
@@ -87,10 +91,30 @@ def test_a_refused_model_is_an_error_with_the_files_name(tmp_path):
     assert not (tmp_path / "m.cleave").exists()
 
 
+def processes_of(package: cleave.Package) -> list[str]:
+    """The processes that have the package on their command line."""
+    found = []
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if str(package.path).encode() in command.read_bytes():
+                found.append(command.parent.name)
+        except OSError:
+            pass  # It has ended meanwhile.
+    return found
+
+
 @pytest.mark.usefixtures("built_tools")
-def test_closing_a_job_of_two_ranks_ends_it(stories, tmp_path):
-    package = cleave.partition(stories, tmp_path / "s.cleave", tp=2)
-    pieces = cleave.run(package, "Once upon a time", n=100, threads=1)
-    assert next(pieces).startswith("O")
+def test_closing_a_job_ends_all_ranks(tmp_path):
+    # Large enough that 4000 tokens take much longer than this test.
+    shape = LlamaShape(width=512, layers=6, heads=8, kv_heads=4, ffn=2048, vocab=400, context=4096)
+    random_model(tmp_path / "m.gguf", shape)
+    package = cleave.partition(tmp_path / "m.gguf", tmp_path / "m.cleave", tp=2)
+    pieces = cleave.run(package, "a", n=4000, temp=0, threads=1)
+    assert "".join(itertools.islice(pieces, 3)).startswith("a")
+    assert len(processes_of(package)) == 3
     pieces.close()
+    end = time.monotonic() + 10
+    while processes_of(package) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not processes_of(package)
     assert list(pieces) == []

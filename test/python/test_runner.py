@@ -179,6 +179,7 @@ def test_error_message_drops_mpiruns_frame():
     log = ("-----\nPrimary job  terminated normally, but 1 process returned\n"
            "cleave-run: rank 2: no such file\ncleave-run: rank 2: no such file\n-----\n")
     assert error_message(log) == "cleave-run: rank 2: no such file"
+    assert error_message("cleave-run: 2 ranks\ncleave-run: error: no\n") == "cleave-run: error: no"
     assert error_message(" something else\n") == "something else"
 
 
