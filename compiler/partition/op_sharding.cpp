@@ -51,9 +51,13 @@ FailureOr<OpSharding> cleave::getOpSharding(ShardingRuleOpInterface op, CutAnaly
       }
       if (binding && !axes.empty() && !possible) {
         auto use = value.getDefiningOp<UseOp>();
-        return op->emitError() << "'" << getModelName(op) << "' cannot work with weight '"
-                               << use.getWeight() << "' split as " << proposed
-                               << ": it needs that dim whole, or split otherwise";
+        InFlightDiagnostic error = op->emitError()
+                                   << "'" << getModelName(op) << "' cannot work with weight '"
+                                   << use.getWeight() << "' split as " << proposed
+                                   << ": it needs that dim whole, or split otherwise";
+        auto weight = SymbolTable::lookupNearestSymbolFrom<WeightOp>(use, use.getWeightAttr());
+        error.attachNote(weight.getLoc()) << "the weight is split here";
+        return error;
       }
     }
     return success();

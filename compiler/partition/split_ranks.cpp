@@ -183,7 +183,7 @@ LogicalResult RankBuilder::buildUse(UseOp use) {
     DenseI64ArrayAttr sliceAttr = weight.getSliceAttr();
     if (!whole)
       sliceAttr = builder.getDenseI64ArrayAttr(slice);
-    builder.create<WeightOp>(weight.getLoc(), weight.getSymNameAttr(), TypeAttr::get(local),
+    builder.create<WeightOp>(use.getLoc(), weight.getSymNameAttr(), TypeAttr::get(local),
                              weight.getSourceAttr(), sliceAttr, ArrayAttr(), ShardingAttr());
   }
   auto mine = builder.create<UseOp>(use.getLoc(), local, use.getWeightAttr());

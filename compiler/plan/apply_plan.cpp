@@ -95,16 +95,21 @@ private:
       for (auto [i, split] : llvm::enumerate(plan.splits))
         matched[i] = matched[i] || split.weights.matches(weight.getSymName());
       SplitAttr split;
+      const plan::Location *reason = nullptr;
       if (const plan::Split *found = plan.findSplit(weight.getSymName())) {
         FailureOr<SplitAttr> attr = getSplit(*found);
         if (failed(attr))
           return failure();
         split = *attr;
+        reason = &found->location;
       } else if (!plan.mesh.empty() && !weight.getSplitsAttr()) {
         split = getDefaultSplit(architecture, weight);
+        reason = &plan.mesh.front().location;
       }
-      if (split && !plan.mesh.empty())
+      if (split && !plan.mesh.empty()) {
         weight.setSplitsAttr(builder.getArrayAttr({split}));
+        weight->setLoc(at(*reason)); // what is wrong with the split is wrong there
+      }
       if (ArrayAttr splits = weight.getSplitsAttr())
         isSplit |= llvm::any_of(splits.getAsRange<SplitAttr>(),
                                 [](SplitAttr attr) { return attr.getKind() != SplitKind::None; });
@@ -114,14 +119,16 @@ private:
         return emitError(at(split.location))
                << "pattern '" << split.weights.text() << "' matches no weight of the model"
                << suggest(split.weights.text());
-    if (!isSplit && plan.meshSize() > 1)
-      return emitError(at(plan.mesh.front().location))
-             << "axis '" << plan.mesh.front().name << "' of size " << plan.mesh.front().size
-             << " is given, but no weight is split; say how with --split or in a plan (there is no "
-                "default plan for "
-             << (architecture.empty() ? "this graph" : "'" + architecture.str() + "' models")
-             << ")";
-    return success();
+    if (isSplit || plan.meshSize() == 1)
+      return success();
+    InFlightDiagnostic error = emitError(at(plan.mesh.front().location))
+                               << "axis '" << plan.mesh.front().name << "' of size "
+                               << plan.mesh.front().size
+                               << " is given, but no weight is split; say how with --split or in a plan";
+    if (plan::getDefaultSplits(architecture).empty())
+      error << " (there is no default plan for "
+            << (architecture.empty() ? "this graph" : "'" + architecture.str() + "' models") << ")";
+    return error;
   }
 
   /// A model's first weights, so that the user sees how names look.
@@ -139,6 +146,9 @@ private:
   }
 
   FailureOr<SplitAttr> getSplit(const plan::Split &split) {
+    if (plan.mesh.empty())
+      return emitError(at(split.location)) << "there is one rank only, so nothing is split; add --tp N "
+                                              "or a mesh";
     if (split.type == plan::SplitType::none)
       return SplitAttr::get(builder.getContext(), SplitKind::None, StringAttr());
     std::string axis = split.axis.empty() ? getDefaultAxis() : split.axis;

@@ -57,10 +57,6 @@ Error readTokens(const File &file, TokenizerData &data) {
     return types.takeError();
   if (!*tokens)
     return file.error("key '" + fullKey("tokens") + "' is missing");
-  if (!*scores)
-    return file.error("key '" + fullKey("scores") +
-                      "' is missing; a vocabulary of the model "
-                      "'llama' needs it");
   size_t count = (*tokens)->size();
   auto checkLength = [&](StringRef key, size_t length) -> Error {
     if (length == count)
@@ -68,8 +64,9 @@ Error readTokens(const File &file, TokenizerData &data) {
     return file.keyError(fullKey(key), Twine(length) + " elements; expected " + Twine(count) +
                                            ", one for each token");
   };
-  if (Error e = checkLength("scores", (*scores)->size()))
-    return e;
+  if (*scores)
+    if (Error e = checkLength("scores", (*scores)->size()))
+      return e;
   if (*types)
     if (Error e = checkLength("token_type", (*types)->size()))
       return e;
@@ -80,7 +77,8 @@ Error readTokens(const File &file, TokenizerData &data) {
     if (type < int64_t(TokenType::undefined) || type > int64_t(TokenType::byte))
       return file.keyError(fullKey("token_type"),
                            "token " + Twine(i) + " has type " + Twine(type) + "; expected 0 to 6");
-    data.tokens.push_back({(**tokens)[i].str(), float((**scores)[i]), TokenType(type)});
+    float score = *scores ? float((**scores)[i]) : 0; // as llama.cpp does
+    data.tokens.push_back({(**tokens)[i].str(), score, TokenType(type)});
   }
   return Error::success();
 }

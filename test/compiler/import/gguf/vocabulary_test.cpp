@@ -98,6 +98,15 @@ TEST(GgufVocabulary, SaysWhyThereIsNone) {
                         "not supported; expected 'llama'"));
 }
 
+TEST(GgufVocabulary, TakesMissingScoresForZeros) {
+  LlamaFile file = withVocabulary();
+  file.keys.erase("tokenizer.ggml.scores");
+  llvm::Expected<Vocabulary> vocabulary = read(file);
+  ASSERT_TRUE(bool(vocabulary)) << toString(vocabulary.takeError());
+  for (const TokenData &token : vocabulary->tokenizer->tokens)
+    EXPECT_EQ(token.score, 0);
+}
+
 TEST(GgufVocabulary, RefusesContradictions) {
   LlamaFile file = withVocabulary();
   file.u32("tokenizer.ggml.bos_token_id", 8);
@@ -116,9 +125,6 @@ TEST(GgufVocabulary, RefusesContradictions) {
   file = withVocabulary();
   file.floats("tokenizer.ggml.scores", {0, 0, 0, 0, NAN, 0, 0, 0});
   EXPECT_NE(errorOf(file), "");
-  file = withVocabulary();
-  file.keys.erase("tokenizer.ggml.scores");
-  EXPECT_THAT(errorOf(file), HasSubstr("key 'tokenizer.ggml.scores' is missing"));
   file = withVocabulary();
   file.keys.erase("tokenizer.ggml.tokens");
   EXPECT_THAT(errorOf(file), HasSubstr("key 'tokenizer.ggml.tokens' is missing"));
