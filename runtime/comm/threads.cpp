@@ -123,6 +123,27 @@ std::string placesOf(const std::vector<int> &pins) {
   return places;
 }
 
+/// Puts the share into OpenMP's settings, for the program executed anew; what the
+/// user set stays. True where something changed.
+bool configureOpenMp(const ThreadShare &share) {
+  bool changed = false;
+  if (!share.pins.empty() && !isSet("OMP_PLACES") && !isSet("OMP_PROC_BIND") &&
+      !isSet("GOMP_CPU_AFFINITY")) {
+    setenv("OMP_PLACES", placesOf(share.pins).c_str(), 1);
+    setenv("OMP_PROC_BIND", "close", 1);
+    changed = true;
+  }
+  // libgomp's threads wait for each other by spinning, for milliseconds, before they
+  // sleep. On a machine with other work that keeps the awaited thread from its core:
+  // two threads on two busy cores then generated 2 tokens/s, with this bound 20, and
+  // one thread 36. It outlasts the gaps between the kernels of a step.
+  if (share.threads > 1 && !isSet("GOMP_SPINCOUNT") && !isSet("OMP_WAIT_POLICY")) {
+    setenv("GOMP_SPINCOUNT", "2000", 1);
+    changed = true;
+  }
+  return changed;
+}
+
 } // namespace
 
 Launch Launch::detect() {
@@ -212,19 +233,17 @@ ThreadShare takeShare(const Launch &launch, int wanted, char **argv) {
       own = processorsOf(before.get());
   }
   ThreadShare share = shareOf(topology, launch, own, launcherOwn, wanted);
-  if (!again && share.processors != own) {
-    Bitmap mask = bitmapOf(share.processors);
+  if (!again) {
+    bool moved =
+        share.processors != own &&
+        hwloc_set_cpubind(topology, bitmapOf(share.processors).get(), HWLOC_CPUBIND_PROCESS) == 0;
+    if (!moved)
+      share.pins.clear();
+    bool configured = configureOpenMp(share);
     char *text = nullptr;
-    if (hwloc_set_cpubind(topology, mask.get(), HWLOC_CPUBIND_PROCESS) == 0 &&
-        hwloc_bitmap_list_asprintf(&text, bitmapOf(own).get()) >= 0) {
+    if ((moved || configured) && hwloc_bitmap_list_asprintf(&text, bitmapOf(own).get()) >= 0) {
       setenv(againVariable, text, 1);
       std::free(text);
-      bool usersPlaces =
-          isSet("OMP_PLACES") || isSet("OMP_PROC_BIND") || isSet("GOMP_CPU_AFFINITY");
-      if (!share.pins.empty() && !usersPlaces) {
-        setenv("OMP_PLACES", placesOf(share.pins).c_str(), 1);
-        setenv("OMP_PROC_BIND", "close", 1);
-      }
       execv("/proc/self/exe", argv); // returns only when it fails; then all goes on unpinned
     }
     share.pins.clear();

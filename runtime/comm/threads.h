@@ -52,9 +52,10 @@ ThreadShare shareOf(hwloc_topology_t topology, const Launch &launch, const Proce
                     const Processors &launcher, int wanted);
 
 /// Finds this process's share, and binds the process to it. OpenMP reads its
-/// settings as the process begins, so where the binding changes, the program is
-/// executed anew, once, with OMP_PLACES and OMP_PROC_BIND set to the pins (unless
-/// the user set them) and `argv` as before. To be called first in main().
+/// settings as the process begins, so where they or the binding change, the program
+/// is executed anew, once, with `argv` as before: OMP_PLACES and OMP_PROC_BIND then
+/// say the pins, and GOMP_SPINCOUNT bounds how long a waiting thread keeps its core
+/// (each unless the user set them). To be called first in main().
 ThreadShare takeShare(const Launch &launch, int wanted, char **argv);
 
 } // namespace cleave::rt
