@@ -89,8 +89,7 @@ def Cleave_SplitKind : I32EnumAttr<"SplitKind", "how a weight is cut", [
   let cppNamespace = "::cleave";
 }
 
-def Cleave_SplitAttr : AttrDef<CleaveDialect, "Split"> {
-  let mnemonic = "split";
+def Cleave_SplitAttr : Cleave_Attr<"Split", "split"> {
   let summary = "the user's wish for a weight: a split type and a mesh axis";
   let description = [{
     ```mlir
@@ -104,7 +103,6 @@ def Cleave_SplitAttr : AttrDef<CleaveDialect, "Split"> {
   }];
   let parameters = (ins EnumParameter<Cleave_SplitKind>:$kind,
                         OptionalParameter<"::mlir::StringAttr">:$axis);
-  let assemblyFormat = "`<` $kind ( $axis^ )? `>`";
 }
 
 def Cleave_SourceKind : I32EnumAttr<"SourceKind", "where a weight's bytes come from", [
@@ -123,6 +121,13 @@ def Cleave_SourceAttr : Cleave_Attr<"Source", "source"> {
     and the weight's name; `none` says that only sizes are known, so that a program can
     be partitioned and reported on but not packaged. Paths are relative to the folder
     the tool runs in.
+
+    ```mlir
+    #cleave.source<gguf<"model.gguf", "token_embd.weight">>
+    #cleave.source<npy<"w.npy">>
+    #cleave.source<random<7>>
+    #cleave.source<none>
+    ```
   }];
   let parameters = (ins "::cleave::SourceKind":$kind,
                         OptionalParameter<"::mlir::StringAttr">:$path,

@@ -214,6 +214,36 @@ bool ShardingAttr::usesAxis(StringAttr axis) const {
                       [&](DimShardingAttr dim) { return llvm::is_contained(dim.getAxes(), axis); });
 }
 
+// ---- #cleave.split ----
+
+Attribute SplitAttr::parse(AsmParser &parser, Type) {
+  if (parser.parseLess())
+    return {};
+  SMLoc loc = parser.getCurrentLocation();
+  StringRef word;
+  if (parser.parseKeyword(&word))
+    return {};
+  std::optional<SplitKind> kind = symbolizeSplitKind(word);
+  if (!kind) {
+    parser.emitError(loc) << "unknown split type '" << word
+                          << "', expected column, row, head, expert or none";
+    return {};
+  }
+  StringAttr axis;
+  if (std::string name; succeeded(parser.parseOptionalString(&name)))
+    axis = StringAttr::get(parser.getContext(), name);
+  if (parser.parseGreater())
+    return {};
+  return get(parser.getContext(), *kind, axis);
+}
+
+void SplitAttr::print(AsmPrinter &printer) const {
+  printer << "<" << stringifySplitKind(getKind());
+  if (getAxis())
+    printer << " " << getAxis();
+  printer << ">";
+}
+
 // ---- #cleave.source ----
 
 /// `gguf<"F">`, without the angle brackets of the attribute itself; WeightOp prints it so.

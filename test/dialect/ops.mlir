@@ -1,0 +1,135 @@
+// Every op, type and attribute, through text, the generic form and bytecode.
+// RUN: cleave-opt %s | FileCheck %s
+// RUN: cleave-opt %s | cleave-opt | FileCheck %s
+// RUN: cleave-opt -mlir-print-op-generic %s | cleave-opt | FileCheck %s
+// RUN: cleave-opt --emit-bytecode %s | cleave-opt | FileCheck %s
+// RUN: cleave-opt %s > %t.once
+// RUN: cleave-opt --emit-bytecode %s | cleave-opt > %t.twice
+// RUN: diff %t.once %t.twice
+
+#tokens = #cleave.dims<tokens>
+#cache = #cleave.dims<slots, context>
+#quoted = #cleave.dims<"a b">
+
+// CHECK-DAG: #[[TOKENS:.*]] = #cleave.dims<tokens>
+// CHECK-DAG: #[[CACHE:.*]] = #cleave.dims<slots, context>
+// CHECK-DAG: #[[QUOTED:.*]] = #cleave.dims<"a b">
+
+// CHECK-LABEL: module @declarations attributes
+// CHECK-SAME: cleave.model = {architecture = "llama"}
+// CHECK-SAME: cleave.plan = "mesh: {tp: 2}"
+// CHECK-SAME: cleave.source = "model.gguf"
+module @declarations attributes {
+    cleave.model = {architecture = "llama"}, cleave.plan = "mesh: {tp: 2}",
+    cleave.source = "model.gguf"} {
+  // CHECK: cleave.mesh @even <"tp" = 2>
+  cleave.mesh @even <"tp" = 2>
+  // CHECK: cleave.mesh @uneven <"data" = 2, "tp" = 3> shares {tp = array<i64: 2, 1, 1>}
+  cleave.mesh @uneven <"data" = 2, "tp" = 3> shares {tp = array<i64: 2, 1, 1>}
+
+  // CHECK: cleave.weight @f32 : tensor<32x64xf32> from gguf<"model.gguf">
+  cleave.weight @f32 : tensor<32x64xf32> from gguf<"model.gguf">
+  // CHECK: cleave.weight @f16 : tensor<32x64xf16> from gguf<"model.gguf", "fused">{{$}}
+  cleave.weight @f16 : tensor<32x64xf16> from gguf<"model.gguf", "fused">
+  // CHECK: cleave.weight @bf16 : tensor<32x64xbf16> from npy<"w.npy">
+  cleave.weight @bf16 : tensor<32x64xbf16> from npy<"w.npy">
+  // CHECK: cleave.weight @q8_0 : tensor<32x64x!cleave.q8_0> from random<7> slice [0:32, 64:128]
+  cleave.weight @q8_0 : tensor<32x64x!cleave.q8_0> from random<7> slice [0:32, 64:128]
+  // CHECK: cleave.weight @"blk.0.q4 0" : tensor<32x64x!cleave.q4_0> from none
+  // CHECK-SAME: split [#cleave.split<column "tp">, #cleave.split<row "data">]
+  // CHECK-SAME: sharding <[{"tp"}, {"data"}]>
+  cleave.weight @"blk.0.q4 0" : tensor<32x64x!cleave.q4_0> from none
+    split [#cleave.split<column "tp">, #cleave.split<row "data">] sharding <[{"tp"}, {"data"}]>
+  // CHECK: cleave.weight @more : tensor<8xf32> from none
+  // CHECK-SAME: split [#cleave.split<head "tp">, #cleave.split<expert "tp">, #cleave.split<none>] {cleave.name = "n"}
+  cleave.weight @more : tensor<8xf32> from none
+    split [#cleave.split<head "tp">, #cleave.split<expert "tp">, #cleave.split<none>] {cleave.name = "n"}
+
+  // CHECK: cleave.state @half : tensor<?x?x32xf16, #[[CACHE]]>
+  cleave.state @half : tensor<?x?x32xf16, #cache>
+  // CHECK: cleave.state @single : tensor<?x?x32xf32, #[[CACHE]]> sharding <[{}, {}, {"tp" : [0:16, 8:24, 24:32]}]>
+  cleave.state @single : tensor<?x?x32xf32, #cache> sharding <[{}, {}, {"tp" : [0:16, 8:24, 24:32]}]>
+
+  // CHECK-LABEL: func.func @compute
+  func.func @compute(%ids: tensor<?xi32, #tokens> {cleave.input = "tokens"},
+                     %slots: tensor<?xi32, #tokens> {cleave.input = "slots"})
+      -> (tensor<?x64xf32, #tokens> {cleave.output = "x", cleave.owner = 0 : i64}) {
+    // CHECK: %[[W:.*]] = cleave.use @f32 : tensor<32x64xf32>
+    %w = cleave.use @f32 : tensor<32x64xf32>
+    // CHECK: %[[Q:.*]] = cleave.use @q8_0 : tensor<32x64x!cleave.q8_0>
+    %q = cleave.use @q8_0 : tensor<32x64x!cleave.q8_0>
+    // CHECK: %[[X:.*]] = cleave.gather %[[Q]], %{{.*}} {cleave.name = "token_embd"} : (tensor<32x64x!cleave.q8_0>, tensor<?xi32, #[[TOKENS]]>) -> tensor<?x64xf32, #[[TOKENS]]>
+    %x = cleave.gather %q, %ids {cleave.name = "token_embd"} : (tensor<32x64x!cleave.q8_0>, tensor<?xi32, #tokens>) -> tensor<?x64xf32, #tokens>
+    // CHECK: cleave.gather masked %[[W]], %{{.*}} {offset = 32 : i64} :
+    %m = cleave.gather masked %w, %ids {offset = 32 : i64} : (tensor<32x64xf32>, tensor<?xi32, #tokens>) -> tensor<?x64xf32, #tokens>
+    // CHECK: %[[L:.*]] = cleave.linear %[[X]], %[[W]] : (tensor<?x64xf32, #[[TOKENS]]>, tensor<32x64xf32>) -> tensor<?x32xf32, #[[TOKENS]]>
+    %l = cleave.linear %x, %w : (tensor<?x64xf32, #tokens>, tensor<32x64xf32>) -> tensor<?x32xf32, #tokens>
+    // CHECK: cleave.use @more
+    %n = cleave.use @more : tensor<8xf32>
+    // CHECK: %[[S:.*]] = cleave.slice %[[L]] dim 1 from 8 : tensor<?x32xf32, #[[TOKENS]]> -> tensor<?x8xf32, #[[TOKENS]]>
+    %s = cleave.slice %l dim 1 from 8 : tensor<?x32xf32, #tokens> -> tensor<?x8xf32, #tokens>
+    // CHECK: cleave.rms_norm %[[S]], %{{.*}} {epsilon = 5.000000e-01 : f32} : tensor<?x8xf32, #[[TOKENS]]>, tensor<8xf32>
+    %r = cleave.rms_norm %s, %n {epsilon = 0.5 : f32} : tensor<?x8xf32, #tokens>, tensor<8xf32>
+    // CHECK: cleave.silu
+    %a = cleave.silu %r : tensor<?x8xf32, #tokens>
+    // CHECK: cleave.add %{{.*}}, %{{.*}} : tensor<?x8xf32, #[[TOKENS]]>, tensor<8xf32>
+    %b = cleave.add %a, %n : tensor<?x8xf32, #tokens>, tensor<8xf32>
+    // CHECK: cleave.mul %{{.*}}, %{{.*}} : tensor<?x8xf32, #[[TOKENS]]>, tensor<?x8xf32, #[[TOKENS]]>
+    %c = cleave.mul %a, %b : tensor<?x8xf32, #tokens>, tensor<?x8xf32, #tokens>
+    // A pad stands only where a weight's blocks do not end with the share.
+    // CHECK: %[[Q32:.*]] = cleave.use @q8_32
+    // CHECK: cleave.linear %{{.*}}, %[[Q32]] {pad_before = 24 : i64} : (tensor<?x8xf32, #[[TOKENS]]>, tensor<32x32x!cleave.q8_0>)
+    %q32 = cleave.use @q8_32 : tensor<32x32x!cleave.q8_0>
+    %p = cleave.linear %c, %q32 {pad_before = 24 : i64} : (tensor<?x8xf32, #tokens>, tensor<32x32x!cleave.q8_0>) -> tensor<?x32xf32, #tokens>
+    return %x : tensor<?x64xf32, #tokens>
+  }
+  cleave.weight @q8_32 : tensor<32x32x!cleave.q8_0> from none
+
+  // CHECK-LABEL: func.func @attend
+  func.func @attend(%x: tensor<?x64xf32, #tokens>, %x32: tensor<?x32xf32, #tokens>,
+                    %pos: tensor<?xi32, #tokens>, %slots: tensor<?xi32, #tokens>,
+                    %f: tensor<4xf32>) -> tensor<?x64xf32, #tokens> {
+    // CHECK: %[[R:.*]] = cleave.rope %{{.*}}, %{{.*}} {base = 1.000000e+04 : f32, head_dim = 8 : i64, rotary_dim = 8 : i64} : tensor<?x64xf32, #[[TOKENS]]>, tensor<?xi32, #[[TOKENS]]>
+    %r = cleave.rope %x, %pos {head_dim = 8, rotary_dim = 8, base = 1.0e4 : f32} : tensor<?x64xf32, #tokens>, tensor<?xi32, #tokens>
+    // CHECK: cleave.rope %[[R]], %{{.*}} factors %{{.*}} {base = 1.000000e+04 : f32, head_dim = 16 : i64, rotary_dim = 8 : i64, scale = 2.500000e-01 : f32, style = #cleave<rope_style halves>} : {{.*}}, tensor<4xf32>
+    %h = cleave.rope %r, %pos factors %f {head_dim = 16, rotary_dim = 8, base = 1.0e4 : f32, scale = 0.25 : f32, style = #cleave<rope_style halves>} : tensor<?x64xf32, #tokens>, tensor<?xi32, #tokens>, tensor<4xf32>
+    // CHECK: %[[K:.*]] = cleave.state_update @half, %{{.*}} at %{{.*}}, %{{.*}} : (tensor<?x32xf32, #[[TOKENS]]>, tensor<?xi32, #[[TOKENS]]>, tensor<?xi32, #[[TOKENS]]>) -> tensor<?x?x32xf16, #[[CACHE]]>
+    %k = cleave.state_update @half, %x32 at %slots, %pos : (tensor<?x32xf32, #tokens>, tensor<?xi32, #tokens>, tensor<?xi32, #tokens>) -> tensor<?x?x32xf16, #cache>
+    // CHECK: cleave.attention %{{.*}}, %[[K]], %[[K]] at %{{.*}}, %{{.*}} {first_head = 2 : i64, group = 3 : i64, head_dim = 8 : i64, scale = 5.000000e-01 : f32}
+    %a = cleave.attention %h, %k, %k at %slots, %pos {head_dim = 8, group = 3, first_head = 2, scale = 0.5 : f32} : tensor<?x64xf32, #tokens>, tensor<?x?x32xf16, #cache>, tensor<?xi32, #tokens>, tensor<?xi32, #tokens>
+    // CHECK: cleave.cut "blk.1"
+    cleave.cut "blk.1"
+    return %a : tensor<?x64xf32, #tokens>
+  }
+
+  // CHECK-LABEL: func.func @sharded
+  // CHECK-SAME: cleave.sharding = #cleave.sharding<[{}, {"tp"}]>
+  func.func @sharded(%x: tensor<?x64xf32, #quoted> {cleave.sharding = #cleave.sharding<[{}, {"tp"}]>}) -> tensor<?x64xf32, #quoted> {
+    // CHECK: cleave.silu %{{.*}} {cleave.name = "act", cleave.sharding = [#cleave.sharding<[{}, {"tp", "data" : [0:24, 24:48, 48:64, 0:0]}]>], cleave.stage = 0 : i64} : tensor<?x64xf32, #[[QUOTED]]>
+    %a = cleave.silu %x {cleave.name = "act", cleave.sharding = [#cleave.sharding<[{}, {"tp", "data" : [0:24, 24:48, 48:64, 0:0]}]>], cleave.stage = 0 : i64} : tensor<?x64xf32, #quoted>
+    // CHECK: cleave.reshard %{{.*}} {cleave.sharding = [#cleave.sharding<[{}, {}], partial = {"tp" : sum, "data" : sum}>]}
+    %b = cleave.reshard %a {cleave.sharding = [#cleave.sharding<[{}, {}], partial = {"tp" : sum, "data" : sum}>]} : tensor<?x64xf32, #quoted>
+    // CHECK: cleave.transfer %{{.*}} to 2 {cleave.stage = 1 : i64} :
+    %c = cleave.transfer %b to 2 {cleave.stage = 1 : i64} : tensor<?x64xf32, #quoted>
+    return %c : tensor<?x64xf32, #quoted>
+  }
+
+  // CHECK-LABEL: module @rank1 attributes {cleave.coordinate = {tp = 1 : i64}, cleave.rank = 1 : i64, cleave.stage = 0 : i64}
+  module @rank1 attributes {cleave.coordinate = {tp = 1 : i64}, cleave.rank = 1 : i64, cleave.stage = 0 : i64} {
+    func.func @step(%x: tensor<4x8xf32>) {
+      // CHECK: cleave.all_reduce sum %{{.*}} group [0, 1] : tensor<4x8xf32>
+      %a = cleave.all_reduce sum %x group [0, 1] : tensor<4x8xf32>
+      // CHECK: cleave.all_gather %{{.*}} dim 1 ranges [0:8, 4:12, 12:14] group [1, 0, 2] : tensor<4x8xf32> -> tensor<4x14xf32>
+      %b = cleave.all_gather %a dim 1 ranges [0:8, 4:12, 12:14] group [1, 0, 2] : tensor<4x8xf32> -> tensor<4x14xf32>
+      // CHECK: cleave.reduce_scatter sum %{{.*}} dim 0 ranges [0:1, 1:4] group [0, 1] : tensor<4x14xf32> -> tensor<3x14xf32>
+      %c = cleave.reduce_scatter sum %b dim 0 ranges [0:1, 1:4] group [0, 1] : tensor<4x14xf32> -> tensor<3x14xf32>
+      // CHECK: cleave.broadcast %{{.*}} group [1, 0] : tensor<3x14xf32>
+      %d = cleave.broadcast %c group [1, 0] : tensor<3x14xf32>
+      // CHECK: cleave.send %{{.*}} to 2 tag 7 {cleave.name = "x"} : tensor<3x14xf32>
+      cleave.send %d to 2 tag 7 {cleave.name = "x"} : tensor<3x14xf32>
+      // CHECK: cleave.recv from 2 tag 32767 : tensor<?x4xi32, #[[TOKENS]]>
+      %e = cleave.recv from 2 tag 32767 : tensor<?x4xi32, #tokens>
+      return
+    }
+  }
+}
