@@ -32,17 +32,17 @@ unsigned Location::column() const {
   return 1 + before.size() - (newline == StringRef::npos ? 0 : newline + 1);
 }
 
-std::string Location::describe(const Twine &message) const {
+std::string Location::describe(const Twine &message, SourceMgr::DiagKind kind) const {
   std::string result;
   raw_string_ostream os(result);
   if (!source) {
-    os << "error: " << message;
+    os << (kind == SourceMgr::DK_Note ? "note: " : "error: ") << message;
     return result;
   }
   SourceMgr manager;
   manager.AddNewSourceBuffer(MemoryBuffer::getMemBuffer(source->text, source->name), SMLoc());
   SMLoc place = SMLoc::getFromPointer(source->text.data() + offset);
-  manager.GetMessage(place, SourceMgr::DK_Error, message)
+  manager.GetMessage(place, kind, message)
       .print(/*ProgName=*/nullptr, os, /*ShowColors=*/false);
   return StringRef(result).rtrim('\n').str();
 }

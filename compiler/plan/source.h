@@ -5,6 +5,7 @@
 #include "llvm/ADT/StringRef.h"
 #include "llvm/ADT/Twine.h"
 #include "llvm/Support/Error.h"
+#include "llvm/Support/SourceMgr.h"
 
 #include <cstddef>
 #include <memory>
@@ -33,8 +34,9 @@ public:
   unsigned line() const;
   unsigned column() const;
 
-  /// `message` with this place: what an error prints. Ends without a newline.
-  std::string describe(const llvm::Twine &message) const;
+  /// `message` with this place: what an error (or a note) prints. Ends without a newline.
+  std::string describe(const llvm::Twine &message,
+                       llvm::SourceMgr::DiagKind kind = llvm::SourceMgr::DK_Error) const;
   /// An error with this place.
   llvm::Error error(const llvm::Twine &message) const;
 

@@ -97,8 +97,11 @@ private:
 
   /// Dimensions are few, name known symbols, and do not overflow. Returns the bytes
   /// of the constant ones (a symbol counts as one element).
-  int64_t checkDims(std::span<const int64_t> dims, const ElementTypeInfo &info,
+  int64_t checkDims(const flatbuffers::Vector<int64_t> *vector, const ElementTypeInfo &info,
                     const std::string &what) const {
+    if (!isAligned(vector))
+      refuse(what + " has misaligned dimensions");
+    std::span<const int64_t> dims = dimsOf(vector);
     if (dims.size() > maxValueDims)
       refuse(what + " has " + std::to_string(dims.size()) + " dimensions, more than " +
              std::to_string(maxValueDims));
@@ -138,10 +141,10 @@ private:
       const ElementTypeInfo &info = checkType(weight.element_type(), what);
       if (weight.layout() != static_cast<uint8_t>(Layout::rows))
         refuse(what + " has layout " + std::to_string(weight.layout()) + ", which is unknown");
+      uint64_t bytes = static_cast<uint64_t>(checkDims(weight.dims(), info, what));
       std::span<const int64_t> dims = dimsOf(weight.dims());
       if (std::any_of(dims.begin(), dims.end(), isSymbolDim))
         refuse(what + " has a dimension that is not constant");
-      uint64_t bytes = static_cast<uint64_t>(checkDims(dims, info, what));
       if (weight.size() != bytes)
         refuse(what + " has " + std::to_string(weight.size()) +
                " bytes, but its type and dimensions make " + std::to_string(bytes));
@@ -166,17 +169,17 @@ private:
       const ElementTypeInfo &info = checkType(state.element_type(), what);
       if (info.type != ElementType::f32 && info.type != ElementType::f16)
         refuse(what + " is of " + std::string(info.name) + "; a state is of f32 or f16");
+      checkDims(state.dims(), info, what);
       std::span<const int64_t> dims = dimsOf(state.dims());
       if (dims.size() != 3 || isSymbolDim(dims[2]))
         refuse(what + " does not have the dimensions [slots, context, width], width constant");
-      checkDims(dims, info, what);
     }
   }
 
   void checkValue(const fb::Value &value, const std::string &what) const {
     const ElementTypeInfo &info = checkType(value.element_type(), what);
+    checkDims(value.dims(), info, what);
     std::span<const int64_t> dims = dimsOf(value.dims());
-    checkDims(dims, info, what);
     auto expectLike = [&](uint32_t size, auto *of, const char *kind) {
       if (value.index() >= size)
         refuse(what + " is " + kind + " " + std::to_string(value.index()) + " of " +

@@ -60,6 +60,13 @@ inline std::span<const int64_t> dimsOf(const flatbuffers::Vector<int64_t> *dims)
   return dims ? std::span(dims->data(), dims->size()) : std::span<const int64_t>();
 }
 
+/// Whether a vector's elements are where their type must be. FlatBuffers' verifier
+/// looks at its length only, so that a damaged file could have them anywhere.
+inline bool isAligned(const flatbuffers::Vector<int64_t> *vector) {
+  return !vector || vector->size() == 0 ||
+         reinterpret_cast<uintptr_t>(vector->data()) % alignof(int64_t) == 0;
+}
+
 /// Whether a dimension is a symbol's, and the number of that symbol.
 constexpr bool isSymbolDim(int64_t dim) {
   return dim < 0;

@@ -154,6 +154,8 @@ void InstructionCheck::checkRanges(const flatbuffers::Vector<uint32_t> *group,
   if (!ranges || ranges->size() != uint64_t{2} * group->size())
     refuse("has " + std::to_string(ranges ? ranges->size() : 0) + " range bounds for " +
            std::to_string(group->size()) + " members");
+  if (!isAligned(ranges))
+    refuse("has misaligned ranges");
   std::vector<std::pair<int64_t, int64_t>> sorted;
   for (uint32_t m = 0; m < group->size(); ++m) {
     int64_t begin = ranges->Get(2 * m), end = ranges->Get(2 * m + 1);

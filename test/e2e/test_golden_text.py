@@ -49,7 +49,8 @@ def golden(request):
 def test_every_split_prints_the_golden_text(golden, package, ranks, flags):
     made = package(golden.model, *flags)
     for prompt in PROMPTS:
-        assert text_of(made, ranks, "--prompt", prompt, "-n", 200) == golden.expected(prompt, 200)
+        found = text_of(made, ranks, "--prompt", prompt, "-n", 200, "--threads", 0)
+        assert found == golden.expected(prompt, 200)
 
 
 def test_expected_text_is_long_and_plain(golden):

@@ -36,7 +36,10 @@ static StringRef nameOf(DiagnosticSeverity severity) {
 
 void DiagnosticPrinter::print(Location loc, DiagnosticSeverity severity, const Twine &message) {
   if (const auto *plan = OpaqueLoc::getUnderlyingLocationOrNull<const plan::Location *>(loc))
-    llvm::errs() << plan->describe(message) << "\n";
+    llvm::errs() << plan->describe(message, severity == DiagnosticSeverity::Note
+                                                ? llvm::SourceMgr::DK_Note
+                                                : llvm::SourceMgr::DK_Error)
+                 << "\n";
   else if (loc->findInstanceOf<FileLineColLoc>())
     located.emitDiagnostic(loc, message, severity);
   else

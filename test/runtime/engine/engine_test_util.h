@@ -6,7 +6,9 @@
 #include "runtime/engine/engine.h"
 #include "test/runtime/program/program_builder.h"
 
+#include <algorithm>
 #include <cstring>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -16,13 +18,13 @@ template <typename T>
 void setInput(Engine &engine, std::string_view name, const std::vector<T> &elements) {
   std::span<std::byte> bytes = engine.input(name);
   ASSERT_EQ(bytes.size(), elements.size() * sizeof(T)) << name;
-  std::memcpy(bytes.data(), elements.data(), bytes.size());
+  std::ranges::copy(std::as_bytes(std::span(elements)), bytes.begin());
 }
 
 inline std::vector<float> getOutput(const Engine &engine, std::string_view name) {
   std::span<const std::byte> bytes = engine.output(name);
   std::vector<float> elements(bytes.size() / sizeof(float));
-  std::memcpy(elements.data(), bytes.data(), bytes.size());
+  std::ranges::copy(bytes, std::as_writable_bytes(std::span(elements)).begin());
   return elements;
 }
 

@@ -124,6 +124,13 @@ const Case accepted[] = {
      ""},
     {"ReduceScatter",
      [](Values &v) { v.op(reduceScatter(v, {0, 1}, 1, {0, 3, 3, 8}), {v.x}, {v.t, 5}); }, ""},
+    {"Scalars",
+     [](Values &v) {
+       // Vectors of no elements need not be aligned; all numbers of bytes before them.
+       for (int i = 0; i < 4; ++i)
+         v.b.input(std::string(static_cast<size_t>(i + 1), 'a'), {});
+     },
+     ""},
     {"SendAndRecv",
      [](Values &v) {
        v.b.add(FB(Send, 2, 7), {v.x}, {});
