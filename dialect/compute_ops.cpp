@@ -96,8 +96,11 @@ LogicalResult LinearOp::verify() {
     return failure();
   auto block = dyn_cast<BlockType>(tensorOf(getWeight()).getElementType());
   int64_t length = block ? block.getBlockLength() : 1;
-  int64_t before = getPadBefore(), after = dimOf(getWeight(), 1) - before - dimOf(getX(), 1);
-  if (before < 0 || before >= length || after < 0 || after >= length)
+  if (tensorOf(getX()).isDynamicDim(1) || tensorOf(getWeight()).isDynamicDim(1))
+    return emitOpError("expects input features of static size, found ")
+           << getX().getType() << " and " << getWeight().getType();
+  int64_t before = getPadBefore(), padding = dimOf(getWeight(), 1) - dimOf(getX(), 1);
+  if (before < 0 || before >= length || padding < before || padding - before >= length)
     return emitOpError("has a weight of ")
            << dimOf(getWeight(), 1) << " columns for an x of " << dimOf(getX(), 1)
            << " with pad_before = " << before << ": at most " << length - 1
@@ -201,6 +204,9 @@ ShardingRule StateUpdateOp::getShardingRule() {
 
 // ---- attention ----
 
+/// More query heads for one key head than this are a mistake in the file.
+static constexpr int64_t maxGroup = 65536;
+
 LogicalResult AttentionOp::verify() {
   if (failed(expectRank(*this, getQ(), "q", 2)) || failed(expectRank(*this, getK(), "k", 3)) ||
       failed(expectRank(*this, getSlots(), "slots", 1)) ||
@@ -214,9 +220,9 @@ LogicalResult AttentionOp::verify() {
     return emitOpError("expects whole heads of ")
            << headDim << ", found q " << getQ().getType() << " and k " << getK().getType();
   int64_t heads = q / headDim, keyHeads = k / headDim;
-  if (group < 1 || first < 0 || first >= group)
+  if (group < 1 || group > maxGroup || first < 0 || first >= group)
     return emitOpError("has group ") << group << " and first_head " << first
-                                     << ", expected 0 <= first_head < group";
+                                     << ", expected 0 <= first_head < group <= " << maxGroup;
   // Every key head is read, and every query head's key head exists.
   int64_t needed = heads == 0 ? 0 : (first + heads - 1) / group + 1;
   if (needed != keyHeads)
@@ -298,9 +304,9 @@ LogicalResult SliceOp::verify() {
       return emitOpError("changes dim ") << d << " of " << x << " in result " << result;
   if (x.isDynamicDim(dim) || result.isDynamicDim(dim))
     return emitOpError("cannot slice run-time dim ") << dim << " of " << x;
-  if (begin < 0 || begin + result.getDimSize(dim) > x.getDimSize(dim))
-    return emitOpError("takes elements ") << begin << " to " << begin + result.getDimSize(dim)
-                                          << " of dim " << dim << " of " << x;
+  if (begin < 0 || begin > x.getDimSize(dim) - result.getDimSize(dim))
+    return emitOpError("takes ") << result.getDimSize(dim) << " elements from " << begin << " on of dim "
+                                 << dim << " of " << x;
   return success();
 }
 

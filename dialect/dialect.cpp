@@ -173,7 +173,7 @@ static LogicalResult expectAttr(Operation *op, NamedAttribute attr, StringRef wh
   if (isa<AttrT>(attr.getValue()))
     return success();
   return op->emitOpError("has attribute '")
-         << attr.getName() << "' = " << attr.getValue() << ", expected " << what;
+         << attr.getName().getValue() << "' = " << attr.getValue() << ", expected " << what;
 }
 
 LogicalResult CleaveDialect::verifyOperationAttribute(Operation *op, NamedAttribute attr) {
@@ -217,5 +217,5 @@ LogicalResult CleaveDialect::verifyRegionResultAttribute(Operation *op, unsigned
     return expectAttr<StringAttr>(op, attr, "a string");
   if (attr.getName() == ownerAttrName)
     return expectAttr<IntegerAttr>(op, attr, "an integer");
-  return op->emitOpError("has unknown result attribute '") << attr.getName() << "'";
+  return op->emitOpError("has unknown result attribute '") << attr.getName().getValue() << "'";
 }
