@@ -6,8 +6,6 @@
 #include <cstdlib>
 #include <fstream>
 #include <memory>
-#include <sched.h>
-#include <span>
 #include <string_view>
 #include <unistd.h>
 

@@ -4,8 +4,8 @@
 
 #include <mpi.h>
 
-#include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <condition_variable>
 #include <csignal>
@@ -13,10 +13,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <errno.h>
 #include <fstream>
 #include <mutex>
 #include <new>
+#include <sched.h>
 #include <sstream>
 #include <string>
 #include <thread>

@@ -5,10 +5,8 @@
 #include "runtime/comm/thread_communicator.h"
 #include "runtime/comm/watchdog.h"
 
-#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <map>
 #include <new>
 #include <numeric>

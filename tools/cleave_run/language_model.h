@@ -12,6 +12,7 @@
 #include "tools/cleave_run/job.h"
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>

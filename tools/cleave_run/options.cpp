@@ -6,7 +6,9 @@
 
 #include <charconv>
 #include <cmath>
+#include <iostream>
 #include <sstream>
+#include <tuple>
 
 namespace cleave::rt {
 namespace {
