@@ -293,6 +293,107 @@ TEST(Communication, IndicesFromAnotherRankAreCheckedToo) {
   });
 }
 
+/// Rank 0 of 3, alone: remembers what it was asked for.
+class Recorder : public Communicator {
+public:
+  int rank() const override { return 0; }
+  int size() const override { return 3; }
+  GroupId makeGroup(std::span<const uint32_t> ranks) override {
+    made.emplace_back(ranks.begin(), ranks.end());
+    return static_cast<GroupId>(made.size() - 1);
+  }
+  void reserveSends(size_t maxBytes, size_t maxPending) override {
+    reserved = {maxBytes, maxPending};
+  }
+  void send(const void *, size_t, ElementType, int, int) override {}
+  void recv(void *, size_t, ElementType, int, int) override {}
+  void allReduce(void *data, size_t, ElementType, GroupId) override { received = data; }
+  void allGather(const void *from, void *to, std::span<const int> newCounts,
+                 std::span<const int> newOffsets, ElementType, GroupId) override {
+    sent = from;
+    received = to;
+    counts.assign(newCounts.begin(), newCounts.end());
+    offsets.assign(newOffsets.begin(), newOffsets.end());
+  }
+  void reduceScatter(const void *from, void *to, std::span<const int> newCounts, ElementType,
+                     GroupId) override {
+    sent = from;
+    received = to;
+    counts.assign(newCounts.begin(), newCounts.end());
+  }
+  void broadcast(void *, size_t, ElementType, int, GroupId) override {}
+  void barrier() override {}
+  [[noreturn]] void abort(const char *message) override { throw std::runtime_error(message); }
+
+  std::vector<U> made;
+  std::pair<size_t, size_t> reserved;
+  const void *sent = nullptr;
+  void *received = nullptr;
+  std::vector<int> counts, offsets;
+};
+
+TEST(Communication, OneRowIsGatheredAndScatteredWhereItLies) {
+  ProgramBuilder b(0, 3);
+  U group{0, 1, 2};
+  Ranges ranges{0, 2, 2, 3, 3, 7};
+  int64_t t = b.symbol("t");
+  uint32_t x = b.input("x", {t, 2}), whole = b.input("whole", {t, 7});
+  uint32_t y = b.activation({t, 7}), z = b.activation({t, 2});
+  b.add(fb::CreateAllGatherDirect(b.fbb, &group, 1, &ranges), {x}, {y});
+  b.add(fb::CreateReduceScatterDirect(b.fbb, &group, 1, &ranges), {whole}, {z});
+  b.output("y", y);
+  b.output("z", z);
+  LoadedProgram loaded = b.load(testFolder());
+  Recorder recorder;
+  Engine engine(*loaded.program, *loaded.weights, recorder, {.bounds = {{"t", 4}}});
+  engine.setSymbol("t", 1);
+  engine.run();
+  // The last call was reduce_scatter's.
+  EXPECT_EQ(recorder.sent, engine.input("whole").data());
+  EXPECT_EQ(recorder.received, engine.output("z").data());
+  EXPECT_THAT(recorder.counts, testing::ElementsAre(2, 1, 4));
+  EXPECT_THAT(recorder.offsets, testing::ElementsAre(0, 2, 3));
+  engine.setSymbol("t", 4);
+  engine.run();
+  EXPECT_THAT(recorder.counts, testing::ElementsAre(8, 4, 16));
+  EXPECT_THAT(recorder.offsets, testing::ElementsAre(0, 8, 12));
+}
+
+TEST(Communication, OverlapsAreGatheredOnce) {
+  // MPI forbids to receive an element twice.
+  ProgramBuilder b(0, 3);
+  U group{0, 1, 2};
+  Ranges ranges{2, 6, 0, 4, 4, 8};
+  uint32_t x = b.input("x", {1, 4}), y = b.activation({1, 8});
+  b.add(fb::CreateAllGatherDirect(b.fbb, &group, 1, &ranges), {x}, {y});
+  b.output("y", y);
+  LoadedProgram loaded = b.load(testFolder());
+  Recorder recorder;
+  Engine engine(*loaded.program, *loaded.weights, recorder, {});
+  engine.run();
+  EXPECT_THAT(recorder.counts, testing::ElementsAre(2, 4, 2));
+  EXPECT_THAT(recorder.offsets, testing::ElementsAre(4, 0, 6));
+  EXPECT_EQ(recorder.sent, engine.input("x").data() + 2 * sizeof(float));
+  EXPECT_EQ(recorder.received, engine.output("y").data());
+}
+
+TEST(Communication, GroupsAreMadeOnceAndInOneOrder) {
+  ProgramBuilder b(0, 3);
+  uint32_t x = b.input("x", {4});
+  for (U group : {U{0, 2}, U{2, 0, 1}, U{0}, U{0, 1}, U{0, 2}}) {
+    uint32_t y = b.activation({4});
+    b.add(fb::CreateAllReduceDirect(b.fbb, &group), {x}, {y});
+    x = y;
+  }
+  b.add(fb::CreateSend(b.fbb, 1, 0), {x}, {});
+  b.add(fb::CreateSend(b.fbb, 2, 0), {x}, {});
+  LoadedProgram loaded = b.load(testFolder());
+  Recorder recorder;
+  Engine engine(*loaded.program, *loaded.weights, recorder, {});
+  EXPECT_THAT(recorder.made, testing::ElementsAre(U{0, 1}, U{0, 2}, U{2, 0, 1}));
+  EXPECT_EQ(recorder.reserved, std::pair(size_t{16}, size_t{2}));
+}
+
 TEST(Communication, RefusesMoreElementsThanACollectiveCounts) {
   auto build = [](ProgramBuilder &b) {
     U group{0, 1};

@@ -451,6 +451,29 @@ TEST(Engine, RandomGraphsKeepTheirValues) {
   }
 }
 
+TEST(Engine, SharedAnglesLastUntilTheirLastUse) {
+  ProgramBuilder b;
+  ProgramBuilder::Dims dims{1, 16};
+  uint32_t x = b.input("x", dims), positions = b.input("positions", {1}, ElementType::i32);
+  auto rope = [&](uint32_t from) {
+    uint32_t y = b.activation(dims);
+    b.add(fb::CreateRope(b.fbb, 16, 16, 100.0f, 1.0f), {from, positions}, {y});
+    return y;
+  };
+  b.output("first", rope(x));
+  // Values of the angles' size, which would take their place.
+  uint32_t y = x;
+  for (int i = 0; i < 4; ++i)
+    y = b.binary(fb::BinaryKind::Add, b.silu(y, dims), b.silu(x, dims), dims);
+  b.output("sums", y);
+  b.output("second", rope(x));
+  SingleRank one(b);
+  setInput(one.engine, "x", randomFloats(16, 5));
+  setInput<int32_t>(one.engine, "positions", {3});
+  one.engine.run();
+  EXPECT_EQ(getOutput(one.engine, "second"), getOutput(one.engine, "first"));
+}
+
 TEST(Engine, ComputesInPlaceWhereAValueDies) {
   ProgramBuilder b;
   uint32_t x = b.input("x", {1, 16});
