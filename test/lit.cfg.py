@@ -15,8 +15,6 @@ config.test_exec_root = os.path.join(config.binary_root, "test")
 tools = [os.path.join(config.binary_root, "bin")]
 tools += [os.path.dirname(tool) for tool in (config.filecheck, config.llvm_not)]
 config.environment["PATH"] = os.pathsep.join(tools + [config.environment["PATH"]])
-# A failed check shows the text that it looked at.
-config.environment["FILECHECK_OPTS"] = "--dump-input-filter=all"
 
 shared = os.path.normpath(os.path.join(config.source_root, "..", "shared", "data"))
 if os.path.isdir(os.path.join(shared, "models")):
