@@ -12,10 +12,6 @@
 
 namespace cleave::rt {
 
-/// No tensor may have more bytes than this at the bounds of its symbols; with it,
-/// no product of its dimensions overflows, zeros among them or not.
-inline constexpr int64_t maxTensorBytes = int64_t{1} << 48;
-
 /// The product of some dimensions, to be evaluated each step.
 class Size {
 public:

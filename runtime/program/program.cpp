@@ -22,8 +22,6 @@ namespace {
 constexpr uint32_t maxTables = 1u << 22;
 /// More operands or results than any instruction has.
 constexpr uint32_t maxOperands = 8;
-/// No tensor has more bytes than this with its constant dimensions alone.
-constexpr int64_t maxTensorBytes = int64_t{1} << 48;
 
 /// Proves one program; holds what its parts are checked against.
 class Prover {
