@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import EXAMPLE, ROOT, SHARED, find_tool, partition
+
+# NumPy's matrices here are small: its threads would only wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from harness import EXAMPLE, ROOT, SHARED, find_tool, partition  # noqa: E402
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -35,8 +41,6 @@ def shared_models() -> Path:
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the models that test/models/make_models.py writes."""
-    import sys
-
     sys.path.insert(0, str(ROOT / "test" / "models"))
     from make_models import make_models
 

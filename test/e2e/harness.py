@@ -54,12 +54,15 @@ def command(package: Path, ranks: int | None, arguments: Sequence[object]) -> li
 
 def run(package: Path, ranks: int | None, *arguments: object, environment: dict | None = None
         ) -> subprocess.CompletedProcess:
-    """A finished job, whatever its status. Its streams are bytes decoded as UTF-8, unchanged."""
+    """A finished job, whatever its status. Text that is no UTF-8 (a model may write any bytes) stays
+    as surrogates; no line ending is changed.
+    """
     result = subprocess.run(command(package, ranks, arguments), stdin=subprocess.DEVNULL,
                             capture_output=True, timeout=PATIENCE,
                             env=mpi_environment(ranks or 1) | (environment or {}))
-    return subprocess.CompletedProcess(result.args, result.returncode, result.stdout.decode(),
-                                       result.stderr.decode(errors="replace"))
+    output, errors = (text.decode(errors="surrogateescape")
+                      for text in (result.stdout, result.stderr))
+    return subprocess.CompletedProcess(result.args, result.returncode, output, errors)
 
 
 def one_thread(arguments: Sequence[object]) -> list[object]:

@@ -1,0 +1,109 @@
+"""How far rounding moves a model's logits: the tolerance of the fast paths, derived.
+
+The fast paths round twice where the model does not:
+
+- The input of a product with a Q8_0 or Q4_0 matrix, in blocks of 32, to integers in [-127, 127]
+  times a scale s = max |x| / 127. Each element moves by an error in [-s/2, s/2].
+- Keys and values as they go into an f16 cache: an error of at most half a unit in the last place.
+
+The errors are modelled as independent and uniform, as numerical analysis does for roundings. They
+go through the whole model in float64, 32 times with fresh errors. A logit's deviation sigma is the
+root mean square over the draws. A logit is a sum of thousands of such errors, so that it is close
+to normal: six sigma is passed once in 5e8, and a file of logits has some 1e5.
+
+All logits together say more: in sigmas their root mean square is 1. They are at least a hundred
+independent numbers (some for each of a hundred tokens), so that it deviates by at most 1 / sqrt(200)
+= 7 %, six times which is 42 %. It must lie between 0.5 (below, nothing was rounded, and what ran was
+not the fast path) and 1.5, a bound that an error in a small part of the model passes long before a
+single logit shows it.
+
+A rank that holds part of a block scales by the maximum of that part, which is no larger: the
+tolerance of one rank covers every split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import gguf
+import numpy as np
+from reference import Reference
+
+SIGMAS = 6.0
+BLOCK = 32
+DRAWS = 32
+
+
+class Rounded(Reference):
+    """A model with errors drawn as above, `scale` times as large as they are."""
+
+    def __init__(self, path: Path, seed: int, scale: float = 1.0) -> None:
+        super().__init__(path)
+        self.random = np.random.default_rng(seed)
+        self.scale = scale
+        kinds = (gguf.GGMLQuantizationType.Q8_0, gguf.GGMLQuantizationType.Q4_0)
+        self.quantized = {each.name for each in self.reader.tensors if each.tensor_type in kinds}
+        self.last: tuple[np.ndarray, np.ndarray] | None = None
+
+    def moved(self, x: np.ndarray, unit: np.ndarray) -> np.ndarray:
+        """`x` with an error of up to half a `unit`."""
+        return x + self.random.uniform(-0.5, 0.5, x.shape) * self.scale * unit
+
+    def linear(self, x: np.ndarray, name: str) -> np.ndarray:
+        tied = name == "output" and "output.weight" not in self.tensors
+        if f"{'token_embd' if tied else name}.weight" in self.quantized:
+            # One rounding serves all products with the same input: q, k and v, gate and up.
+            if self.last is None or self.last[0] is not x:
+                blocks = x.reshape(len(x), -1, BLOCK)
+                unit = np.abs(blocks).max(axis=-1, keepdims=True) / 127
+                self.last = x, self.moved(blocks, unit).reshape(x.shape)
+            x = self.last[1]
+        return super().linear(x, name)
+
+    def attention(self, q: np.ndarray, k: np.ndarray, v: np.ndarray, positions: np.ndarray
+                  ) -> np.ndarray:
+        k, v = (self.moved(x, np.spacing(np.abs(x).astype(np.float16)).astype(x.dtype))
+                for x in (k, v))
+        return super().attention(q, k, v, positions)
+
+
+class Tolerance:
+    """What `tokens` lead to, exactly and with errors: arrays of a row a token."""
+
+    def __init__(self, path: Path, tokens: Sequence[int]) -> None:
+        self.exact = Reference(path).step(tokens)
+        self.best = np.argmax(self.exact, axis=-1)
+        deviations, races = [], []
+        for seed in range(DRAWS):
+            rows = Rounded(path, seed).step(tokens)
+            deviations.append(rows - self.exact)
+            races.append(self.race(rows) - self.race(self.exact))
+        # 32 draws tell the variance of a single logit to 25 % only. So it is averaged with what
+        # the logit's token and its place in the vocabulary let expect, means over many.
+        variance = np.mean(np.square(deviations), axis=0)
+        of_token = np.mean(variance, axis=1, keepdims=True)
+        expected = of_token * np.mean(variance / of_token, axis=0, keepdims=True)
+        self.sigma = np.sqrt((variance + expected) / 2)
+        self.race_sigma = np.sqrt(np.mean(np.square(races), axis=0))
+
+    def race(self, rows: np.ndarray) -> np.ndarray:
+        """How far the exactly best token's logit is ahead of the next best's, for each row."""
+        at = np.arange(len(rows))
+        others = rows.copy()
+        others[at, self.best] = -np.inf
+        return rows[at, self.best] - others.max(axis=-1)
+
+    def verdict(self, logits: np.ndarray) -> str:
+        """What is wrong with a fast path's `logits`; empty where nothing is."""
+        found = (logits - self.exact) / self.sigma
+        largest, together = np.abs(found).max(), np.sqrt(np.mean(found**2))
+        if largest > SIGMAS:
+            return f"a logit deviates by {largest:.1f} sigmas"
+        if not 0.5 <= together <= 1.5:
+            return f"the logits deviate by {together:.2f} sigmas together"
+        return ""
+
+    def decided(self) -> np.ndarray:
+        """The rows at which rounding cannot change which token is best."""
+        return self.race(self.exact) > SIGMAS * self.race_sigma

@@ -1,0 +1,170 @@
+"""F16, BF16, Q8_0 and Q4_0: the exact path agrees with the model, the fast path within rounding."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import gguf
+import numpy as np
+import pytest
+from harness import ROOT, SHARED, logits_of, partition, text_of
+from reference import Reference, Text
+from rounding import Rounded, Tolerance
+
+EXACT = ("--activations", "f32", "--cache-type", "f32")
+# In stories260K and the random models a rank of four has two heads of 8: half a block.
+SPLITS = [
+    pytest.param(2, ("--tp", 2), id="tp 2"),
+    pytest.param(3, ("--tp", 3), id="tp 3"),
+    pytest.param(4, ("--tp", 4), id="tp 4"),
+    pytest.param(4, ("--stages", 2, "--tp", 2), id="stages 2, tp 2"),
+]
+LENGTH = 100
+
+
+class Case:
+    """A model, and tokens that it is made to read."""
+
+    def __init__(self, model, golden):
+        self.model = model
+        self.tokens = json.loads(golden.read_text())["cases"]["Once upon a time"]["tokens"][:LENGTH]
+        self._tolerance = None
+
+    def tolerance(self):
+        if not self._tolerance:
+            self._tolerance = Tolerance(self.model, self.tokens)
+        return self._tolerance
+
+
+@pytest.fixture(scope="module", params=["stories-f16", "stories-q8_0", "stories-q4_0",
+                                        "stories260K-F16", "stories260K-Q8_0", "stories260K-Q4_0"])
+def case(request, models):
+    if request.param.startswith("stories-"):
+        golden = ROOT / "test" / "e2e" / "data" / "stories.greedy.json"
+        return Case(models / f"{request.param}.gguf", golden)
+    if not SHARED.is_dir():
+        pytest.skip(f"no shared test data in {SHARED}")
+    return Case(SHARED / f"{request.param}.gguf", SHARED / "stories260K.greedy.json")
+
+
+@pytest.fixture(scope="module")
+def lone(case, package):
+    """Logits of one rank, exact."""
+    return logits_of(package(case.model), None, case.tokens, *EXACT)
+
+
+def greedy(model, prompt, count, decided):
+    """The reference's greedy text up to the first race that `decided(gap)` says may be lost."""
+    reference = Reference(model)
+    text = Text(reference)
+    ids = text.encode(prompt)
+    tokens, rows = reference.greedy(ids, count)
+    best = np.sort(rows[len(ids) - 1:], axis=-1)
+    sure = np.append(decided(best[:, -1] - best[:, -2]), False)
+    return text.decode(tokens[: len(ids) + int(np.argmin(sure))]).removeprefix(" ")
+
+
+def test_exact_path_of_one_rank_agrees_with_the_reference(case, lone):
+    assert np.abs(lone - Reference(case.model).step(case.tokens)).max() <= 1e-4
+
+
+@pytest.mark.parametrize("ranks, flags", SPLITS)
+def test_exact_path_agrees_in_logits(case, lone, package, ranks, flags):
+    found = logits_of(package(case.model, *flags), ranks, case.tokens, *EXACT)
+    assert np.abs(found - lone).max() <= 1e-4
+    assert np.abs(found - Reference(case.model).step(case.tokens)).max() <= 1e-4
+
+
+def test_exact_path_agrees_in_text(case, package):
+    prompt, count = "Once upon a time", 100
+    expected = greedy(case.model, prompt, count, lambda gap: gap > 2e-4)
+    assert len(expected) > 200
+    alone = text_of(package(case.model), None, "-p", prompt, "-n", count, *EXACT)
+    assert alone.startswith(expected)
+    for ranks, flags in (each.values for each in SPLITS):
+        made = package(case.model, *flags)
+        assert text_of(made, ranks, "-p", prompt, "-n", count, *EXACT) == alone
+
+
+@pytest.mark.parametrize("ranks, flags", [pytest.param(None, (), id="one rank"), *SPLITS])
+def test_fast_path_deviates_by_its_rounding_only(case, package, ranks, flags):
+    tolerance = case.tolerance()
+    found = logits_of(package(case.model, *flags), ranks, case.tokens)
+    assert tolerance.verdict(found) == ""
+    sure = tolerance.decided()
+    assert np.mean(sure) > 0.7
+    assert np.array_equal(np.argmax(found, axis=-1)[sure], tolerance.best[sure])
+
+
+def test_fast_path_agrees_in_text_until_a_close_race(case, package):
+    # The deviation of a race between two tokens, on average over those of the golden text.
+    limit = 6 * np.sqrt(np.mean(np.square(case.tolerance().race_sigma)))
+    expected = greedy(case.model, "Once upon a time", 100, lambda gap: gap > limit)
+    assert len(expected) > len("Once upon a time")
+    for ranks, flags in ((None, ()), *(each.values for each in SPLITS)):
+        made = package(case.model, *flags)
+        assert text_of(made, ranks, "-p", "Once upon a time", "-n", 100).startswith(expected)
+
+
+def test_each_half_of_the_exact_path_by_itself(case, package):
+    made = package(case.model, "--tp", 2)
+    tolerance = case.tolerance()
+
+    def deviation(*options):
+        return np.abs(logits_of(made, 2, case.tokens, *options) - tolerance.exact)
+
+    if "f16" in case.model.stem.lower():
+        # Products with f16 weights are in f32 in any case; only the cache rounds.
+        assert deviation("--cache-type", "f32").max() <= 1e-4
+        assert np.array_equal(deviation("--activations", "f32"), deviation())
+    else:
+        rounded = deviation().mean()
+        assert deviation("--activations", "f32").mean() < rounded / 3
+        assert deviation("--activations", "f32").max() > 1e-4
+        assert tolerance.verdict(logits_of(made, 2, case.tokens, "--cache-type", "f32")) == ""
+
+
+# ---- The tolerance itself ----
+
+
+def test_tolerance_holds_for_errors_of_its_own_kind(case):
+    for seed in (1000, 1001):
+        assert case.tolerance().verdict(Rounded(case.model, seed).step(case.tokens)) == ""
+
+
+def test_tolerance_is_broken_by_coarser_rounding(case):
+    # Scales of twice the size: as if activations had 7 bits.
+    assert case.tolerance().verdict(Rounded(case.model, 1000, scale=2).step(case.tokens))
+
+
+def test_tolerance_is_broken_by_exact_arithmetic(case, lone):
+    assert "together" in case.tolerance().verdict(lone)
+
+
+def test_tolerance_is_broken_by_a_wrong_scale_of_one_block(case, tmp_path):
+    """One block of one matrix in the middle of the model, as a wrong stride or slice would make it."""
+    model = shutil.copy(case.model, tmp_path / "altered.gguf")
+    tensor = next(each for each in gguf.GGUFReader(model, "r+").tensors
+                  if each.name == "blk.2.attn_output.weight")
+    if tensor.tensor_type == gguf.GGMLQuantizationType.F16:
+        tensor.data[3, :32] *= np.float16(2)
+    else:
+        tensor.data[3, :2].view(np.float16)[0] *= np.float16(2)
+    made = partition(model, tmp_path / "altered.cleave", "--tp", 2)
+    assert "deviate" in case.tolerance().verdict(logits_of(made, 2, case.tokens))
+
+
+# ---- Other shapes, where only the exact path is followed ----
+
+
+@pytest.mark.parametrize("name", ["random-f32", "random-f32-tied-bias", "random-f16-tied",
+                                  "random-bf16", "random-q8_0-tied", "random-q4_0",
+                                  "random-q4_0-tied-bias", "random-odd-f32"])
+def test_random_models(models, package, name):
+    model = models / f"{name}.gguf"
+    tokens = np.random.default_rng(5).integers(3, 380, 24).tolist()
+    expected = Reference(model).step(tokens)
+    for ranks, flags in ((None, ()), *(each.values for each in SPLITS)):
+        found = logits_of(package(model, *flags), ranks, tokens, *EXACT)
+        assert np.abs(found - expected).max() <= 1e-4
