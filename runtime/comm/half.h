@@ -8,7 +8,7 @@
 namespace cleave::rt {
 
 inline float floatOfF16(uint16_t bits) {
-  return std::bit_cast<_Float16>(bits);
+  return static_cast<float>(std::bit_cast<_Float16>(bits));
 }
 
 inline uint16_t f16OfFloat(float value) {

@@ -140,8 +140,11 @@ std::vector<std::byte> transposed(const NpyArray &array) {
     for (size_t d = index.size(); d-- > 0;)
       from = from * array.dims[d] + index[d];
     std::memcpy(result.data() + to, array.data.data() + from * size, size);
-    for (size_t d = index.size(); d-- > 0 && ++index[d] == array.dims[d];)
+    for (size_t d = index.size(); d-- > 0;) { // the next index, the last dimension first
+      if (++index[d] < array.dims[d])
+        break;
       index[d] = 0;
+    }
   }
   return result;
 }
