@@ -110,17 +110,21 @@ LogicalResult Propagation::applySplit(WeightOp weight, SplitAttr split) {
                             << " to share out; the largest axis that works is " << heads;
 }
 
+/// Inputs come whole to every rank; what wants a share of one slices it, which costs
+/// nothing. The user may say that all want a share.
 LogicalResult Propagation::readArguments() {
   LogicalResult result = success();
   module.walk([&](FunctionOpInterface function) {
     if (function.isExternal())
       return;
     for (BlockArgument argument : function.getArguments()) {
-      ShardingAttr sharding = cleave::getSharding(argument);
-      if (!sharding || !isa<RankedTensorType>(argument.getType()))
+      if (!isa<RankedTensorType>(argument.getType()))
         continue;
       Assignment &assignment = assignmentOf(argument);
       assignment.fixed = true;
+      ShardingAttr sharding = cleave::getSharding(argument);
+      if (!sharding)
+        continue;
       for (auto [axes, dim] : llvm::zip_equal(assignment.dims, sharding.getDims()))
         axes.assign(dim.getAxes().begin(), dim.getAxes().end());
       for (const Axes &axes : assignment.dims)

@@ -47,6 +47,7 @@ public:
 
 private:
   LogicalResult buildFunction(func::FuncOp function);
+  FailureOr<Value> takeShare(BlockArgument argument, Value whole);
   LogicalResult buildOp(Operation &op);
   LogicalResult buildUse(UseOp use);
   LogicalResult buildTransfer(TransferOp transfer, unsigned tag);
@@ -113,22 +114,22 @@ LogicalResult RankBuilder::buildFunction(func::FuncOp function) {
     });
     if (!needed)
       continue;
-    FailureOr<RankedTensorType> type = localType(argument);
-    if (failed(type))
-      return failure();
-    inputs.push_back(*type);
+    inputs.push_back(argument.getType());
     arguments.push_back(argument);
   }
   builder.setInsertionPointToEnd(target.getBody());
   auto local = builder.create<func::FuncOp>(function.getLoc(), function.getName(),
                                             builder.getFunctionType(inputs, {}));
   Block *body = local.addEntryBlock();
+  builder.setInsertionPointToEnd(body);
   for (auto [argument, mine] : llvm::zip_equal(arguments, body->getArguments())) {
-    mapping.map(argument, mine);
+    FailureOr<Value> share = takeShare(argument, mine);
+    if (failed(share))
+      return failure();
+    mapping.map(argument, *share);
     if (Attribute name = function.getArgAttr(argument.getArgNumber(), CleaveDialect::inputAttrName))
       local.setArgAttr(mine.getArgNumber(), CleaveDialect::inputAttrName, name);
   }
-  builder.setInsertionPointToEnd(body);
   unsigned tag = 0;
   for (Operation &op : function.getFunctionBody().front()) {
     auto transfer = dyn_cast<TransferOp>(op);
@@ -142,6 +143,19 @@ LogicalResult RankBuilder::buildFunction(func::FuncOp function) {
     }
   }
   return success();
+}
+
+/// An input comes whole; where it is sharded, this rank slices its share.
+FailureOr<Value> RankBuilder::takeShare(BlockArgument argument, Value whole) {
+  auto type = cast<RankedTensorType>(argument.getType());
+  auto replicated = ShardingAttr::getReplicated(builder.getContext(), type.getRank());
+  ShardingAttr sharding = getSharding(argument);
+  if (!sharding || sharding == replicated)
+    return whole;
+  if (!type.getElementType().isF32() || failed(localType(argument)))
+    return emitError(argument.getLoc()) << "an input of type " << type << " cannot be sharded as "
+                                        << sharding << "; leave it whole";
+  return lowerReshard(builder, argument.getLoc(), whole, type, replicated, sharding, mesh, place, {});
 }
 
 LogicalResult RankBuilder::buildOp(Operation &op) {
