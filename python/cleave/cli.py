@@ -86,7 +86,8 @@ def parser() -> argparse.ArgumentParser:
     add = commands.add_parser("train-example", help="tell stories and train a small model on them")
     add.set_defaults(call=train_example)
     add.add_argument("-o", "--output", required=True, metavar="FILE")
-    add.add_argument("--steps", type=int, default=1500, metavar="N", help="training steps (1500)")
+    add.add_argument("--steps", type=int, default=1500, metavar="N",
+                     help="training steps of the first round (1500)")
     add.add_argument("--stories", type=int, default=40000, metavar="N", help="stories told (40000)")
     add.add_argument("--seed", type=int, default=1, metavar="N", help="seed of everything (1)")
     add.add_argument("--threads", type=int, default=1, metavar="N", help="threads (1)")

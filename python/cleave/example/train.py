@@ -23,7 +23,7 @@ SHAPE = LlamaShape(width=96, layers=4, heads=12, kv_heads=4, ffn=384, vocab=1024
                    tied=True)
 BATCH = 16
 NAME_WEIGHT = 4.0
-"""How much a name counts in the second round's loss, where another token counts 1."""
+"""How much a name counts in the later rounds' loss, where another token counts 1."""
 WARM_UP = 100
 IGNORED = -100
 
@@ -93,8 +93,8 @@ def train_example(output: str | PathLike[str], steps: int = 1500, told: int = 40
                   threads: int = 1) -> None:
     """Trains on `told` stories and writes `output`.
 
-    Two rounds, of `steps` batches and of half as many: who is who in a story is learned last and is
-    a small part of the loss, so names count more in the second.
+    Three rounds, of `steps` batches and each of half as many as the one before: who is who in a
+    story is learned last and is a small part of the loss, so names count more from the second on.
     """
     torch.set_num_threads(threads)
     texts = stories(told, seed)
@@ -111,5 +111,6 @@ def train_example(output: str | PathLike[str], steps: int = 1500, told: int = 40
         weights[encoder.ids.get(SPACE + name, UNKNOWN)] = NAME_WEIGHT
     # A prompt may begin in the middle: one story in four loses its first paragraph.
     sequences[::4] = [encoder.story(text.partition("\n")[2]) for text in texts[::4]]
-    fit(parameters, sequences, steps // 2, seed + 1, 3e-3, weights)
+    for later in (1, 2):
+        fit(parameters, sequences, steps >> later, seed + later, 3e-3, weights)
     write(output, parameters, words)
