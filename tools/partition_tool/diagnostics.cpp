@@ -7,6 +7,8 @@
 #include "mlir/IR/MLIRContext.h"
 #include "llvm/Support/SourceMgr.h"
 
+#include <cstdlib>
+
 using namespace mlir;
 using namespace cleave;
 
@@ -15,6 +17,8 @@ DiagnosticPrinter::DiagnosticPrinter(llvm::SourceMgr &sources, MLIRContext &cont
         print(diagnostic.getLocation(), diagnostic.getSeverity(), diagnostic.str());
         for (Diagnostic &note : diagnostic.getNotes())
           print(note.getLocation(), note.getSeverity(), note.str());
+        if (endsAtError && diagnostic.getSeverity() == DiagnosticSeverity::Error)
+          std::exit(EXIT_FAILURE);
         return success();
       }) {
   context.printOpOnDiagnostic(false);

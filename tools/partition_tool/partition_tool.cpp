@@ -144,7 +144,9 @@ LogicalResult run() {
     llvm::errs() << llvm::toString(plan.takeError()) << "\n";
     return failure();
   }
+  diagnostics.setEndsAtError(true);
   OwningOpRef<ModuleOp> module = readInput(context, sources);
+  diagnostics.setEndsAtError(false);
   if (!module)
     return failure();
   Form from = getForm(*module);
