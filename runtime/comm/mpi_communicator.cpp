@@ -97,7 +97,7 @@ struct MpiCommunicator::Impl {
 
   [[noreturn]] void abort(const char *message) const {
     std::fflush(stdout);
-    std::fprintf(stderr, "%s: rank %d: %s\n", program_invocation_short_name, rank, message);
+    std::fprintf(stderr, "%s: error: rank %d: %s\n", program_invocation_short_name, rank, message);
     std::fflush(stderr);
     MPI_Abort(MPI_COMM_WORLD, EXIT_FAILURE);
     std::_Exit(EXIT_FAILURE);
@@ -144,7 +144,7 @@ MpiCommunicator::Impl::Impl(const MpiOptions &options) {
     sharedMemory = preferSharedMemory();
   int provided = 0;
   if (MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS) {
-    std::fprintf(stderr, "%s: MPI_Init failed\n", program_invocation_short_name);
+    std::fprintf(stderr, "%s: error: MPI_Init failed\n", program_invocation_short_name);
     std::exit(EXIT_FAILURE);
   }
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN); // inherited by all made from it

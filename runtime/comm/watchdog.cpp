@@ -184,7 +184,7 @@ void Watchdog::Impl::watch() {
 
 void Watchdog::Impl::endJob(const ProcessStatus &status) const {
   std::string message =
-      std::string(program_invocation_short_name) + ": rank " + std::to_string(next->rank) +
+      std::string(program_invocation_short_name) + ": error: rank " + std::to_string(next->rank) +
       " (host " + hostName() + ", process " + std::to_string(next->pid) + ") " +
       (status.stopped ? "is stopped" : "gives no sign of life") + ", as rank " +
       std::to_string(ownRank) + " sees; ending the job (CLEAVE_WATCHDOG=off prevents that)\n";

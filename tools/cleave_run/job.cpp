@@ -114,9 +114,9 @@ void Job::together(const std::function<void()> &work) {
         ranksOf[gathered.data() + offsets[rank]].push_back(rank);
     for (const auto &[message, where] : ranksOf)
       if (ranks() == 1)
-        std::fprintf(stderr, "cleave-run: %s\n", message.c_str());
+        std::fprintf(stderr, "cleave-run: error: %s\n", message.c_str());
       else
-        std::fprintf(stderr, "cleave-run: %s: %s\n", nameOf(where, ranks()).c_str(),
+        std::fprintf(stderr, "cleave-run: error: %s: %s\n", nameOf(where, ranks()).c_str(),
                      message.c_str());
   }
   throw JobRefused();
@@ -124,7 +124,7 @@ void Job::together(const std::function<void()> &work) {
 
 void Job::refuse(const std::string &message) const {
   if (isFirst())
-    std::fprintf(stderr, "cleave-run: %s\n", message.c_str());
+    std::fprintf(stderr, "cleave-run: error: %s\n", message.c_str());
   throw JobRefused();
 }
 
@@ -132,7 +132,7 @@ void Job::abort(const std::string &message) {
   if (impl->mpi)
     impl->mpi->abort(message.c_str());
   std::fflush(stdout);
-  std::fprintf(stderr, "cleave-run: %s\n", message.c_str());
+  std::fprintf(stderr, "cleave-run: error: %s\n", message.c_str());
   std::_Exit(EXIT_FAILURE);
 }
 

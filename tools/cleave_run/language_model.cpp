@@ -21,13 +21,35 @@ double secondsSince(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
-void print(const std::string &text) {
+void printText(const std::string &text) {
   if (text.empty())
     return;
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
     throw std::runtime_error(std::string("cannot write to standard output: ") +
                              std::strerror(errno));
 }
+
+/// Tokens on standard output: as text, or as ids where there is no tokenizer.
+class TokenPrinter {
+public:
+  explicit TokenPrinter(const Tokenizer *tokenizer) {
+    if (tokenizer)
+      decoder.emplace(*tokenizer);
+  }
+
+  void print(std::span<const int32_t> tokens) {
+    std::string text;
+    for (int32_t token : tokens) {
+      text += decoder ? decoder->next(token) : (isFirst ? "" : " ") + std::to_string(token);
+      isFirst = false;
+    }
+    printText(text);
+  }
+
+private:
+  std::optional<StreamDecoder> decoder;
+  bool isFirst = true;
+};
 
 /// The sampler and the file of logits rely on [rows, vocabulary] f32.
 void checkLogits(const fb::Value &value, int64_t vocabulary, const std::string &fileName) {
@@ -97,12 +119,9 @@ void LanguageModel::use(Engine &usedEngine) {
 }
 
 LanguageTimes LanguageModel::lead(std::span<const int32_t> prompt, int64_t predict,
-                                  const Tokenizer &tokenizer) {
-  StreamDecoder decoder(tokenizer);
-  std::string text;
-  for (int32_t token : prompt)
-    text += decoder.next(token);
-  print(text);
+                                  const Tokenizer *tokenizer) {
+  TokenPrinter printer(tokenizer);
+  printer.print(prompt);
 
   LanguageTimes times;
   times.promptTokens = static_cast<int64_t>(prompt.size());
@@ -134,14 +153,14 @@ LanguageTimes LanguageModel::lead(std::span<const int32_t> prompt, int64_t predi
   step.sample = true;
   auto position = static_cast<int64_t>(prompt.size());
   for (int64_t generated = 0; generated != predict; ++generated) {
-    if (tokenizer.isEndOfText(chosen))
+    if (tokenizer && tokenizer->isEndOfText(chosen))
       break;
     if (position + generated >= options.context) {
       std::fprintf(stderr, "cleave-run: stopped, as the context of %lld tokens is full (--ctx)\n",
                    static_cast<long long>(options.context));
       break;
     }
-    print(decoder.next(chosen));
+    printer.print({&chosen, 1});
     if (generated + 1 == predict)
       break;
     step.tokens = {chosen};
@@ -152,7 +171,7 @@ LanguageTimes LanguageModel::lead(std::span<const int32_t> prompt, int64_t predi
   times.stepSeconds = secondsSince(begin);
   times.communication = exchangeSeconds + engine->times().communication;
   end();
-  print("\n");
+  printText("\n");
   return times;
 }
 

@@ -63,8 +63,9 @@ public:
 
   /// On the first rank: computes `prompt` (at least one token, at most the context)
   /// and generates up to `predict` tokens (-1: no limit), until the end of the text
-  /// or of the context. Prints text on standard output as it comes, and a newline.
-  LanguageTimes lead(std::span<const int32_t> prompt, int64_t predict, const Tokenizer &tokenizer);
+  /// or of the context. Prints text on standard output as it comes, and a newline;
+  /// without a tokenizer (null), the tokens' ids with a space between.
+  LanguageTimes lead(std::span<const int32_t> prompt, int64_t predict, const Tokenizer *tokenizer);
 
   /// On the other ranks: computes what the first one says, until it ends.
   void follow();

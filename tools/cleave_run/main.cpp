@@ -30,7 +30,7 @@ struct Loaded {
   Manifest manifest;
   std::unique_ptr<Program> program;
   std::unique_ptr<WeightFile> weights;
-  std::unique_ptr<Tokenizer> tokenizer; ///< on the first rank, of a language model
+  std::unique_ptr<Tokenizer> tokenizer; ///< on the first rank, where the package has one
 };
 
 /// Ranks on other nodes may see another folder under the same name.
@@ -73,8 +73,11 @@ void load(const Job &job, const ThreadShare &share, const Options &options, Load
     loaded.weights->verify(files.weightsChecksums, share.threads);
   if (!job.isFirst() || !manifest.languageModel)
     return;
+  if (!manifest.tokenizer && !options.tokens)
+    throw std::runtime_error(options.package + ": has no tokenizer, so the prompt must be given "
+                                               "as token ids (--tokens)");
   if (!manifest.tokenizer)
-    throw std::runtime_error(options.package + ": a language model without a tokenizer");
+    return;
   std::filesystem::path path = folder / tokenizerFileName;
   FileBytes bytes = readCheckedFile(path, maxProgramBytes, manifest.tokenizer->size,
                                     manifest.tokenizer->checksum);
@@ -82,7 +85,7 @@ void load(const Job &job, const ThreadShare &share, const Options &options, Load
 }
 
 /// The prompt's tokens; on the first rank.
-std::vector<int32_t> promptOf(const Options &options, const Tokenizer &tokenizer,
+std::vector<int32_t> promptOf(const Options &options, const Tokenizer *tokenizer,
                               const LanguageOptions &language) {
   std::vector<int32_t> tokens;
   if (options.tokens) {
@@ -94,12 +97,14 @@ std::vector<int32_t> promptOf(const Options &options, const Tokenizer &tokenizer
       if (text.ends_with('\n'))
         text.pop_back();
     }
-    tokens = tokenizer.encode(text);
+    tokens = tokenizer->encode(text);
     if (tokens.empty())
       throw std::runtime_error("nothing to begin with: the prompt is empty, and the vocabulary "
                                "has no begin-of-text token");
   }
-  int64_t known = std::min(language.vocabulary, static_cast<int64_t>(tokenizer.size()));
+  int64_t known = language.vocabulary;
+  if (tokenizer)
+    known = std::min(known, static_cast<int64_t>(tokenizer->size()));
   for (int32_t token : tokens)
     if (token >= known)
       throw std::runtime_error("token " + std::to_string(token) + " is not in the vocabulary of " +
@@ -179,7 +184,7 @@ void runLanguageModel(Job &job, const ThreadShare &share, const Options &options
   std::vector<int32_t> prompt;
   job.together([&] {
     if (job.isFirst())
-      prompt = promptOf(options, *loaded.tokenizer, language);
+      prompt = promptOf(options, loaded.tokenizer.get(), language);
   });
   language.sampler.seed = sharedSeed(job, options);
   LanguageModel model(job, *loaded.program, language);
@@ -189,7 +194,7 @@ void runLanguageModel(Job &job, const ThreadShare &share, const Options &options
   Engine engine(*loaded.program, *loaded.weights, job.communicator(), engineOptions);
   model.use(engine);
   if (job.isFirst())
-    printTimes(model.lead(prompt, options.predict, *loaded.tokenizer));
+    printTimes(model.lead(prompt, options.predict, loaded.tokenizer.get()));
   else
     model.follow();
 }

@@ -163,7 +163,7 @@ std::optional<int> parseOptions(int argc, char **argv, bool prints, Options &opt
     int status = app.exit(error, out, err);
     if (prints) {
       std::cout << out.str() << std::flush;
-      std::cerr << (status == 0 ? "" : "cleave-run: ") << err.str();
+      std::cerr << (status == 0 ? "" : "cleave-run: error: ") << err.str();
     }
     return status == 0 ? 0 : 2;
   }
