@@ -16,6 +16,7 @@ namespace cleave::rt {
 namespace {
 
 constexpr int maxThreads = 1024;
+constexpr const char *lowerContext = "; lower the context (--ctx)";
 
 /// An input or output in the arena.
 struct PortPlace {
@@ -75,11 +76,12 @@ struct Engine::Impl {
                                    " is not within them; the file is not of this package");
     // oneDNN takes the number of threads from here when primitives are made.
     omp_set_num_threads(threads);
-    takeBounds(options);
-    placeStates(options);
     const fb::Entry &entry = program.entry(options.entry);
+    // First what the ranks do together, then what one of them may fail at alone.
     StepBuilder builder(
         {program, entry, weights, communicator, options, bounds, states, times.communication});
+    takeBounds(options);
+    placeStates(options);
     builder.build();
     MemoryPlan plan = planMemory(builder.requests());
     arena = LazyMemory(plan.bytes, "activations at " + describeBounds());
@@ -152,12 +154,15 @@ struct Engine::Impl {
       total += std::min(rounded, maxTensorBytes + 1);
       if (total > maxTensorBytes)
         throw std::runtime_error("the states (the cache of keys and values) at " +
-                                 describeBounds() +
-                                 " need more than 2^48 bytes; lower the context or the batch");
+                                 describeBounds() + " need more than 2^48 bytes" + lowerContext);
       states.push_back(place);
     }
-    stateMemory =
-        LazyMemory(total, "the states (the cache of keys and values) at " + describeBounds());
+    try {
+      stateMemory =
+          LazyMemory(total, "the states (the cache of keys and values) at " + describeBounds());
+    } catch (const std::runtime_error &error) {
+      throw std::runtime_error(std::string(error.what()) + lowerContext);
+    }
     for (size_t i = 0; i < states.size(); ++i)
       states[i].data = stateMemory.data() + offsets[i];
   }

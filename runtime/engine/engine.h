@@ -43,9 +43,9 @@ struct EngineTimes {
 
 /// One rank's executor. Construction throws std::runtime_error with a message for
 /// the user (memory that cannot be had, a bound that is missing), makes the groups
-/// of communication, together with all other ranks, and sets the calling thread's
-/// number of OpenMP threads. run() allocates nothing, but for what oneDNN does in
-/// itself when f32 weights meet many tokens.
+/// of communication, together with all other ranks and before anything that one rank
+/// may fail at alone, and sets the calling thread's number of OpenMP threads. run() allocates
+/// nothing, but for what oneDNN does in itself when f32 weights meet many tokens.
 class Engine {
 public:
   /// `program`, `weights` and `communicator` outlive the engine.

@@ -12,12 +12,13 @@ namespace cleave::rt {
 
 StepBuilder::StepBuilder(const BuildInput &input)
     : input(input), endOfEntry(input.entry.instructions()->size()),
-      locations(input.entry.values()->size()), lastUse(input.entry.values()->size(), 0) {}
+      locations(input.entry.values()->size()), lastUse(input.entry.values()->size(), 0) {
+  makeGroups();
+}
 
 void StepBuilder::build() {
   findLifetimes();
   placeFixedAndInputs();
-  makeGroups();
   reserveSends();
   for (position = 0; position < endOfEntry; ++position) {
     instruction = input.entry.instructions()->Get(static_cast<uint32_t>(position));

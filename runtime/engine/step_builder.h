@@ -44,6 +44,8 @@ struct BuildInput {
 
 class StepBuilder {
 public:
+  /// Makes the entry's groups, together with all other ranks. `input`'s bounds and states
+  /// are read by build() only.
   explicit StepBuilder(const BuildInput &input);
 
   /// Makes all steps. Afterwards `steps` and `requests` are complete.

@@ -22,10 +22,13 @@ SHARED = ROOT.parent / "shared" / "data" / "models"
 EXAMPLE = ROOT / "examples" / "stories.gguf"
 
 sys.path.insert(0, str(ROOT / "python"))
-from cleave.tools import find_tool, mpi_environment  # noqa: E402
+from cleave.tools import cores, find_tool, mpi_environment  # noqa: E402
 
 PATIENCE = 60
 """Seconds after which a tool counts as hung. None of these tests computes for a tenth of that."""
+
+HURRY = {"OMPI_MCA_odls_base_sigkill_timeout": "0"}
+"""Spares refusals the two seconds for which mpirun waits before it kills what is left of a job."""
 
 # What a crash or a library's own message looks like. Nothing a user does may cause one.
 CRASH = re.compile(r"terminate called|Assertion|Segmentation|stack dump|Stack dump|PLEASE submit|"
@@ -59,7 +62,7 @@ def run(package: Path, ranks: int | None, *arguments: object, environment: dict 
     """
     result = subprocess.run(command(package, ranks, arguments), stdin=subprocess.DEVNULL,
                             capture_output=True, timeout=PATIENCE,
-                            env=mpi_environment(ranks or 1) | (environment or {}))
+                            env=mpi_environment(ranks or 1) | HURRY | (environment or {}))
     output, errors = (text.decode(errors="surrogateescape")
                       for text in (result.stdout, result.stderr))
     return subprocess.CompletedProcess(result.args, result.returncode, output, errors)

@@ -16,6 +16,7 @@
 #include <cstdlib>
 #include <memory>
 #include <new>
+#include <optional>
 #include <random>
 #include <stdexcept>
 
@@ -191,8 +192,10 @@ void runLanguageModel(Job &job, const ThreadShare &share, const Options &options
   EngineOptions engineOptions = engineOptionsOf(options, share);
   engineOptions.bounds = languageBounds(language);
   engineOptions.entry = "step";
-  Engine engine(*loaded.program, *loaded.weights, job.communicator(), engineOptions);
-  model.use(engine);
+  std::optional<Engine> engine;
+  job.together(
+      [&] { engine.emplace(*loaded.program, *loaded.weights, job.communicator(), engineOptions); });
+  model.use(*engine);
   if (job.isFirst())
     printTimes(model.lead(prompt, options.predict, loaded.tokenizer.get()));
   else
@@ -210,8 +213,10 @@ void runGraph(Job &job, const ThreadShare &share, const Options &options, const 
   EngineOptions engineOptions = engineOptionsOf(options, share);
   engineOptions.bounds = graph.symbols();
   engineOptions.entry = entry.name;
-  Engine engine(*loaded.program, *loaded.weights, job.communicator(), engineOptions);
-  graph.run(engine, *loaded.program);
+  std::optional<Engine> engine;
+  job.together(
+      [&] { engine.emplace(*loaded.program, *loaded.weights, job.communicator(), engineOptions); });
+  graph.run(*engine, *loaded.program);
   // An output that cannot be written fails the job even where others have ended.
   job.communicator().barrier();
 }
