@@ -153,8 +153,7 @@ Attribute ShardingAttr::parse(AsmParser &parser, Type) {
     return success();
   };
   SMLoc loc = parser.getCurrentLocation();
-  if (parser.parseLess() ||
-      parser.parseCommaSeparatedList(AsmParser::Delimiter::Square, parseDim))
+  if (parser.parseLess() || parser.parseCommaSeparatedList(AsmParser::Delimiter::Square, parseDim))
     return {};
   if (succeeded(parser.parseOptionalComma()))
     if (parser.parseKeyword("partial") || parser.parseEqual() ||
@@ -167,11 +166,13 @@ Attribute ShardingAttr::parse(AsmParser &parser, Type) {
 
 void ShardingAttr::print(AsmPrinter &printer) const {
   printer << "<[";
-  llvm::interleaveComma(getDims(), printer, [&](DimShardingAttr dim) { printDimSharding(printer, dim); });
+  llvm::interleaveComma(getDims(), printer,
+                        [&](DimShardingAttr dim) { printDimSharding(printer, dim); });
   printer << "]";
   if (!getPartial().empty()) {
     printer << ", partial = {";
-    llvm::interleaveComma(getPartial(), printer, [&](StringAttr axis) { printer << axis << " : sum"; });
+    llvm::interleaveComma(getPartial(), printer,
+                          [&](StringAttr axis) { printer << axis << " : sum"; });
     printer << "}";
   }
   printer << ">";

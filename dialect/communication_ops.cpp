@@ -9,8 +9,8 @@ using namespace cleave;
 
 LogicalResult TransferOp::verify() {
   if (getTo() <= getStage(*this))
-    return emitOpError("goes from stage ") << getStage(*this) << " to stage " << getTo()
-                                           << ", expected a later one";
+    return emitOpError("goes from stage ")
+           << getStage(*this) << " to stage " << getTo() << ", expected a later one";
   return success();
 }
 
@@ -26,8 +26,12 @@ static LogicalResult verifyPeer(Operation *op, int64_t peer, int64_t tag) {
   return success();
 }
 
-LogicalResult SendOp::verify() { return verifyPeer(*this, getTo(), getTag()); }
-LogicalResult RecvOp::verify() { return verifyPeer(*this, getFrom(), getTag()); }
+LogicalResult SendOp::verify() {
+  return verifyPeer(*this, getTo(), getTag());
+}
+LogicalResult RecvOp::verify() {
+  return verifyPeer(*this, getFrom(), getTag());
+}
 
 static LogicalResult verifyGroup(Operation *op, ArrayRef<int64_t> group) {
   llvm::DenseSet<int64_t> seen;
@@ -73,14 +77,19 @@ static LogicalResult verifyShares(Operation *op, RankedTensorType share, RankedT
   return success();
 }
 
-LogicalResult AllReduceOp::verify() { return verifyGroup(*this, getGroup()); }
-LogicalResult BroadcastOp::verify() { return verifyGroup(*this, getGroup()); }
+LogicalResult AllReduceOp::verify() {
+  return verifyGroup(*this, getGroup());
+}
+LogicalResult BroadcastOp::verify() {
+  return verifyGroup(*this, getGroup());
+}
 
 LogicalResult AllGatherOp::verify() {
   if (failed(verifyGroup(*this, getGroup())))
     return failure();
   return verifyShares(*this, cast<RankedTensorType>(getX().getType()),
-                      cast<RankedTensorType>(getResult().getType()), getDim(), getRanges(), getGroup());
+                      cast<RankedTensorType>(getResult().getType()), getDim(), getRanges(),
+                      getGroup());
 }
 
 LogicalResult ReduceScatterOp::verify() {

@@ -6,9 +6,13 @@
 using namespace mlir;
 using namespace cleave;
 
-static RankedTensorType tensorOf(Value value) { return cast<RankedTensorType>(value.getType()); }
+static RankedTensorType tensorOf(Value value) {
+  return cast<RankedTensorType>(value.getType());
+}
 
-static int64_t dimOf(Value value, unsigned dim) { return tensorOf(value).getDimSize(dim); }
+static int64_t dimOf(Value value, unsigned dim) {
+  return tensorOf(value).getDimSize(dim);
+}
 
 /// Sizes and, where they are run-time, names are equal.
 static bool sameDim(Value a, unsigned dimA, Value b, unsigned dimB) {
@@ -19,7 +23,8 @@ static bool sameDim(Value a, unsigned dimA, Value b, unsigned dimB) {
 static LogicalResult expectRank(Operation *op, Value value, StringRef what, int64_t rank) {
   if (tensorOf(value).getRank() == rank)
     return success();
-  return op->emitOpError("expects ") << what << " of rank " << rank << ", found " << value.getType();
+  return op->emitOpError("expects ")
+         << what << " of rank " << rank << ", found " << value.getType();
 }
 
 static LogicalResult expectSameDim(Operation *op, Value a, unsigned dimA, StringRef whatA, Value b,
@@ -32,7 +37,9 @@ static LogicalResult expectSameDim(Operation *op, Value a, unsigned dimA, String
 }
 
 /// The factor list of a dim that is one factor.
-static ShardingRule::Dim one(unsigned factor) { return {factor}; }
+static ShardingRule::Dim one(unsigned factor) {
+  return {factor};
+}
 
 /// Element by element over `type`: each dim a parallel factor.
 static ShardingRule elementwiseRule(RankedTensorType type) {
@@ -66,7 +73,8 @@ LogicalResult GatherOp::verify() {
 ShardingRule GatherOp::getShardingRule() {
   enum { t, v, d };
   ShardingRule rule;
-  rule.factors = {{dimOf(getIndices(), 0)}, {dimOf(getSource(), 0), FactorKind::sum}, {dimOf(getSource(), 1)}};
+  rule.factors = {
+      {dimOf(getIndices(), 0)}, {dimOf(getSource(), 0), FactorKind::sum}, {dimOf(getSource(), 1)}};
   if (auto block = dyn_cast<BlockType>(tensorOf(getSource()).getElementType()))
     rule.factors[d].grain = block.getBlockLength();
   // Rows that are known only at run time (a step's tokens) cannot be numbered by ranges.
@@ -89,7 +97,8 @@ void GatherOp::localize(const LocalRanges &ranges) {
 // ---- linear ----
 
 LogicalResult LinearOp::verify() {
-  if (failed(expectRank(*this, getX(), "x", 2)) || failed(expectRank(*this, getWeight(), "a weight", 2)) ||
+  if (failed(expectRank(*this, getX(), "x", 2)) ||
+      failed(expectRank(*this, getWeight(), "a weight", 2)) ||
       failed(expectRank(*this, getResult(), "a result", 2)) ||
       failed(expectSameDim(*this, getResult(), 0, "the result", getX(), 0, "x")) ||
       failed(expectSameDim(*this, getResult(), 1, "the result", getWeight(), 0, "the weight")))
@@ -127,7 +136,8 @@ void LinearOp::localize(const LocalRanges &ranges) {
 // ---- rms_norm ----
 
 LogicalResult RmsNormOp::verify() {
-  if (failed(expectRank(*this, getX(), "x", 2)) || failed(expectRank(*this, getWeight(), "a weight", 1)))
+  if (failed(expectRank(*this, getX(), "x", 2)) ||
+      failed(expectRank(*this, getWeight(), "a weight", 1)))
     return failure();
   return expectSameDim(*this, getX(), 1, "x", getWeight(), 0, "the weight");
 }
@@ -150,7 +160,8 @@ LogicalResult RopeOp::verify() {
     return failure();
   int64_t headDim = getHeadDim(), rotaryDim = getRotaryDim();
   if (headDim < 1 || tensorOf(getX()).isDynamicDim(1) || dimOf(getX(), 1) % headDim != 0)
-    return emitOpError("expects an x of whole heads of ") << headDim << ", found " << getX().getType();
+    return emitOpError("expects an x of whole heads of ")
+           << headDim << ", found " << getX().getType();
   if (rotaryDim < 0 || rotaryDim > headDim || rotaryDim % 2 != 0)
     return emitOpError("has rotary_dim ")
            << rotaryDim << ", expected an even number of at most head_dim = " << headDim;
@@ -163,9 +174,8 @@ LogicalResult RopeOp::verify() {
 ShardingRule RopeOp::getShardingRule() {
   enum { t, head, headElement, f };
   ShardingRule rule;
-  rule.factors = {{dimOf(getX(), 0)},
-                  {dimOf(getX(), 1) / getHeadDim()},
-                  {getHeadDim(), FactorKind::whole}};
+  rule.factors = {
+      {dimOf(getX(), 0)}, {dimOf(getX(), 1) / getHeadDim()}, {getHeadDim(), FactorKind::whole}};
   ShardingRule::Dims x = {one(t), {head, headElement}};
   rule.operands = {x, {one(t)}};
   if (Value factors = getFactors()) {
@@ -180,7 +190,8 @@ ShardingRule RopeOp::getShardingRule() {
 // ---- state_update ----
 
 LogicalResult StateUpdateOp::verify() {
-  if (failed(expectRank(*this, getX(), "x", 2)) || failed(expectRank(*this, getSlots(), "slots", 1)) ||
+  if (failed(expectRank(*this, getX(), "x", 2)) ||
+      failed(expectRank(*this, getSlots(), "slots", 1)) ||
       failed(expectRank(*this, getPositions(), "positions", 1)) ||
       failed(expectRank(*this, getResult(), "a result", 3)) ||
       failed(expectSameDim(*this, getX(), 0, "x", getSlots(), 0, "the slots")) ||
@@ -258,7 +269,9 @@ void AttentionOp::localize(const LocalRanges &ranges) {
 
 // ---- element by element ----
 
-ShardingRule SiluOp::getShardingRule() { return elementwiseRule(tensorOf(getX())); }
+ShardingRule SiluOp::getShardingRule() {
+  return elementwiseRule(tensorOf(getX()));
+}
 
 /// y is like x, or has x's last dim alone.
 template <typename OpT> static LogicalResult verifyBinary(OpT op) {
@@ -281,8 +294,12 @@ static ShardingRule binaryRule(Value x, Value y) {
   return rule;
 }
 
-LogicalResult AddOp::verify() { return verifyBinary(*this); }
-LogicalResult MulOp::verify() { return verifyBinary(*this); }
+LogicalResult AddOp::verify() {
+  return verifyBinary(*this);
+}
+LogicalResult MulOp::verify() {
+  return verifyBinary(*this);
+}
 
 ShardingRule AddOp::getShardingRule() {
   ShardingRule rule = binaryRule(getX(), getY());
@@ -290,7 +307,9 @@ ShardingRule AddOp::getShardingRule() {
   return rule;
 }
 
-ShardingRule MulOp::getShardingRule() { return binaryRule(getX(), getY()); }
+ShardingRule MulOp::getShardingRule() {
+  return binaryRule(getX(), getY());
+}
 
 // ---- slice ----
 
@@ -305,8 +324,8 @@ LogicalResult SliceOp::verify() {
   if (x.isDynamicDim(dim) || result.isDynamicDim(dim))
     return emitOpError("cannot slice run-time dim ") << dim << " of " << x;
   if (begin < 0 || begin > x.getDimSize(dim) - result.getDimSize(dim))
-    return emitOpError("takes ") << result.getDimSize(dim) << " elements from " << begin << " on of dim "
-                                 << dim << " of " << x;
+    return emitOpError("takes ") << result.getDimSize(dim) << " elements from " << begin
+                                 << " on of dim " << dim << " of " << x;
   return success();
 }
 

@@ -69,8 +69,12 @@ void CleaveDialect::printType(Type type, DialectAsmPrinter &printer) const {
   printer << StringRef(elementTypeInfo(cast<BlockType>(type).getElementType()).name);
 }
 
-int64_t BlockType::getBlockLength() const { return elementTypeInfo(getElementType()).blockLength; }
-int64_t BlockType::getBlockBytes() const { return elementTypeInfo(getElementType()).blockBytes; }
+int64_t BlockType::getBlockLength() const {
+  return elementTypeInfo(getElementType()).blockLength;
+}
+int64_t BlockType::getBlockBytes() const {
+  return elementTypeInfo(getElementType()).blockBytes;
+}
 
 const ElementTypeInfo *cleave::getElementTypeInfo(Type type) {
   if (auto block = dyn_cast<BlockType>(type))
@@ -188,7 +192,8 @@ LogicalResult CleaveDialect::verifyOperationAttribute(Operation *op, NamedAttrib
     auto shardings = dyn_cast<ArrayAttr>(attr.getValue());
     if (!shardings || shardings.size() != op->getNumResults() ||
         !llvm::all_of(shardings, llvm::IsaPred<ShardingAttr>))
-      return op->emitOpError("expects attribute '") << name << "' to hold one sharding for each result";
+      return op->emitOpError("expects attribute '")
+             << name << "' to hold one sharding for each result";
     for (auto [sharding, type] : llvm::zip_equal(shardings, op->getResultTypes()))
       if (failed(verifySharding(op, cast<ShardingAttr>(sharding), type)))
         return failure();
@@ -197,8 +202,8 @@ LogicalResult CleaveDialect::verifyOperationAttribute(Operation *op, NamedAttrib
   return op->emitOpError("has unknown attribute '") << name << "'";
 }
 
-LogicalResult CleaveDialect::verifyRegionArgAttribute(Operation *op, unsigned region, unsigned index,
-                                                      NamedAttribute attr) {
+LogicalResult CleaveDialect::verifyRegionArgAttribute(Operation *op, unsigned region,
+                                                      unsigned index, NamedAttribute attr) {
   StringRef name = attr.getName();
   if (name == inputAttrName)
     return expectAttr<StringAttr>(op, attr, "a string");

@@ -94,7 +94,8 @@ LogicalResult UseOp::verifySymbolUses(SymbolTableCollection &symbols) {
     return emitOpError("refers to ") << getWeightAttr() << ", which is no cleave.weight";
   if (weight.getType() == getType())
     return success();
-  InFlightDiagnostic error = emitOpError("has type ") << getType() << ", expected " << weight.getType();
+  InFlightDiagnostic error = emitOpError("has type ")
+                             << getType() << ", expected " << weight.getType();
   error.attachNote(weight.getLoc()) << "the weight is declared here";
   return error;
 }
@@ -102,8 +103,9 @@ LogicalResult UseOp::verifySymbolUses(SymbolTableCollection &symbols) {
 LogicalResult StateOp::verify() {
   RankedTensorType type = getTensorType();
   if (type.getRank() != 3 || !type.isDynamicDim(0) || !type.isDynamicDim(1) || type.isDynamicDim(2))
-    return emitOpError("has type ") << type << ", expected [slots, context, width] with the first "
-                                               "two known at run time";
+    return emitOpError("has type ") << type
+                                    << ", expected [slots, context, width] with the first "
+                                       "two known at run time";
   return verifyDeclaredSharding(*this, getSharding(), type);
 }
 
@@ -113,7 +115,8 @@ LogicalResult StateUpdateOp::verifySymbolUses(SymbolTableCollection &symbols) {
     return emitOpError("refers to ") << getStateAttr() << ", which is no cleave.state";
   if (state.getType() == getType())
     return success();
-  InFlightDiagnostic error = emitOpError("has type ") << getType() << ", expected " << state.getType();
+  InFlightDiagnostic error = emitOpError("has type ")
+                             << getType() << ", expected " << state.getType();
   error.attachNote(state.getLoc()) << "the state is declared here";
   return error;
 }

@@ -62,7 +62,9 @@ private:
 
 } // namespace
 
-static std::string hex(uint64_t value) { return llvm::utohexstr(value, /*LowerCase=*/true, /*Width=*/16); }
+static std::string hex(uint64_t value) {
+  return llvm::utohexstr(value, /*LowerCase=*/true, /*Width=*/16);
+}
 
 /// Nothing but a package is ever replaced.
 LogicalResult PackageWriter::checkTarget() {
@@ -83,12 +85,14 @@ LogicalResult PackageWriter::readTokenizer() {
   llvm::Expected<gguf::File> file = gguf::File::open(source);
   if (!file) {
     emitWarning(UnknownLoc::get(module.getContext()))
-        << llvm::toString(file.takeError()) << "; the package has no tokenizer and runs on token ids only";
+        << llvm::toString(file.takeError())
+        << "; the package has no tokenizer and runs on token ids only";
     return success();
   }
   llvm::Expected<gguf::Vocabulary> vocabulary = gguf::readVocabulary(*file);
   if (!vocabulary)
-    return emitError(UnknownLoc::get(module.getContext())) << llvm::toString(vocabulary.takeError());
+    return emitError(UnknownLoc::get(module.getContext()))
+           << llvm::toString(vocabulary.takeError());
   tokenizer = std::move(vocabulary->tokenizer);
   if (!tokenizer)
     emitWarning(UnknownLoc::get(module.getContext()))
@@ -122,7 +126,8 @@ LogicalResult PackageWriter::writePrograms() {
     rt::WeightFileSummary summary = file->finish(manifest.packageId, number);
     entry.weightsSize = summary.size;
     entry.weightsChecksums = summary.checksums;
-    FailureOr<std::vector<uint8_t>> program = buildProgram(rank, ranks.size(), manifest.packageId, own);
+    FailureOr<std::vector<uint8_t>> program =
+        buildProgram(rank, ranks.size(), manifest.packageId, own);
     if (failed(program))
       return failure();
     auto bytes = std::as_bytes(std::span(*program));
@@ -141,7 +146,8 @@ LogicalResult PackageWriter::writePrograms() {
 
 void PackageWriter::addPorts(func::FuncOp function, rt::ManifestEntry &entry) {
   auto add = [](std::vector<rt::ManifestPort> &ports, StringAttr name, Type type) {
-    if (llvm::any_of(ports, [&](const rt::ManifestPort &port) { return port.name == name.getValue(); }))
+    if (llvm::any_of(ports,
+                     [&](const rt::ManifestPort &port) { return port.name == name.getValue(); }))
       return;
     auto tensor = cast<RankedTensorType>(type);
     rt::ManifestPort port;
@@ -177,8 +183,8 @@ LogicalResult PackageWriter::describe() {
   manifest.ranks = ranks.size();
   manifest.stages = manifest.ranks / coordinates;
   if (manifest.stages * coordinates != manifest.ranks)
-    return module.emitError() << "there are " << manifest.ranks << " ranks on a mesh of " << coordinates
-                              << " coordinates, which is no whole number of stages";
+    return module.emitError() << "there are " << manifest.ranks << " ranks on a mesh of "
+                              << coordinates << " coordinates, which is no whole number of stages";
   for (ModuleOp rank : ranks)
     for (auto function : rank.getOps<func::FuncOp>()) {
       auto it = llvm::find_if(manifest.entries, [&](const rt::ManifestEntry &entry) {

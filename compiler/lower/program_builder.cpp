@@ -81,8 +81,8 @@ std::vector<int64_t> ProgramBuilder::dimsOf(RankedTensorType type) {
 uint32_t ProgramBuilder::addValue(Value value, fb::Storage storage, uint32_t index) {
   auto type = cast<RankedTensorType>(value.getType());
   uint32_t number = valueTables.size();
-  valueTables.push_back(
-      fb::CreateValue(buffer, storage, index, elementTypeOf(type), buffer.CreateVector(dimsOf(type))));
+  valueTables.push_back(fb::CreateValue(buffer, storage, index, elementTypeOf(type),
+                                        buffer.CreateVector(dimsOf(type))));
   values[value] = number;
   return number;
 }
@@ -91,7 +91,8 @@ Operation_ ProgramBuilder::buildOperation(Operation &op) {
   using Kind = fb::Operation;
   return llvm::TypeSwitch<Operation *, Operation_>(&op)
       .Case([&](GatherOp gather) {
-        return operation(Kind::Gather, fb::CreateGather(buffer, gather.getOffset(), gather.getMasked()));
+        return operation(Kind::Gather,
+                         fb::CreateGather(buffer, gather.getOffset(), gather.getMasked()));
       })
       .Case([&](LinearOp linear) {
         return operation(Kind::Linear, fb::CreateLinear(buffer, linear.getPadBefore()));
@@ -134,7 +135,8 @@ Operation_ ProgramBuilder::buildOperation(Operation &op) {
       .Case([&](AllGatherOp gather) {
         auto ranks = group(gather.getGroup());
         auto ranges = numbers(gather.getRanges());
-        return operation(Kind::AllGather, fb::CreateAllGather(buffer, ranks, gather.getDim(), ranges));
+        return operation(Kind::AllGather,
+                         fb::CreateAllGather(buffer, ranks, gather.getDim(), ranges));
       })
       .Case([&](ReduceScatterOp scatter) {
         auto ranks = group(scatter.getGroup());
@@ -161,8 +163,8 @@ LogicalResult ProgramBuilder::buildInstruction(Operation &op) {
   std::vector<uint32_t> operands, results;
   // A state is an operand of what writes it, and what reads it reads it in place.
   if (auto update = dyn_cast<StateUpdateOp>(op))
-    operands.push_back(addValue(update.getResult(), fb::Storage::State,
-                                states.find(update.getState())->second));
+    operands.push_back(
+        addValue(update.getResult(), fb::Storage::State, states.find(update.getState())->second));
   for (Value operand : op.getOperands())
     operands.push_back(values.at(operand));
   if (!isa<StateUpdateOp>(op))
@@ -182,10 +184,11 @@ FailureOr<Offset<fb::Entry>> ProgramBuilder::buildEntry(func::FuncOp function) {
   std::vector<Offset<fb::Port>> inputs;
   std::vector<Offset<fb::OutputPort>> outputs;
   for (BlockArgument argument : function.getArguments()) {
-    auto name = function.getArgAttrOfType<StringAttr>(argument.getArgNumber(), CleaveDialect::inputAttrName);
+    auto name = function.getArgAttrOfType<StringAttr>(argument.getArgNumber(),
+                                                      CleaveDialect::inputAttrName);
     if (!name)
-      return function.emitOpError("argument ") << argument.getArgNumber() << " has no "
-                                               << CleaveDialect::inputAttrName;
+      return function.emitOpError("argument ")
+             << argument.getArgNumber() << " has no " << CleaveDialect::inputAttrName;
     uint32_t value = addValue(argument, fb::Storage::Input);
     inputs.push_back(fb::CreatePort(buffer, text(name), value));
   }
@@ -196,7 +199,8 @@ FailureOr<Offset<fb::Entry>> ProgramBuilder::buildEntry(func::FuncOp function) {
       for (OpOperand &operand : result->getOpOperands()) {
         unsigned number = operand.getOperandNumber();
         auto name = function.getResultAttrOfType<StringAttr>(number, CleaveDialect::outputAttrName);
-        auto owner = function.getResultAttrOfType<IntegerAttr>(number, CleaveDialect::ownerAttrName);
+        auto owner =
+            function.getResultAttrOfType<IntegerAttr>(number, CleaveDialect::ownerAttrName);
         outputs.push_back(
             fb::CreateOutputPort(buffer, text(name), values.at(operand.get()), owner.getInt()));
       }
@@ -248,13 +252,16 @@ FailureOr<std::vector<uint8_t>> ProgramBuilder::build(int64_t ranks, StringRef p
   auto stateVector = buffer.CreateVector(stateTables);
   auto entryVector = buffer.CreateVector(entries);
   auto number = [&](StringRef attr) { return module->getAttrOfType<IntegerAttr>(attr).getInt(); };
-  buffer.Finish(fb::CreateProgram(buffer, rt::programVersion, id, number(CleaveDialect::rankAttrName), ranks,
-                                  getStage(module), symbolVector, weightVector, stateVector, entryVector),
+  buffer.Finish(fb::CreateProgram(buffer, rt::programVersion, id,
+                                  number(CleaveDialect::rankAttrName), ranks, getStage(module),
+                                  symbolVector, weightVector, stateVector, entryVector),
                 fb::ProgramIdentifier());
-  return std::vector<uint8_t>(buffer.GetBufferPointer(), buffer.GetBufferPointer() + buffer.GetSize());
+  return std::vector<uint8_t>(buffer.GetBufferPointer(),
+                              buffer.GetBufferPointer() + buffer.GetSize());
 }
 
-FailureOr<std::vector<uint8_t>> cleave::buildProgram(ModuleOp module, int64_t ranks, StringRef packageId,
+FailureOr<std::vector<uint8_t>> cleave::buildProgram(ModuleOp module, int64_t ranks,
+                                                     StringRef packageId,
                                                      const llvm::StringMap<WeightPlace> &places) {
   return ProgramBuilder(module, places).build(ranks, packageId);
 }

@@ -62,7 +62,9 @@ static RankReport describeRank(ModuleOp module) {
     llvm::raw_string_ostream os(report.coordinate);
     llvm::interleave(
         place, os,
-        [&](NamedAttribute axis) { os << axis.getName().getValue() << "=" << cast<IntegerAttr>(axis.getValue()).getInt(); },
+        [&](NamedAttribute axis) {
+          os << axis.getName().getValue() << "=" << cast<IntegerAttr>(axis.getValue()).getInt();
+        },
         ",");
   }
   for (WeightOp weight : module.getOps<WeightOp>())
@@ -72,7 +74,8 @@ static RankReport describeRank(ModuleOp module) {
   module.walk([&](Operation *op) {
     if (auto linear = dyn_cast<LinearOp>(op)) {
       auto weight = cast<RankedTensorType>(linear.getWeight().getType());
-      report.operations += 2 * weight.getDimSize(0) * cast<RankedTensorType>(linear.getX().getType()).getDimSize(1);
+      report.operations +=
+          2 * weight.getDimSize(0) * cast<RankedTensorType>(linear.getX().getType()).getDimSize(1);
     }
     if (!isa<SendOp, RecvOp, AllReduceOp, AllGatherOp, ReduceScatterOp, BroadcastOp>(op))
       return;
@@ -118,13 +121,14 @@ static void printReplicated(ModuleOp module, llvm::raw_ostream &os) {
     os << "held by several ranks:";
     for (auto &[name, holding] : weights)
       if (holding.bytes > holding.distinct)
-        os << "\n  " << name << " (" << holding.ranks << " ranks, " << humanSize(holding.bytes - holding.distinct)
-           << " of copies)";
+        os << "\n  " << name << " (" << holding.ranks << " ranks, "
+           << humanSize(holding.bytes - holding.distinct) << " of copies)";
     os << "\n";
   }
   for (auto &[name, holding] : weights)
     if (holding.empty)
-      os << "empty share: " << name << " on " << holding.empty << " of " << holding.ranks << " ranks\n";
+      os << "empty share: " << name << " on " << holding.empty << " of " << holding.ranks
+         << " ranks\n";
 }
 
 void cleave::printReport(ModuleOp module, llvm::raw_ostream &os) {
@@ -133,8 +137,9 @@ void cleave::printReport(ModuleOp module, llvm::raw_ostream &os) {
   for (ModuleOp rank : module.getOps<ModuleOp>())
     reports.push_back(describeRank(rank));
   for (const RankReport &report : reports)
-    os << llvm::format("%4lld  %5lld  %-14s %12s %12s %10lld\n", static_cast<long long>(report.rank),
-                       static_cast<long long>(report.stage), report.coordinate.c_str(),
+    os << llvm::format("%4lld  %5lld  %-14s %12s %12s %10lld\n",
+                       static_cast<long long>(report.rank), static_cast<long long>(report.stage),
+                       report.coordinate.c_str(),
                        (std::to_string(report.weightBytes) + " B").c_str(),
                        (std::to_string(report.cacheBytes) + " B").c_str(),
                        static_cast<long long>(report.operations));
@@ -143,8 +148,9 @@ void cleave::printReport(ModuleOp module, llvm::raw_ostream &os) {
     if (report.traffic.empty())
       os << llvm::format("%4lld  none\n", static_cast<long long>(report.rank));
     for (auto &[name, traffic] : report.traffic)
-      os << llvm::format("%4lld  %-14s %7lld %12lld\n", static_cast<long long>(report.rank), name.str().c_str(),
-                         static_cast<long long>(traffic.count), static_cast<long long>(traffic.bytes));
+      os << llvm::format("%4lld  %-14s %7lld %12lld\n", static_cast<long long>(report.rank),
+                         name.str().c_str(), static_cast<long long>(traffic.count),
+                         static_cast<long long>(traffic.bytes));
   }
   os << "\n";
   printReplicated(module, os);

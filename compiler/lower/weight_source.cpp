@@ -32,11 +32,13 @@ static FailureOr<SmallVector<ElementRange>> getRangesIn(WeightOp weight, ArrayRe
       fits &= range.end <= size;
   if (!fits)
     return weight.emitError() << file << ": tensor '" << weight.getTensorName() << "' has shape "
-                              << join(shape) << ", but weight '" << weight.getSymName() << "' of type "
-                              << type << (weight.getSlice() ? " is a slice that does not lie in it"
-                                                            : " is not of that shape");
+                              << join(shape) << ", but weight '" << weight.getSymName()
+                              << "' of type " << type
+                              << (weight.getSlice() ? " is a slice that does not lie in it"
+                                                    : " is not of that shape");
   const ElementTypeInfo &info = *getElementTypeInfo(type.getElementType());
-  if (!ranges.empty() && (ranges.back().begin % info.blockLength || ranges.back().end % info.blockLength))
+  if (!ranges.empty() &&
+      (ranges.back().begin % info.blockLength || ranges.back().end % info.blockLength))
     return weight.emitError() << "the slice of weight '" << weight.getSymName()
                               << "' does not lie on whole blocks of " << info.blockLength;
   return ranges;
@@ -98,8 +100,8 @@ LogicalResult WeightSources::readGguf(WeightOp weight, const Sink &sink) {
   llvm::Expected<ArrayRef<uint8_t>> data = file.data(*tensor);
   if (!data)
     return weight.emitError() << llvm::toString(data.takeError());
-  readSlice(reinterpret_cast<const std::byte *>(data->data()), tensor->shape(), *ranges, *tensor->type,
-            sink);
+  readSlice(reinterpret_cast<const std::byte *>(data->data()), tensor->shape(), *ranges,
+            *tensor->type, sink);
   return success();
 }
 
@@ -193,9 +195,10 @@ LogicalResult WeightSources::read(WeightOp weight, const Sink &sink) {
     makeRandom(weight, sink);
     return success();
   case SourceKind::None:
-    return weight.emitError() << "weight '" << weight.getSymName()
-                              << "' comes 'from none': its size is known but not its bytes, so it can "
-                                 "be partitioned and reported on, but not packaged";
+    return weight.emitError()
+           << "weight '" << weight.getSymName()
+           << "' comes 'from none': its size is known but not its bytes, so it can "
+              "be partitioned and reported on, but not packaged";
   }
   llvm_unreachable("all sources are listed");
 }

@@ -188,7 +188,8 @@ FailureOr<DimShardingAttr> CutAnalysis::getDimSharding(DimKey key, ArrayRef<Stri
   bool even = true;
   int64_t share = ranges->front().size();
   for (auto [i, range] : llvm::enumerate(*ranges))
-    even &= range == ElementRange{static_cast<int64_t>(i) * share, static_cast<int64_t>(i + 1) * share};
+    even &=
+        range == ElementRange{static_cast<int64_t>(i) * share, static_cast<int64_t>(i + 1) * share};
   SmallVector<int64_t> flat;
   if (!even)
     for (ElementRange range : *ranges)

@@ -26,7 +26,8 @@ public:
 
   /// The sharding of a dim over `axes`: canonical, so that equal dims get equal
   /// attributes. Fails where the dim has fewer heads than there are shares.
-  mlir::FailureOr<DimShardingAttr> getDimSharding(DimKey key, llvm::ArrayRef<mlir::StringAttr> axes);
+  mlir::FailureOr<DimShardingAttr> getDimSharding(DimKey key,
+                                                  llvm::ArrayRef<mlir::StringAttr> axes);
 
   /// The elements of one head where attention heads lie along the dim (for keys, of the
   /// query heads that decide its cut), else 1.

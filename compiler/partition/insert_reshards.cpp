@@ -18,7 +18,8 @@ namespace {
 
 class Resharding {
 public:
-  explicit Resharding(ModuleOp module) : module(module), cuts(module), builder(module.getContext()) {}
+  explicit Resharding(ModuleOp module)
+      : module(module), cuts(module), builder(module.getContext()) {}
 
   LogicalResult run() {
     SmallVector<Operation *> ops;
@@ -43,8 +44,8 @@ private:
     if (value.getDefiningOp<UseOp>() || value.getDefiningOp<StateUpdateOp>())
       return user->emitError() << "'" << getModelName(user) << "' needs "
                                << (value.getDefiningOp<UseOp>() ? "a weight" : "a state")
-                               << " sharded as " << wanted << ", but it lies as " << getSharding(value)
-                               << " and cannot be moved at run time";
+                               << " sharded as " << wanted << ", but it lies as "
+                               << getSharding(value) << " and cannot be moved at run time";
     Value &known = made[{value, wanted}];
     if (!known) {
       builder.setInsertionPointAfterValue(value);
@@ -63,7 +64,8 @@ private:
   }
 
   LogicalResult reshardOp(ShardingRuleOpInterface op) {
-    FailureOr<OpSharding> sharding = getOpSharding(op, cuts, [](Value value) { return getSharding(value); });
+    FailureOr<OpSharding> sharding =
+        getOpSharding(op, cuts, [](Value value) { return getSharding(value); });
     if (failed(sharding))
       return failure();
     for (auto [operand, needed] : llvm::zip_equal(op->getOpOperands(), sharding->operands)) {

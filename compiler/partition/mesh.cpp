@@ -14,7 +14,9 @@ Mesh Mesh::of(ModuleOp module) {
   return ops.empty() ? Mesh() : Mesh(*ops.begin());
 }
 
-int64_t Mesh::getNumCoordinates() const { return getNumShares(axes); }
+int64_t Mesh::getNumCoordinates() const {
+  return getNumShares(axes);
+}
 
 std::optional<int64_t> Mesh::getAxisSize(StringAttr axis) const {
   auto it = llvm::find(axes, axis);

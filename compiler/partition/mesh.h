@@ -28,7 +28,8 @@ public:
 
   /// The coordinate numbers that differ from `coordinate` in `axes` only, in the order
   /// of their shares.
-  llvm::SmallVector<int64_t> getGroup(int64_t coordinate, llvm::ArrayRef<mlir::StringAttr> axes) const;
+  llvm::SmallVector<int64_t> getGroup(int64_t coordinate,
+                                      llvm::ArrayRef<mlir::StringAttr> axes) const;
 
   /// The place on each axis, in the mesh's order.
   llvm::SmallVector<int64_t> getPlace(int64_t coordinate) const;

@@ -4,7 +4,9 @@
 using namespace mlir;
 using namespace cleave;
 
-static bool isWeight(Value value) { return value.getDefiningOp<UseOp>() != nullptr; }
+static bool isWeight(Value value) {
+  return value.getDefiningOp<UseOp>() != nullptr;
+}
 
 /// Operands that are all partial over the same axes give results that are.
 static Axes getPassedPartial(Operation *op, const ShardingRule &rule,
@@ -92,8 +94,8 @@ FailureOr<OpSharding> cleave::getOpSharding(ShardingRuleOpInterface op, CutAnaly
     }
     return ShardingAttr::get(context, result, partial);
   };
-  for (auto [number, value, dims] :
-       llvm::zip_equal(llvm::seq<unsigned>(0, op->getNumOperands()), op->getOperands(), rule.operands)) {
+  for (auto [number, value, dims] : llvm::zip_equal(llvm::seq<unsigned>(0, op->getNumOperands()),
+                                                    op->getOperands(), rule.operands)) {
     bool mayBePartial = llvm::is_contained(rule.linearIn, number);
     FailureOr<ShardingAttr> operand = shardingOf(value, dims, mayBePartial ? passed : Axes());
     if (failed(operand))

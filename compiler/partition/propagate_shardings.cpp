@@ -64,15 +64,17 @@ FailureOr<unsigned> Propagation::getSplitDim(WeightOp weight, SplitAttr split) {
   case SplitKind::Row:
     if (rank >= 2)
       return 1;
-    return weight.emitError() << "weight '" << weight.getSymName() << "' of type " << weight.getType()
+    return weight.emitError() << "weight '" << weight.getSymName() << "' of type "
+                              << weight.getType()
                               << " has no input features, so it cannot be split 'row'";
   case SplitKind::Head:
     for (unsigned dim = 0; dim < std::min<int64_t>(rank, 2); ++dim)
       if (cuts.getUnit({weight.getOperation(), dim}) > 1)
         return dim;
-    return weight.emitError() << "weight '" << weight.getSymName()
-                              << "' has no attention heads along its input or output features, so it "
-                                 "cannot be split 'head'";
+    return weight.emitError()
+           << "weight '" << weight.getSymName()
+           << "' has no attention heads along its input or output features, so it "
+              "cannot be split 'head'";
   case SplitKind::Expert:
     return weight.emitError() << "weight '" << weight.getSymName()
                               << "' has no experts, so it cannot be split 'expert'";
@@ -97,8 +99,8 @@ LogicalResult Propagation::applySplit(WeightOp weight, SplitAttr split) {
                               << (axis ? axis.getValue() : "") << "', which the mesh does not have";
   for (const Axes &axes : assignment.dims)
     if (llvm::is_contained(axes, axis))
-      return weight.emitError() << "weight '" << weight.getSymName() << "' is split twice over axis "
-                                << axis;
+      return weight.emitError() << "weight '" << weight.getSymName()
+                                << "' is split twice over axis " << axis;
   assignment.dims[*dim].push_back(axis);
   DimKey key(weight.getOperation(), *dim);
   if (succeeded(cuts.getDimSharding(key, assignment.dims[*dim])))
@@ -130,9 +132,9 @@ LogicalResult Propagation::readArguments() {
       for (const Axes &axes : assignment.dims)
         for (StringAttr axis : axes)
           if (!cuts.getMesh().getAxisSize(axis))
-            result = function.emitError() << "argument " << argument.getArgNumber()
-                                          << " is split over axis " << axis
-                                          << ", which the mesh does not have";
+            result = function.emitError()
+                     << "argument " << argument.getArgNumber() << " is split over axis " << axis
+                     << ", which the mesh does not have";
     }
   });
   return result;
@@ -264,7 +266,8 @@ LogicalResult Propagation::write() {
       }
       return WalkResult::advance();
     }
-    if (op->getNumResults() == 0 || op->getDialect() != module->getContext()->getLoadedDialect("cleave"))
+    if (op->getNumResults() == 0 ||
+        op->getDialect() != module->getContext()->getLoadedDialect("cleave"))
       return WalkResult::advance();
     SmallVector<Attribute> shardings;
     for (Value value : op->getResults()) {
@@ -293,7 +296,8 @@ LogicalResult Propagation::run() {
   module.walk([&](ShardingRuleOpInterface op) { ops.push_back(op); });
   for (WeightOp weight : module.getOps<WeightOp>()) {
     assignments[weight.getOperation()].dims.resize(weight.getTensorType().getRank());
-    for (Attribute split : weight.getSplitsAttr() ? weight.getSplitsAttr() : builder.getArrayAttr({}))
+    for (Attribute split :
+         weight.getSplitsAttr() ? weight.getSplitsAttr() : builder.getArrayAttr({}))
       if (failed(applySplit(weight, cast<SplitAttr>(split))))
         return failure();
   }

@@ -8,8 +8,8 @@ FailureOr<RankedTensorType> cleave::getLocalType(Location loc, RankedTensorType 
                                                  ShardingAttr sharding, const Mesh &mesh,
                                                  int64_t coordinate) {
   SmallVector<int64_t> shape;
-  for (auto [dim, size, split] :
-       llvm::zip_equal(llvm::seq<unsigned>(0, global.getRank()), global.getShape(), sharding.getDims())) {
+  for (auto [dim, size, split] : llvm::zip_equal(llvm::seq<unsigned>(0, global.getRank()),
+                                                 global.getShape(), sharding.getDims())) {
     if (!split.isSplit()) {
       shape.push_back(size);
       continue;
@@ -28,8 +28,8 @@ class ReshardLowering {
 public:
   ReshardLowering(OpBuilder &builder, Location loc, Value value, RankedTensorType global,
                   ShardingAttr from, const Mesh &mesh, RankPlace place, Attribute name)
-      : builder(builder), loc(loc), value(value), global(global), mesh(mesh), place(place), name(name),
-        dims(from.getDims()), partial(from.getPartial()) {}
+      : builder(builder), loc(loc), value(value), global(global), mesh(mesh), place(place),
+        name(name), dims(from.getDims()), partial(from.getPartial()) {}
 
   FailureOr<Value> run(ShardingAttr to) {
     for (StringAttr axis : to.getPartial())
@@ -90,7 +90,8 @@ private:
         continue;
       SmallVector<int64_t> ranges = getRanges(dim, wanted);
       int64_t share = getShare(mesh, place.coordinate, wanted, global.getDimSize(dim)).size();
-      create<ReduceScatterOp>(getType(dim, share), ReductionKind::Sum, value, dim, ranges, getGroup(axes));
+      create<ReduceScatterOp>(getType(dim, share), ReductionKind::Sum, value, dim, ranges,
+                              getGroup(axes));
       dims[dim] = wanted;
       return;
     }

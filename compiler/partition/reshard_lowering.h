@@ -17,7 +17,8 @@ struct RankPlace {
 
 /// The type of a value on one coordinate. Fails, with an error at `loc`, where a run-time
 /// dim is split.
-mlir::FailureOr<mlir::RankedTensorType> getLocalType(mlir::Location loc, mlir::RankedTensorType global,
+mlir::FailureOr<mlir::RankedTensorType> getLocalType(mlir::Location loc,
+                                                     mlir::RankedTensorType global,
                                                      ShardingAttr sharding, const Mesh &mesh,
                                                      int64_t coordinate);
 

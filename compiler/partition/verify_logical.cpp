@@ -32,18 +32,19 @@ static LogicalResult verifyFunction(FunctionOpInterface function) {
     if (failed(verifyNamed(function, function.getArgumentTypes()[i])))
       return failure();
     if (!function.getArgAttr(i, CleaveDialect::inputAttrName))
-      return function.emitOpError("argument ") << i << " has no name; give it {"
-                                               << CleaveDialect::inputAttrName << " = \"...\"}";
+      return function.emitOpError("argument ")
+             << i << " has no name; give it {" << CleaveDialect::inputAttrName << " = \"...\"}";
   }
   for (unsigned i = 0; i < function.getNumResults(); ++i)
     if (!function.getResultAttr(i, CleaveDialect::outputAttrName))
-      return function.emitOpError("result ") << i << " has no name; give it {"
-                                             << CleaveDialect::outputAttrName << " = \"...\"}";
+      return function.emitOpError("result ")
+             << i << " has no name; give it {" << CleaveDialect::outputAttrName << " = \"...\"}";
   return success();
 }
 
 static LogicalResult verifyOp(Operation *op) {
-  if (isa<SendOp, RecvOp, AllReduceOp, AllGatherOp, ReduceScatterOp, BroadcastOp, ReshardOp, TransferOp>(op))
+  if (isa<SendOp, RecvOp, AllReduceOp, AllGatherOp, ReduceScatterOp, BroadcastOp, ReshardOp,
+          TransferOp>(op))
     return op->emitOpError("has no place in the logical form");
   if (isa<ModuleOp>(op) && op->getParentOp())
     return op->emitOpError("stands inside a module, expected the logical form");

@@ -87,8 +87,8 @@ private:
     auto exists = [&](int64_t other) -> LogicalResult {
       if (ranks.count(other))
         return success();
-      return op->emitOpError("on rank ") << rank << " names rank " << other << ", but there are only "
-                                         << ranks.size() << " ranks";
+      return op->emitOpError("on rank ") << rank << " names rank " << other
+                                         << ", but there are only " << ranks.size() << " ranks";
     };
     auto peer = [&](int64_t other) -> LogicalResult {
       if (other == rank)
@@ -111,16 +111,18 @@ private:
 
   /// The share of a gathered or scattered dim that this rank has is its range's.
   LogicalResult checkShare(int64_t rank, size_t place, Operation *op) {
-    auto check = [&](RankedTensorType share, unsigned dim, ArrayRef<int64_t> ranges) -> LogicalResult {
+    auto check = [&](RankedTensorType share, unsigned dim,
+                     ArrayRef<int64_t> ranges) -> LogicalResult {
       ElementRange range = getRanges(ranges)[place];
       if (share.getDimSize(dim) == range.size())
         return success();
-      return op->emitOpError("on rank ") << rank << " has a share of " << share.getDimSize(dim)
-                                         << " elements, but its range is " << range.begin << ":"
-                                         << range.end;
+      return op->emitOpError("on rank ")
+             << rank << " has a share of " << share.getDimSize(dim)
+             << " elements, but its range is " << range.begin << ":" << range.end;
     };
     if (auto gather = dyn_cast<AllGatherOp>(op))
-      return check(cast<RankedTensorType>(gather.getX().getType()), gather.getDim(), gather.getRanges());
+      return check(cast<RankedTensorType>(gather.getX().getType()), gather.getDim(),
+                   gather.getRanges());
     if (auto scatter = dyn_cast<ReduceScatterOp>(op))
       return check(scatter.getType(), scatter.getDim(), scatter.getRanges());
     return success();
@@ -130,8 +132,8 @@ private:
                               const Twine &what) {
     InFlightDiagnostic error = op->emitOpError("on rank ") << rank << " " << what;
     if (other)
-      error.attachNote(other->getLoc()) << "rank " << otherRank << " is at '" << other->getName()
-                                        << "' here" << nameOf(other);
+      error.attachNote(other->getLoc())
+          << "rank " << otherRank << " is at '" << other->getName() << "' here" << nameOf(other);
     else
       error.attachNote(ranks[otherRank].function.getLoc()) << "rank " << otherRank << " has ended";
     return error;
@@ -150,10 +152,11 @@ private:
         return false;
       if (recv.getTag() != send.getTag())
         return mismatch(rank, op, send.getTo(), recv,
-                        "sends to rank " + Twine(send.getTo()) + " with tag " + Twine(send.getTag()) +
-                            ", which waits for tag " + Twine(recv.getTag()));
+                        "sends to rank " + Twine(send.getTo()) + " with tag " +
+                            Twine(send.getTag()) + ", which waits for tag " + Twine(recv.getTag()));
       if (recv.getType() != send.getX().getType()) {
-        auto error = mismatch(rank, op, send.getTo(), recv, "sends another type than its peer receives: ");
+        auto error =
+            mismatch(rank, op, send.getTo(), recv, "sends another type than its peer receives: ");
         return error << send.getX().getType() << " and " << recv.getType();
       }
       ++ranks[rank].next;
@@ -177,8 +180,9 @@ private:
       if (other == op)
         continue;
       if (other->getName() != op->getName() || *getGroup(other) != group)
-        return mismatch(rank, op, member, other, "does not meet the same collective of the same group on rank " +
-                                                     Twine(member));
+        return mismatch(rank, op, member, other,
+                        "does not meet the same collective of the same group on rank " +
+                            Twine(member));
       if (failed(sameCollective(rank, op, member, other)))
         return failure();
     }
@@ -191,13 +195,16 @@ private:
     for (StringRef attr : {"kind", "dim", "ranges"})
       if (op->getAttr(attr) != other->getAttr(attr))
         return mismatch(rank, op, member, other,
-                        "differs in " + attr + " from the same collective on rank " + Twine(member));
+                        "differs in " + attr + " from the same collective on rank " +
+                            Twine(member));
     // The whole value has one type on all members, its shares need not.
     auto whole = [](Operation *each) {
-      return isa<ReduceScatterOp>(each) ? each->getOperand(0).getType() : each->getResult(0).getType();
+      return isa<ReduceScatterOp>(each) ? each->getOperand(0).getType()
+                                        : each->getResult(0).getType();
     };
     if (whole(op) != whole(other)) {
-      auto error = mismatch(rank, op, member, other, "has another type than on rank " + Twine(member) + ": ");
+      auto error = mismatch(rank, op, member, other,
+                            "has another type than on rank " + Twine(member) + ": ");
       return error << whole(op) << " and " << whole(other);
     }
     return success();
@@ -212,12 +219,13 @@ private:
         continue;
       for (int64_t partner : partners(op)) {
         Operation *other = current(partner);
-        if (partner == rank || (other && llvm::is_contained(partners(other), rank) && !matches(op, other)) ||
-            !other) {
+        if (partner == rank ||
+            (other && llvm::is_contained(partners(other), rank) && !matches(op, other)) || !other) {
           if (partner == rank)
             continue;
-          return mismatch(rank, op, partner, other, describe(op) + " rank " + Twine(partner) +
-                                                        ", which never comes to its part of it");
+          return mismatch(rank, op, partner, other,
+                          describe(op) + " rank " + Twine(partner) +
+                              ", which never comes to its part of it");
         }
       }
     }
@@ -291,15 +299,16 @@ LogicalResult verifyOutputs(const std::map<int64_t, func::FuncOp> &functions) {
       auto name = function.getResultAttrOfType<StringAttr>(i, CleaveDialect::outputAttrName);
       auto owner = function.getResultAttrOfType<IntegerAttr>(i, CleaveDialect::ownerAttrName);
       if (!name || !owner)
-        return function.emitOpError("on rank ") << rank << " has result " << i << " without "
-                                                << CleaveDialect::outputAttrName << " and "
-                                                << CleaveDialect::ownerAttrName;
+        return function.emitOpError("on rank ")
+               << rank << " has result " << i << " without " << CleaveDialect::outputAttrName
+               << " and " << CleaveDialect::ownerAttrName;
       auto [it, isNew] = owners.try_emplace(name.str(), owner.getInt(), function);
       if (it->second.first != owner.getInt()) {
         InFlightDiagnostic error = function.emitOpError("on rank ")
-                                   << rank << " says that rank " << owner.getInt() << " owns output "
-                                   << name;
-        error.attachNote(it->second.second.getLoc()) << "rank " << it->second.first << " is said here";
+                                   << rank << " says that rank " << owner.getInt()
+                                   << " owns output " << name;
+        error.attachNote(it->second.second.getLoc())
+            << "rank " << it->second.first << " is said here";
         return error;
       }
       if (owner.getInt() == rank && !owned.insert(name.str()).second)
@@ -332,7 +341,8 @@ struct VerifyRanksPass : public cleave::impl::VerifyRanksPassBase<VerifyRanksPas
       for (auto &[number, rank] : ranks) {
         auto it = functions.find(number);
         if (it == functions.end()) {
-          rank.emitError("rank ") << number << " has no entry '" << name << "', which other ranks have";
+          rank.emitError("rank ") << number << " has no entry '" << name
+                                  << "', which other ranks have";
           return signalPassFailure();
         }
         if (failed(run.addRank(number, it->second)))

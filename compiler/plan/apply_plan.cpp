@@ -121,10 +121,10 @@ private:
                << suggest(split.weights.text());
     if (isSplit || plan.meshSize() == 1)
       return success();
-    InFlightDiagnostic error = emitError(at(plan.mesh.front().location))
-                               << "axis '" << plan.mesh.front().name << "' of size "
-                               << plan.mesh.front().size
-                               << " is given, but no weight is split; say how with --split or in a plan";
+    InFlightDiagnostic error =
+        emitError(at(plan.mesh.front().location))
+        << "axis '" << plan.mesh.front().name << "' of size " << plan.mesh.front().size
+        << " is given, but no weight is split; say how with --split or in a plan";
     if (plan::getDefaultSplits(architecture).empty())
       error << " (there is no default plan for "
             << (architecture.empty() ? "this graph" : "'" + architecture.str() + "' models") << ")";
@@ -147,8 +147,9 @@ private:
 
   FailureOr<SplitAttr> getSplit(const plan::Split &split) {
     if (plan.mesh.empty())
-      return emitError(at(split.location)) << "there is one rank only, so nothing is split; add --tp N "
-                                              "or a mesh";
+      return emitError(at(split.location))
+             << "there is one rank only, so nothing is split; add --tp N "
+                "or a mesh";
     if (split.type == plan::SplitType::none)
       return SplitAttr::get(builder.getContext(), SplitKind::None, StringAttr());
     std::string axis = split.axis.empty() ? getDefaultAxis() : split.axis;

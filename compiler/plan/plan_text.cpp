@@ -8,14 +8,17 @@
 using namespace cleave;
 using namespace cleave::plan;
 
-static std::string quote(llvm::StringRef text) { return "\"" + llvm::yaml::escape(text) + "\""; }
+static std::string quote(llvm::StringRef text) {
+  return "\"" + llvm::yaml::escape(text) + "\"";
+}
 
 std::string plan::printPlan(const Plan &plan) {
   std::string text;
   llvm::raw_string_ostream os(text);
   if (!plan.mesh.empty()) {
     os << "mesh: {";
-    llvm::interleaveComma(plan.mesh, os, [&](const MeshAxis &axis) { os << axis.name << ": " << axis.size; });
+    llvm::interleaveComma(plan.mesh, os,
+                          [&](const MeshAxis &axis) { os << axis.name << ": " << axis.size; });
     os << "}\n";
   }
   if (plan.stages && plan.cuts.empty())
@@ -28,7 +31,8 @@ std::string plan::printPlan(const Plan &plan) {
   if (!plan.splits.empty())
     os << "split:\n";
   for (const Split &split : plan.splits) {
-    os << "  - {weights: " << quote(split.weights.text()) << ", type: " << splitTypeName(split.type);
+    os << "  - {weights: " << quote(split.weights.text())
+       << ", type: " << splitTypeName(split.type);
     if (!split.axis.empty())
       os << ", axis: " << split.axis;
     os << "}\n";

@@ -42,8 +42,7 @@ std::string Location::describe(const Twine &message, SourceMgr::DiagKind kind) c
   SourceMgr manager;
   manager.AddNewSourceBuffer(MemoryBuffer::getMemBuffer(source->text, source->name), SMLoc());
   SMLoc place = SMLoc::getFromPointer(source->text.data() + offset);
-  manager.GetMessage(place, kind, message)
-      .print(/*ProgName=*/nullptr, os, /*ShowColors=*/false);
+  manager.GetMessage(place, kind, message).print(/*ProgName=*/nullptr, os, /*ShowColors=*/false);
   return StringRef(result).rtrim('\n').str();
 }
 

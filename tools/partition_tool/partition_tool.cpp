@@ -15,6 +15,8 @@
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/SourceMgr.h"
 
+#include <csignal>
+
 namespace cl = llvm::cl;
 using namespace mlir;
 using namespace cleave;
@@ -24,20 +26,25 @@ namespace {
 enum class Emit { logical, sharded, ranks, package };
 
 cl::OptionCategory category("partition-tool options");
-cl::opt<std::string> input(cl::Positional, cl::Required, cl::cat(category),
-                           cl::desc("MODEL (.gguf, or .mlir: a graph, or ranks; - is standard input)"));
+cl::opt<std::string>
+    input(cl::Positional, cl::Required, cl::cat(category),
+          cl::desc("MODEL (.gguf, or .mlir: a graph, or ranks; - is standard input)"));
 cl::opt<std::string> output("o", cl::value_desc("path"), cl::cat(category),
                             cl::desc("Where to write; - is standard output"));
-cl::opt<Emit> emit("emit", cl::cat(category), cl::desc("What to write"), cl::init(Emit::package),
-                   cl::values(clEnumValN(Emit::logical, "logical", "the model as a graph, with its plan"),
-                              clEnumValN(Emit::sharded, "sharded", "the graph with shardings and stages"),
-                              clEnumValN(Emit::ranks, "ranks", "one module a rank"),
-                              clEnumValN(Emit::package, "package", "a folder for cleave-run (default)")));
+cl::opt<Emit>
+    emit("emit", cl::cat(category), cl::desc("What to write"), cl::init(Emit::package),
+         cl::values(clEnumValN(Emit::logical, "logical", "the model as a graph, with its plan"),
+                    clEnumValN(Emit::sharded, "sharded", "the graph with shardings and stages"),
+                    clEnumValN(Emit::ranks, "ranks", "one module a rank"),
+                    clEnumValN(Emit::package, "package", "a folder for cleave-run (default)")));
 cl::opt<bool> report("report", cl::cat(category),
                      cl::desc("Print what each rank holds, computes and communicates"));
-cl::opt<std::string> planFile("plan", cl::value_desc("file"), cl::cat(category), cl::desc("A plan in YAML"));
-cl::opt<std::string> tp("tp", cl::value_desc("N"), cl::cat(category), cl::desc("Ranks that share each layer"));
-cl::opt<std::string> stages("stages", cl::value_desc("N"), cl::cat(category), cl::desc("Pipeline stages"));
+cl::opt<std::string> planFile("plan", cl::value_desc("file"), cl::cat(category),
+                              cl::desc("A plan in YAML"));
+cl::opt<std::string> tp("tp", cl::value_desc("N"), cl::cat(category),
+                        cl::desc("Ranks that share each layer"));
+cl::opt<std::string> stages("stages", cl::value_desc("N"), cl::cat(category),
+                            cl::desc("Pipeline stages"));
 cl::opt<std::string> mesh("mesh", cl::value_desc("axis=N,..."), cl::cat(category),
                           cl::desc("Mesh axes, the last varying fastest"));
 cl::list<std::string> cuts("cut", cl::value_desc("name"), cl::cat(category),
@@ -82,7 +89,8 @@ OwningOpRef<ModuleOp> readInput(MLIRContext &context, llvm::SourceMgr &sources) 
   }
   char magic[4] = {};
   if (path != "-")
-    if (auto start = llvm::MemoryBuffer::getFileSlice(path, 4, 0); start && (*start)->getBufferSize() == 4)
+    if (auto start = llvm::MemoryBuffer::getFileSlice(path, 4, 0);
+        start && (*start)->getBufferSize() == 4)
       std::copy_n((*start)->getBufferStart(), 4, magic);
   if (path.ends_with(".gguf") || StringRef(magic, 4) == "GGUF")
     return importGguf(context);
@@ -94,7 +102,9 @@ OwningOpRef<ModuleOp> readInput(MLIRContext &context, llvm::SourceMgr &sources) 
     return {};
   }
   if (!isMlir) {
-    (void)fail(path + ": is neither a GGUF file (it does not begin with 'GGUF') nor MLIR (.mlir, .mlirbc)");
+    (void)fail(
+        path +
+        ": is neither a GGUF file (it does not begin with 'GGUF') nor MLIR (.mlir, .mlirbc)");
     return {};
   }
   sources.AddNewSourceBuffer(std::move(*buffer), SMLoc());
@@ -126,7 +136,8 @@ LogicalResult writeText(ModuleOp module) {
 
 LogicalResult run() {
   if (emit == Emit::package && output.empty() && !report)
-    return fail("no output is named; add -o OUT.cleave, or --emit=ranks to print the ranks' modules");
+    return fail(
+        "no output is named; add -o OUT.cleave, or --emit=ranks to print the ranks' modules");
   if (emit == Emit::package && output == "-")
     return fail("a package is a folder and cannot go to standard output; use --emit=ranks -o -");
 
@@ -137,7 +148,11 @@ LogicalResult run() {
   llvm::SourceMgr sources;
   DiagnosticPrinter diagnostics(sources, context);
 
-  plan::PlanFlags flags{mesh, tp, stages, {cuts.begin(), cuts.end()}, {splits.begin(), splits.end()},
+  plan::PlanFlags flags{mesh,
+                        tp,
+                        stages,
+                        {cuts.begin(), cuts.end()},
+                        {splits.begin(), splits.end()},
                         {shares.begin(), shares.end()}};
   llvm::Expected<plan::Plan> plan = plan::loadPlan(planFile, flags);
   if (!plan) {
@@ -151,12 +166,15 @@ LogicalResult run() {
     return failure();
   Form from = getForm(*module);
   if (from != Form::logical && isPlanGiven())
-    return fail(input + ": is already partitioned, so a plan cannot be applied to it; drop the plan's flags");
-  Form to = emit == Emit::logical && !report ? Form::logical
+    return fail(
+        input +
+        ": is already partitioned, so a plan cannot be applied to it; drop the plan's flags");
+  Form to = emit == Emit::logical && !report   ? Form::logical
             : emit == Emit::sharded && !report ? Form::sharded
                                                : Form::ranks;
   if (from > to)
-    return fail(input + ": is already in the form of " + (from == Form::ranks ? "ranks" : "a sharded graph") +
+    return fail(input + ": is already in the form of " +
+                (from == Form::ranks ? "ranks" : "a sharded graph") +
                 ", from which --emit cannot go back");
   if (failed(runPipeline(*module, from, to, *plan)))
     return failure();
@@ -175,10 +193,13 @@ LogicalResult run() {
 
 int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
+  // A file that grows past the user's limit is an error of the write, no crash of ours.
+  std::signal(SIGXFSZ, SIG_IGN);
   cl::HideUnrelatedOptions(category);
-  cl::ParseCommandLineOptions(argc, argv,
-                              "Cuts a model into stages and shares, one program a rank\n\n"
-                              "  partition-tool model.gguf --tp 2 -o model.cleave\n"
-                              "  mpirun -n 2 cleave-run model.cleave --prompt \"Once upon a time\"\n");
+  cl::ParseCommandLineOptions(
+      argc, argv,
+      "Cuts a model into stages and shares, one program a rank\n\n"
+      "  partition-tool model.gguf --tp 2 -o model.cleave\n"
+      "  mpirun -n 2 cleave-run model.cleave --prompt \"Once upon a time\"\n");
   return failed(run());
 }

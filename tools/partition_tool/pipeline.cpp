@@ -14,7 +14,8 @@ Form cleave::getForm(ModuleOp module) {
   if (!module.getOps<ModuleOp>().empty())
     return Form::ranks;
   WalkResult sharded = module.walk([&](Operation *op) {
-    return op->hasAttr(CleaveDialect::shardingAttrName) ? WalkResult::interrupt() : WalkResult::advance();
+    return op->hasAttr(CleaveDialect::shardingAttrName) ? WalkResult::interrupt()
+                                                        : WalkResult::advance();
   });
   return sharded.wasInterrupted() ? Form::sharded : Form::logical;
 }
