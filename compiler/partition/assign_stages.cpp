@@ -120,11 +120,30 @@ private:
   OpBuilder builder;
 };
 
+/// A state lives in one stage, in all entries: it cannot be moved.
+LogicalResult checkStates(ModuleOp module) {
+  llvm::StringMap<StateUpdateOp> first;
+  WalkResult result = module.walk([&](StateUpdateOp update) {
+    StateUpdateOp known = first.try_emplace(update.getState(), update).first->second;
+    if (getStage(known) == getStage(update))
+      return WalkResult::advance();
+    InFlightDiagnostic error = update.emitError()
+                               << "state '" << update.getState() << "' is written in stage "
+                               << getStage(known) << " and in stage " << getStage(update)
+                               << "; cut elsewhere, so that one stage has it";
+    error.attachNote(known.getLoc()) << "it is written here, too";
+    return WalkResult::interrupt();
+  });
+  return failure(result.wasInterrupted());
+}
+
 struct AssignStagesPass : public cleave::impl::AssignStagesPassBase<AssignStagesPass> {
   void runOnOperation() override {
     for (auto function : getOperation().getOps<FunctionOpInterface>())
       if (!function.isExternal() && failed(Staging(function).run()))
         return signalPassFailure();
+    if (failed(checkStates(getOperation())))
+      signalPassFailure();
   }
 };
 

@@ -1,6 +1,7 @@
 // cleave-insert-reshards: where a value is not sharded as an op needs it, or an op gives
 // other than the value carries, a reshard.
 #include "compiler/partition/op_sharding.h"
+#include "compiler/partition/sharded_form.h"
 #include "compiler/passes.h"
 
 #include "mlir/IR/Builders.h"
@@ -114,7 +115,7 @@ private:
 
 struct InsertReshardsPass : public cleave::impl::InsertReshardsPassBase<InsertReshardsPass> {
   void runOnOperation() override {
-    if (failed(Resharding(getOperation()).run()))
+    if (failed(verifyShardings(getOperation())) || failed(Resharding(getOperation()).run()))
       signalPassFailure();
   }
 };

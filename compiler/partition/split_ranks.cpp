@@ -1,5 +1,6 @@
 // cleave-split-ranks: from the sharded form to one module a rank.
 #include "compiler/partition/reshard_lowering.h"
+#include "compiler/partition/sharded_form.h"
 #include "compiler/passes.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -152,9 +153,11 @@ FailureOr<Value> RankBuilder::takeShare(BlockArgument argument, Value whole) {
   ShardingAttr sharding = getSharding(argument);
   if (!sharding || sharding == replicated)
     return whole;
-  if (!type.getElementType().isF32() || failed(localType(argument)))
+  if (!type.getElementType().isF32())
     return emitError(argument.getLoc()) << "an input of type " << type << " cannot be sharded as "
                                         << sharding << "; leave it whole";
+  if (failed(localType(argument)))
+    return failure();
   return lowerReshard(builder, argument.getLoc(), whole, type, replicated, sharding, mesh, place, {});
 }
 
@@ -287,6 +290,8 @@ LogicalResult RankBuilder::buildReturn(func::ReturnOp op, func::FuncOp from, fun
 struct SplitRanksPass : public cleave::impl::SplitRanksPassBase<SplitRanksPass> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
+    if (failed(verifyShardedForm(module)))
+      return signalPassFailure();
     Mesh mesh = Mesh::of(module);
     int64_t stages = 1;
     module.walk([&](Operation *op) {

@@ -1,5 +1,7 @@
 // cleave-verify-sharded: shardings fit their types, the mesh and the ops' rules, and
 // stages meet only at transfers.
+#include "compiler/partition/sharded_form.h"
+
 #include "compiler/partition/mesh.h"
 #include "compiler/passes.h"
 
@@ -13,6 +15,9 @@ namespace cleave {
 using namespace mlir;
 using namespace cleave;
 
+/// As many as a program can name.
+static constexpr int64_t maxRanks = 65536;
+
 namespace {
 
 class ShardedVerifier {
@@ -22,9 +27,12 @@ public:
   LogicalResult verifyValue(Value value);
   LogicalResult verifyRule(ShardingRuleOpInterface op);
   LogicalResult verifyStages(Operation *op);
+  LogicalResult verifyDeclared(Operation *op);
+  LogicalResult verifyMove(Operation *op);
 
 private:
   LogicalResult verifyAxes(Value value, ArrayRef<StringAttr> axes);
+  LogicalResult verifyRanges(Value value, unsigned dim, SmallVector<ElementRange> ranges, int64_t shares);
 
   const Mesh &mesh;
 };
@@ -40,7 +48,9 @@ LogicalResult ShardedVerifier::verifyAxes(Value value, ArrayRef<StringAttr> axes
 }
 
 LogicalResult ShardedVerifier::verifyValue(Value value) {
-  auto type = cast<RankedTensorType>(value.getType());
+  auto type = dyn_cast<RankedTensorType>(value.getType());
+  if (!type)
+    return emitError(value.getLoc()) << "a value has type " << value.getType() << ", expected a ranked tensor";
   ShardingAttr sharding = getSharding(value);
   if (!sharding)
     return emitError(value.getLoc()) << "a value of type " << type << " has no sharding";
@@ -59,15 +69,72 @@ LogicalResult ShardedVerifier::verifyValue(Value value) {
                                          << " shares, which does not go; give ranges";
       continue;
     }
-    SmallVector<ElementRange> ranges = getRanges(dim.getRanges());
-    if (static_cast<int64_t>(ranges.size()) != shares)
-      return emitError(value.getLoc()) << "dim " << number << " has " << ranges.size()
-                                       << " ranges for " << shares << " shares";
-    for (ElementRange range : ranges)
-      if (range.end > size)
-        return emitError(value.getLoc()) << "range " << range.begin << ":" << range.end
-                                         << " lies outside dim " << number << " of size " << size;
+    if (failed(verifyRanges(value, number, getRanges(dim.getRanges()), shares)))
+      return failure();
   }
+  return success();
+}
+
+/// A range for each share, all inside the dim and together all of it.
+LogicalResult ShardedVerifier::verifyRanges(Value value, unsigned dim, SmallVector<ElementRange> ranges,
+                                            int64_t shares) {
+  int64_t size = cast<RankedTensorType>(value.getType()).getDimSize(dim);
+  if (static_cast<int64_t>(ranges.size()) != shares)
+    return emitError(value.getLoc()) << "dim " << dim << " has " << ranges.size() << " ranges for "
+                                     << shares << " shares";
+  llvm::sort(ranges, [](ElementRange a, ElementRange b) { return a.begin < b.begin; });
+  int64_t covered = 0;
+  for (ElementRange range : ranges) {
+    if (range.end > size)
+      return emitError(value.getLoc()) << "range " << range.begin << ":" << range.end
+                                       << " lies outside dim " << dim << " of size " << size;
+    if (range.size() > 0 && range.begin > covered)
+      break;
+    covered = std::max(covered, range.end);
+  }
+  if (covered != size)
+    return emitError(value.getLoc()) << "dim " << dim << " of size " << size
+                                     << " has ranges that cover it up to " << covered << " only";
+  return success();
+}
+
+/// Weights and states lie as they are declared.
+LogicalResult ShardedVerifier::verifyDeclared(Operation *op) {
+  Operation *holder = nullptr;
+  std::optional<ShardingAttr> declared;
+  if (auto use = dyn_cast<UseOp>(op)) {
+    auto weight = SymbolTable::lookupNearestSymbolFrom<WeightOp>(op, use.getWeightAttr());
+    declared = weight.getSharding();
+    holder = weight;
+  } else if (auto update = dyn_cast<StateUpdateOp>(op)) {
+    auto state = SymbolTable::lookupNearestSymbolFrom<StateOp>(op, update.getStateAttr());
+    declared = state.getSharding();
+    holder = state;
+  }
+  ShardingAttr own = holder ? getSharding(op->getResult(0)) : ShardingAttr();
+  if (!holder || declared == own)
+    return success();
+  InFlightDiagnostic error = op->emitOpError("is sharded as ")
+                             << own << ", which is not how its "
+                             << (isa<WeightOp>(holder) ? "weight" : "state") << " is declared";
+  error.attachNote(holder->getLoc()) << "the declaration is here";
+  return error;
+}
+
+/// A transfer keeps the sharding, a reshard makes no partial sum, and results are whole.
+LogicalResult ShardedVerifier::verifyMove(Operation *op) {
+  if (op->hasTrait<OpTrait::ReturnLike>())
+    for (Value operand : op->getOperands())
+      if (!getSharding(operand).isReplicated())
+        return op->emitOpError("gives a value sharded as ") << getSharding(operand)
+                                                            << ", expected a whole one";
+  if (auto transfer = dyn_cast<TransferOp>(op); transfer && getSharding(transfer.getX()) != getSharding(transfer))
+    return op->emitOpError("changes the sharding ") << getSharding(transfer.getX()) << " to "
+                                                    << getSharding(transfer);
+  if (auto reshard = dyn_cast<ReshardOp>(op))
+    for (StringAttr axis : getSharding(reshard).getPartial())
+      if (!llvm::is_contained(getSharding(reshard.getX()).getPartial(), axis))
+        return op->emitOpError("makes a partial sum over axis ") << axis << " of a value that is none";
   return success();
 }
 
@@ -129,6 +196,11 @@ LogicalResult ShardedVerifier::verifyRule(ShardingRuleOpInterface op) {
 LogicalResult ShardedVerifier::verifyStages(Operation *op) {
   if (op->hasTrait<OpTrait::IsTerminator>())
     return success();
+  auto transfer = dyn_cast<TransferOp>(op);
+  int64_t last = transfer ? transfer.getTo() : getStage(op), stages = maxRanks / mesh.getNumCoordinates();
+  if (getStage(op) < 0 || last >= stages)
+    return op->emitOpError("has stage ") << (getStage(op) < 0 ? getStage(op) : last) << ", expected 0 to "
+                                         << stages - 1;
   for (Value operand : op->getOperands()) {
     Operation *producer = operand.getDefiningOp();
     if (!producer)
@@ -146,30 +218,51 @@ LogicalResult ShardedVerifier::verifyStages(Operation *op) {
   return success();
 }
 
+LogicalResult cleave::verifyShardings(ModuleOp module) {
+  Mesh mesh = Mesh::of(module);
+  ShardedVerifier verifier(mesh);
+  auto verifyAll = [&](ValueRange values) {
+    return llvm::all_of(values, [&](Value value) { return succeeded(verifier.verifyValue(value)); });
+  };
+  for (auto function : module.getOps<FunctionOpInterface>()) {
+    WalkResult result = function.walk([&](Operation *op) {
+      if (op == function)
+        return WalkResult::advance();
+      return verifyAll(op->getResults()) ? WalkResult::advance() : WalkResult::interrupt();
+    });
+    if (!verifyAll(ValueRange(function.getArguments())) || result.wasInterrupted())
+      return failure();
+  }
+  return success();
+}
+
+LogicalResult cleave::verifyShardedForm(ModuleOp module) {
+  if (failed(verifyShardings(module)))
+    return failure();
+  Mesh mesh = Mesh::of(module);
+  ShardedVerifier verifier(mesh);
+  for (auto function : module.getOps<FunctionOpInterface>()) {
+    WalkResult result = function.walk([&](Operation *op) {
+      if (op == function)
+        return WalkResult::advance();
+      auto compute = dyn_cast<ShardingRuleOpInterface>(op);
+      if ((compute && failed(verifier.verifyRule(compute))) || failed(verifier.verifyStages(op)) ||
+          failed(verifier.verifyDeclared(op)) || failed(verifier.verifyMove(op)))
+        return WalkResult::interrupt();
+      return WalkResult::advance();
+    });
+    if (result.wasInterrupted())
+      return failure();
+  }
+  return success();
+}
+
 namespace {
 struct VerifyShardedPass : public cleave::impl::VerifyShardedPassBase<VerifyShardedPass> {
   void runOnOperation() override {
     markAllAnalysesPreserved();
-    Mesh mesh = Mesh::of(getOperation());
-    ShardedVerifier verifier(mesh);
-    for (auto function : getOperation().getOps<FunctionOpInterface>()) {
-      for (BlockArgument argument : function.getArguments())
-        if (failed(verifier.verifyValue(argument)))
-          return signalPassFailure();
-      WalkResult result = function.walk([&](Operation *op) {
-        if (op == function)
-          return WalkResult::advance();
-        for (Value value : op->getResults())
-          if (failed(verifier.verifyValue(value)))
-            return WalkResult::interrupt();
-        auto compute = dyn_cast<ShardingRuleOpInterface>(op);
-        if ((compute && failed(verifier.verifyRule(compute))) || failed(verifier.verifyStages(op)))
-          return WalkResult::interrupt();
-        return WalkResult::advance();
-      });
-      if (result.wasInterrupted())
-        return signalPassFailure();
-    }
+    if (failed(verifyShardedForm(getOperation())))
+      signalPassFailure();
   }
 };
 } // namespace
