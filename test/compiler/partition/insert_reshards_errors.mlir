@@ -1,0 +1,31 @@
+// What cannot be resharded: weights and states do not move at run time.
+// RUN: cleave-opt %s -split-input-file -verify-diagnostics -cleave-propagate-shardings -cleave-insert-reshards
+
+// The norm needs its weight whole.
+cleave.mesh @mesh <"tp" = 2>
+// expected-note@+1 {{the weight is split here}}
+cleave.weight @n : tensor<8xf32> from none split [#cleave.split<column "tp">]
+func.func @f(%x: tensor<4x8xf32>) -> tensor<4x8xf32> {
+  %n = cleave.use @n : tensor<8xf32>
+  // expected-error@+1 {{'norm' cannot work with weight 'n' split as #cleave.sharding<[{"tp"}]>: it needs that dim whole, or split otherwise}}
+  %y = cleave.rms_norm %x, %n {cleave.name = "norm", epsilon = 1.0e-5 : f32} : tensor<4x8xf32>, tensor<8xf32>
+  return %y : tensor<4x8xf32>
+}
+
+// -----
+
+// Attention's keys come from a state, which the queries' split decides; a state that
+// another weight holds whole cannot follow.
+#cache = #cleave.dims<slots, context>
+cleave.mesh @mesh <"tp" = 2>
+cleave.weight @q : tensor<16x8xf32> from none split [#cleave.split<head "tp">]
+cleave.weight @w : tensor<8x8xf32> from none split [#cleave.split<column "tp">]
+cleave.state @s : tensor<?x?x16xf32, #cache>
+func.func @f(%x: tensor<4x8xf32>, %p: tensor<4xi32>) -> tensor<?x?x16xf32, #cache> {
+  %q = cleave.use @q : tensor<16x8xf32>
+  %l = cleave.linear %x, %q : (tensor<4x8xf32>, tensor<16x8xf32>) -> tensor<4x16xf32>
+  %k = cleave.state_update @s, %l at %p, %p : (tensor<4x16xf32>, tensor<4xi32>, tensor<4xi32>) -> tensor<?x?x16xf32, #cache>
+  %a = cleave.attention %l, %k, %k at %p, %p {head_dim = 8, group = 1, scale = 1.0 : f32} : tensor<4x16xf32>, tensor<?x?x16xf32, #cache>, tensor<4xi32>, tensor<4xi32>
+  // expected-error@+1 {{'func.return' needs a state sharded as #cleave.sharding<[{}, {}, {}]>, but it lies as #cleave.sharding<[{}, {}, {"tp"}]> and cannot be moved at run time}}
+  return %k : tensor<?x?x16xf32, #cache>
+}
