@@ -16,6 +16,8 @@ const void *cleave::getHolder(Value value) {
     return symbol(use.getWeightAttr());
   if (auto update = dyn_cast_or_null<StateUpdateOp>(op))
     return symbol(update.getStateAttr());
+  if (auto reshard = dyn_cast_or_null<ReshardOp>(op))
+    return getHolder(reshard.getX());
   return value.getAsOpaquePointer();
 }
 

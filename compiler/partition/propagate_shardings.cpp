@@ -195,6 +195,13 @@ void Propagation::findPartials() {
       dims.push_back(DimShardingAttr::get(builder.getContext(), axes, {}));
     return ShardingAttr::get(builder.getContext(), dims, assignment.partial);
   };
+  // A value whose dims are cut over an axis cannot be a sum over it as well.
+  auto isCutOverPartial = [](const Assignment &assignment) {
+    return llvm::any_of(assignment.dims, [&](const Axes &axes) {
+      return llvm::any_of(
+          axes, [&](StringAttr axis) { return llvm::is_contained(assignment.partial, axis); });
+    });
+  };
   llvm::DenseSet<const void *> reduced;
   auto mayStay = [&](Value value) {
     return llvm::all_of(value.getUses(), [&](OpOperand &use) {
@@ -222,7 +229,7 @@ void Propagation::findPartials() {
       for (auto [result, given] : llvm::zip_equal(op->getResults(), sharding->results)) {
         Assignment &assignment = assignmentOf(result);
         assignment.partial.assign(given.getPartial().begin(), given.getPartial().end());
-        if (reduced.contains(result.getAsOpaquePointer()))
+        if (reduced.contains(result.getAsOpaquePointer()) || isCutOverPartial(assignment))
           assignment.partial.clear();
       }
     }

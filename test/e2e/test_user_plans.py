@@ -1,0 +1,46 @@
+"""Plans that fight the default one, two axes, odd shares: the logits stay the model's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from harness import EXAMPLE, logits_of
+from reference import logits
+
+TOKENS = [1, *(3 + 37 * i % 380 for i in range(19))]
+EXACT = ("--activations", "f32", "--cache-type", "f32")
+TOLERANCE = 1e-4
+"""Between float64 and f32 sums in any order; the logits are of the order of ten."""
+
+
+def split(*entries: str) -> list[str]:
+    """A --split flag for each entry."""
+    return [word for entry in entries for word in ("--split", entry)]
+
+
+@pytest.mark.parametrize("ranks, flags", [
+    (3, ["--tp", 3, "--shares", "tp=5,2,1"]),
+    (11, ["--tp", 11]),
+    (2, ["--tp", 2, *split("*.attn_q.weight=row")]),
+    (3, ["--tp", 3, *split("*.attn_{q,k,v}.weight=row")]),
+    (2, ["--tp", 2, *split("*.attn_k.weight=none")]),
+    (3, ["--tp", 3, *split("*.attn_output.weight=column", "*.ffn_{gate,up}.weight=row")]),
+    (5, ["--tp", 5, *split("token_embd.weight=row", "*.ffn_down.weight=column")]),
+    (2, ["--tp", 2, "--shares", "tp=2,1", *split("token_embd.weight=row")]),
+    (6, ["--mesh", "a=2,b=3", *split("*.attn_{q,k,v}.weight=head@b", "*.attn_output.weight=column@a",
+                                     "*.ffn_{gate,up}.weight=column@a", "*.ffn_down.weight=column@b")]),
+    (6, ["--tp", 2, "--cut", "blk.1.ffn_norm", "--cut", "output_norm"]),
+], ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else None)
+def test_logits_are_those_of_the_model(package, ranks, flags):
+    found = logits_of(package(EXAMPLE, *flags), ranks, TOKENS, *EXACT)
+    assert np.abs(found - logits(EXAMPLE, TOKENS)).max() < TOLERANCE
+
+
+@pytest.mark.parametrize("model", ["random-odd-f32", "random-f32-tied-bias", "random-q4_0"])
+def test_two_axes_cut_attention_and_feed_forward_apart(package, models, model):
+    flags = ["--mesh", "a=2,b=2", *split(
+        "*.attn_{q,k,v}.weight=head@a", "*.attn_output.weight=row@a",
+        "*.ffn_{gate,up}.weight=column@b", "*.ffn_down.weight=row@b", "token_embd.weight=column@b")]
+    made = package(models / f"{model}.gguf", *flags)
+    found = logits_of(made, 4, TOKENS, *EXACT)
+    assert np.abs(found - logits(models / f"{model}.gguf", TOKENS)).max() < TOLERANCE
