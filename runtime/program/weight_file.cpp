@@ -1,8 +1,6 @@
 // Streams weight files out with their checksums, and maps and verifies them.
 #include "runtime/program/weight_file.h"
 
-#include "runtime/program/package.h"
-
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -209,8 +207,13 @@ WeightFile::WeightFile(const std::filesystem::path &path, std::string_view packa
   }
 }
 
+WeightFile::WeightFile(std::string name, FileBytes contents)
+    : filePath(std::move(name)), memory(std::move(contents)), mapping(memory.data()),
+      length(memory.size()) {}
+
 WeightFile::~WeightFile() {
-  ::munmap(const_cast<std::byte *>(mapping), length);
+  if (!memory.data())
+    ::munmap(const_cast<std::byte *>(mapping), length);
 }
 
 void WeightFile::verify(std::span<const uint64_t> checksums, int threads) const {

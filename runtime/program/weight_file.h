@@ -9,6 +9,7 @@
 #pragma once
 
 #include "runtime/program/layout.h"
+#include "runtime/program/package.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -62,12 +63,15 @@ private:
   std::unique_ptr<Impl> impl;
 };
 
-/// A weight file mapped into memory, read-only.
+/// A weight file mapped into memory, read-only, or one that was never on disk.
 class WeightFile {
 public:
   /// Maps the file and checks its header: size, version, package and rank. Throws
   /// std::runtime_error naming the file.
   WeightFile(const std::filesystem::path &path, std::string_view packageId, uint32_t rank);
+  /// Takes weights that are in memory already, laid out as in a file; the bytes in the
+  /// header's place mean nothing. `name` stands for the file in messages.
+  WeightFile(std::string name, FileBytes contents);
   ~WeightFile();
   WeightFile(const WeightFile &) = delete;
   WeightFile &operator=(const WeightFile &) = delete;
@@ -83,6 +87,7 @@ public:
 
 private:
   std::filesystem::path filePath;
+  FileBytes memory; ///< of weights that are not mapped
   const std::byte *mapping = nullptr;
   uint64_t length = 0;
 };
