@@ -109,6 +109,38 @@ int64_t cleave::getTensorBytes(RankedTensorType type) {
   return type.getNumElements() / info.blockLength * info.blockBytes;
 }
 
+/// Counts zeros as ones, so that they hide nothing.
+static bool isTooLarge(RankedTensorType type, const ElementTypeInfo &info) {
+  int64_t bytes = info.blockBytes;
+  for (int64_t size : type.getShape())
+    if (!ShapedType::isDynamic(size) &&
+        (__builtin_mul_overflow(bytes, std::max<int64_t>(size, 1), &bytes) ||
+         bytes / info.blockLength > maxTensorBytes))
+      return true;
+  return false;
+}
+
+LogicalResult cleave::verifyValueType(Operation *op, Type type) {
+  auto tensor = dyn_cast<RankedTensorType>(type);
+  if (!tensor)
+    return op->emitOpError("has a value of type ") << type << ", expected a ranked tensor";
+  const ElementTypeInfo *info = getElementTypeInfo(tensor.getElementType());
+  if (!info) {
+    InFlightDiagnostic error = op->emitOpError("has a value of type ")
+                               << type << ", expected elements of type";
+    for (const ElementTypeInfo &known : elementTypes)
+      error << " " << StringRef(known.name);
+    return error;
+  }
+  if (!tensor.hasStaticShape() && !isa_and_nonnull<DimsAttr>(tensor.getEncoding()))
+    return op->emitOpError("has a value of type ")
+           << tensor << " whose run-time sizes have no names; write them as #cleave.dims<...>";
+  if (isTooLarge(tensor, *info))
+    return op->emitOpError("has a value of type ")
+           << tensor << ", which is larger than " << maxTensorBytes << " bytes";
+  return success();
+}
+
 StringAttr cleave::getDimName(RankedTensorType type, unsigned dim) {
   auto dims = dyn_cast_or_null<DimsAttr>(type.getEncoding());
   if (!dims || !type.isDynamicDim(dim))
@@ -186,7 +218,16 @@ LogicalResult CleaveDialect::verifyOperationAttribute(Operation *op, NamedAttrib
     return expectAttr<StringAttr>(op, attr, "a string");
   if (name == stageAttrName || name == rankAttrName)
     return expectAttr<IntegerAttr>(op, attr, "an integer");
-  if (name == coordinateAttrName || name == modelAttrName)
+  if (name == coordinateAttrName) {
+    auto places = dyn_cast<DictionaryAttr>(attr.getValue());
+    if (places && llvm::all_of(places, [](NamedAttribute place) {
+          return isa<IntegerAttr>(place.getValue());
+        }))
+      return success();
+    return op->emitOpError("has attribute '")
+           << name << "' = " << attr.getValue() << ", expected an integer for each axis";
+  }
+  if (name == modelAttrName)
     return expectAttr<DictionaryAttr>(op, attr, "a dictionary");
   if (name == shardingAttrName) {
     auto shardings = dyn_cast<ArrayAttr>(attr.getValue());

@@ -55,6 +55,10 @@ mlir::Type getElementMlirType(mlir::MLIRContext *context, const ElementTypeInfo 
 /// The bytes of a static tensor; its type is known to be valid.
 int64_t getTensorBytes(mlir::RankedTensorType type);
 
+/// Whether `type` can be that of a value in a program: a ranked tensor of a type in the
+/// table, its run-time sizes named and its constant ones within maxTensorBytes. If not, an
+/// error at `op`.
+mlir::LogicalResult verifyValueType(mlir::Operation *op, mlir::Type type);
 /// The name of run-time dimension `dim`, null where the dimension is static.
 mlir::StringAttr getDimName(mlir::RankedTensorType type, unsigned dim);
 

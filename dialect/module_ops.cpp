@@ -22,6 +22,7 @@ LogicalResult MeshOp::verify() {
     if (size > maxCoordinates || (coordinates *= size) > maxCoordinates)
       return emitOpError("has more than ") << maxCoordinates << " coordinates";
   }
+  int64_t allShares = coordinates;
   for (NamedAttribute share : getShares().value_or(DictionaryAttr::get(getContext()))) {
     std::optional<int64_t> size = getAxisSize(share.getName());
     auto weights = dyn_cast<DenseI64ArrayAttr>(share.getValue());
@@ -31,6 +32,13 @@ LogicalResult MeshOp::verify() {
         llvm::any_of(weights.asArrayRef(), [](int64_t weight) { return weight < 1; }))
       return emitOpError("has shares ") << share.getValue() << " for axis " << share.getName()
                                         << ", expected " << *size << " positive numbers";
+    // A dim that is cut over all axes has the products of their shares.
+    int64_t sum = 0;
+    for (int64_t weight : weights.asArrayRef())
+      if (__builtin_add_overflow(sum, weight, &sum))
+        return emitOpError("has shares ") << share.getValue() << ", which are too large";
+    if (__builtin_mul_overflow(allShares, sum, &allShares))
+      return emitOpError("has shares ") << share.getValue() << ", which are too large";
   }
   return success();
 }
@@ -66,6 +74,8 @@ LogicalResult WeightOp::verify() {
   RankedTensorType type = getTensorType();
   if (!type.hasStaticShape() || type.getRank() == 0)
     return emitOpError("has type ") << type << ", expected static sizes and at least one dim";
+  if (failed(verifyValueType(*this, type)))
+    return failure();
   if (auto block = dyn_cast<BlockType>(type.getElementType()))
     if (type.getShape().back() % block.getBlockLength() != 0)
       return emitOpError("has a last dim of size ")
@@ -106,6 +116,8 @@ LogicalResult StateOp::verify() {
     return emitOpError("has type ") << type
                                     << ", expected [slots, context, width] with the first "
                                        "two known at run time";
+  if (failed(verifyValueType(*this, type)))
+    return failure();
   return verifyDeclaredSharding(*this, getSharding(), type);
 }
 

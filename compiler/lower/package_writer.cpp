@@ -6,6 +6,7 @@
 #include "compiler/lower/weight_source.h"
 #include "runtime/program/manifest.h"
 #include "runtime/program/package.h"
+#include "runtime/program/program.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/ADT/ScopeExit.h"
@@ -47,6 +48,7 @@ private:
   LogicalResult writePrograms();
   LogicalResult describe();
   void addPorts(func::FuncOp function, rt::ManifestEntry &entry);
+  void prove();
   void moveIntoPlace();
 
   ModuleOp module;
@@ -206,6 +208,20 @@ LogicalResult PackageWriter::describe() {
   return success();
 }
 
+/// Reads the package as ranks will: modules edited by hand may say what no rank can run.
+void PackageWriter::prove() {
+  try {
+    rt::Manifest written = rt::readManifest(folder);
+    for (ModuleOp rank : ranks)
+      rt::Program::open(folder, written, rankOf(rank));
+  } catch (const std::exception &error) {
+    // The folder's name is a passing one.
+    StringRef message = error.what();
+    message.consume_front(folder.string() + "/");
+    throw std::runtime_error(path.string() + ": no rank could run it: " + message.str());
+  }
+}
+
 /// Renames the finished folder; what was there goes only then.
 void PackageWriter::moveIntoPlace() {
   if (!fs::exists(path)) {
@@ -255,6 +271,7 @@ LogicalResult PackageWriter::write() {
     if (failed(writePrograms()))
       return failure();
     rt::writeManifest(manifest, folder);
+    prove();
     moveIntoPlace();
     cleanUp.release();
     return success();

@@ -172,16 +172,21 @@ static void makeRandom(WeightOp weight, const WeightSources::Sink &sink) {
   int64_t rows = 1;
   for (int64_t size : type.getShape().drop_back())
     rows *= size;
-  std::vector<std::byte> row(type.getShape().back() / info.blockLength * info.blockBytes);
+  const int64_t blocks = type.getShape().back() / info.blockLength;
+  const int64_t pieceBlocks = std::min<int64_t>(blocks, 1 << 16);
+  std::vector<std::byte> piece(pieceBlocks * info.blockBytes);
   for (int64_t r = 0; r < rows; ++r) {
     uint64_t ofRow = base;
     int64_t rest = r;
     for (size_t dim = ranges.size() - 1; dim-- > 0; rest /= type.getDimSize(dim))
       ofRow = mix(ofRow ^ static_cast<uint64_t>(ranges[dim].begin + rest % type.getDimSize(dim)));
     int64_t first = ranges.back().begin / info.blockLength;
-    for (size_t block = 0; block * info.blockBytes < row.size(); ++block)
-      makeBlock(info, mix(ofRow + first + block), row.data() + block * info.blockBytes);
-    sink(row);
+    for (int64_t begin = 0; begin < blocks; begin += pieceBlocks) {
+      int64_t count = std::min(pieceBlocks, blocks - begin);
+      for (int64_t block = 0; block < count; ++block)
+        makeBlock(info, mix(ofRow + first + begin + block), piece.data() + block * info.blockBytes);
+      sink(std::span(piece).first(count * info.blockBytes));
+    }
   }
 }
 

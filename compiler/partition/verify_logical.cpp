@@ -12,24 +12,13 @@ namespace cleave {
 using namespace mlir;
 using namespace cleave;
 
-/// Every run-time size of a tensor has a name.
-static LogicalResult verifyNamed(Operation *op, Type type) {
-  auto tensor = dyn_cast<RankedTensorType>(type);
-  if (!tensor)
-    return op->emitOpError("has a value of type ") << type << ", expected a ranked tensor";
-  if (!tensor.hasStaticShape() && !isa_and_nonnull<DimsAttr>(tensor.getEncoding()))
-    return op->emitOpError("has a value of type ")
-           << tensor << " whose run-time sizes have no names; write them as #cleave.dims<...>";
-  return success();
-}
-
 static LogicalResult verifyFunction(FunctionOpInterface function) {
   if (function.isExternal())
     return function.emitOpError("has no body");
   if (!llvm::hasSingleElement(function.getFunctionBody()))
     return function.emitOpError("has control flow, expected one block");
   for (unsigned i = 0; i < function.getNumArguments(); ++i) {
-    if (failed(verifyNamed(function, function.getArgumentTypes()[i])))
+    if (failed(verifyValueType(function, function.getArgumentTypes()[i])))
       return failure();
     if (!function.getArgAttr(i, CleaveDialect::inputAttrName))
       return function.emitOpError("argument ")
@@ -49,7 +38,7 @@ static LogicalResult verifyOp(Operation *op) {
   if (isa<ModuleOp>(op) && op->getParentOp())
     return op->emitOpError("stands inside a module, expected the logical form");
   for (Type type : op->getResultTypes())
-    if (failed(verifyNamed(op, type)))
+    if (failed(verifyValueType(op, type)))
       return failure();
   return success();
 }

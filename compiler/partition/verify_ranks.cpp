@@ -321,6 +321,26 @@ LogicalResult verifyOutputs(const std::map<int64_t, func::FuncOp> &functions) {
   return success();
 }
 
+/// What lowering to a program takes for granted of each rank's module.
+LogicalResult verifyRankModule(ModuleOp rank, size_t ranks) {
+  if (int64_t stage = getStage(rank); stage < 0 || stage >= static_cast<int64_t>(ranks))
+    return rank.emitError("a rank's module has stage ") << stage << ", expected 0 to " << ranks - 1;
+  for (auto function : rank.getOps<func::FuncOp>()) {
+    if (function.isExternal())
+      return function.emitOpError("has no body");
+    if (!llvm::hasSingleElement(function.getFunctionBody()))
+      return function.emitOpError("has control flow, expected one block");
+    for (Type type : function.getArgumentTypes())
+      if (failed(verifyValueType(function, type)))
+        return failure();
+    for (Operation &op : function.getFunctionBody().front())
+      for (Type type : op.getResultTypes())
+        if (failed(verifyValueType(&op, type)))
+          return failure();
+  }
+  return success();
+}
+
 struct VerifyRanksPass : public cleave::impl::VerifyRanksPassBase<VerifyRanksPass> {
   void runOnOperation() override {
     markAllAnalysesPreserved();
@@ -328,14 +348,12 @@ struct VerifyRanksPass : public cleave::impl::VerifyRanksPassBase<VerifyRanksPas
     if (failed(collectRanks(getOperation(), ranks)))
       return signalPassFailure();
     std::map<std::string, std::map<int64_t, func::FuncOp>> entries;
-    for (auto &[number, rank] : ranks)
-      for (auto function : rank.getOps<func::FuncOp>()) {
-        if (!llvm::hasSingleElement(function.getFunctionBody())) {
-          function.emitOpError("on rank ") << number << " has control flow, expected one block";
-          return signalPassFailure();
-        }
+    for (auto &[number, rank] : ranks) {
+      if (failed(verifyRankModule(rank, ranks.size())))
+        return signalPassFailure();
+      for (auto function : rank.getOps<func::FuncOp>())
         entries[function.getName().str()][number] = function;
-      }
+    }
     for (auto &[name, functions] : entries) {
       SymbolicRun run;
       for (auto &[number, rank] : ranks) {

@@ -1,6 +1,7 @@
 // Sizes that depend on the symbols of a program: a constant times some symbols.
 #pragma once
 
+#include "runtime/program/element_type.h"
 #include "runtime/program/program.h"
 
 #include <algorithm>

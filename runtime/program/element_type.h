@@ -91,4 +91,9 @@ constexpr std::optional<int64_t> rowBytes(const ElementTypeInfo &info, int64_t l
   return bytes;
 }
 
+/// No tensor may have more bytes than this, with its constant dimensions alone or at
+/// the bounds of its symbols, zeros counting as ones: so no product of dimensions
+/// overflows.
+inline constexpr int64_t maxTensorBytes = int64_t{1} << 48;
+
 } // namespace cleave

@@ -21,10 +21,6 @@ inline constexpr uint32_t programVersion = 1;
 
 /// The most dimensions that a value may have.
 inline constexpr size_t maxValueDims = 8;
-/// No tensor may have more bytes than this, with its constant dimensions alone or at
-/// the bounds of its symbols, zeros counting as ones: so no product of dimensions
-/// overflows.
-inline constexpr int64_t maxTensorBytes = int64_t{1} << 48;
 /// The longest name of anything in a program, in bytes.
 inline constexpr size_t maxNameLength = 1024;
 

@@ -74,7 +74,7 @@ func.func @f(%x: tensor<4xf32>) -> tensor<4xf32> {
 
 // -----
 
-// expected-error@+1 {{has attribute 'cleave.coordinate' = 0 : i64, expected a dictionary}}
+// expected-error@+1 {{has attribute 'cleave.coordinate' = 0 : i64, expected an integer for each axis}}
 module attributes {cleave.coordinate = 0 : i64} {}
 
 // -----
