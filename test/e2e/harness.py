@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -114,12 +115,23 @@ class Job:
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env=mpi_environment(ranks) | (environment or {}))
         self.pids: dict[int, int] = {}
-        assert self.process.stdout and self.process.stdout.read(200), self.process.communicate()
+        self._wait_for_text(200)
         for pid in self._children():
             words = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
             variables = dict(word.split("=", 1) for word in words if "=" in word)
             self.pids[int(variables["OMPI_COMM_WORLD_RANK"])] = pid
         assert sorted(self.pids) == list(range(ranks))
+
+    def _wait_for_text(self, count: int) -> None:
+        assert self.process.stdout
+        output, give_up = self.process.stdout.fileno(), time.monotonic() + PATIENCE
+        while count > 0:
+            ready = select.select([output], [], [], max(0, give_up - time.monotonic()))[0]
+            text = os.read(output, count) if ready else b""
+            if not text:
+                self.process.kill()
+                raise AssertionError(f"no text: {self.process.communicate()}")
+            count -= len(text)
 
     def _children(self) -> list[int]:
         pid = self.process.pid
