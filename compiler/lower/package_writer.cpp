@@ -238,7 +238,7 @@ LogicalResult PackageWriter::write() {
     return emitError(UnknownLoc::get(module.getContext())) << message;
   };
   try {
-    while (!path.has_filename() && path.has_parent_path())
+    while (!path.has_filename() && path.has_relative_path())
       path = path.parent_path(); // "out/"
     if (failed(checkTarget()) || failed(describe()) || failed(readTokenizer()))
       return failure();

@@ -8,7 +8,7 @@
 #include "llvm/ADT/MapVector.h"
 #include "llvm/Support/Format.h"
 
-#include <map>
+#include <set>
 
 using namespace mlir;
 using namespace cleave;
@@ -89,29 +89,64 @@ static RankReport describeRank(ModuleOp module) {
   return report;
 }
 
+/// The elements that at least one of `boxes` covers, each box a range of every dim.
+static int64_t countCovered(const std::set<std::vector<int64_t>> &boxes, size_t dim = 0) {
+  if (boxes.empty())
+    return 0;
+  if (2 * dim == boxes.begin()->size())
+    return 1;
+  std::set<int64_t> bounds;
+  for (const std::vector<int64_t> &box : boxes)
+    bounds.insert({box[2 * dim], box[2 * dim + 1]});
+  int64_t covered = 0;
+  for (auto begin = bounds.begin(), end = std::next(begin); end != bounds.end(); begin = end++) {
+    std::set<std::vector<int64_t>> here;
+    for (const std::vector<int64_t> &box : boxes) {
+      if (box[2 * dim] > *begin)
+        break; // they are sorted
+      if (*end > box[2 * dim + 1])
+        continue;
+      std::vector<int64_t> rest = box;
+      rest[2 * dim] = rest[2 * dim + 1] = 0; // alike from here on
+      here.insert(std::move(rest));
+    }
+    covered += (*end - *begin) * countCovered(here, dim + 1);
+  }
+  return covered;
+}
+
 /// Weights of which several ranks hold the same elements, and weights of which a rank
 /// holds none.
 static void printReplicated(ModuleOp module, llvm::raw_ostream &os) {
   struct Holding {
     int64_t ranks = 0, bytes = 0, distinct = 0, empty = 0;
-    std::map<std::vector<int64_t>, int64_t> slices;
+    std::set<std::vector<int64_t>> slices;
+    const ElementTypeInfo *info = nullptr;
   };
-  llvm::MapVector<StringRef, Holding> weights;
+  // By name and number of dims, which modules edited by hand may give differently.
+  llvm::MapVector<std::pair<StringRef, unsigned>, Holding> weights;
   for (ModuleOp rank : module.getOps<ModuleOp>())
     for (WeightOp weight : rank.getOps<WeightOp>()) {
-      Holding &holding = weights[weight.getSymName()];
+      Holding &holding = weights[{weight.getSymName(), weight.getTensorType().getRank()}];
       int64_t bytes = getTensorBytes(weight.getTensorType());
       std::vector<int64_t> slice;
       if (weight.getSlice())
         slice.assign(weight.getSlice()->begin(), weight.getSlice()->end());
+      else
+        for (int64_t size : weight.getTensorType().getShape())
+          slice.insert(slice.end(), {0, size});
       ++holding.ranks;
       holding.bytes += bytes;
       holding.empty += bytes == 0;
-      if (holding.slices.emplace(slice, bytes).second)
-        holding.distinct += bytes;
+      if (bytes > 0)
+        holding.slices.insert(std::move(slice));
+      holding.info = getElementTypeInfo(weight.getTensorType().getElementType());
     }
+  for (auto &[key, holding] : weights)
+    holding.distinct =
+        countCovered(holding.slices) / holding.info->blockLength * holding.info->blockBytes;
   int64_t total = 0, replicated = 0;
-  for (auto &[name, holding] : weights) {
+  for (auto &[key, holding] : weights) {
     total += holding.bytes;
     replicated += holding.bytes - holding.distinct;
   }
@@ -119,15 +154,15 @@ static void printReplicated(ModuleOp module, llvm::raw_ostream &os) {
      << " are copies of what another rank holds\n";
   if (replicated > 0) {
     os << "held by several ranks:";
-    for (auto &[name, holding] : weights)
+    for (auto &[key, holding] : weights)
       if (holding.bytes > holding.distinct)
-        os << "\n  " << name << " (" << holding.ranks << " ranks, "
+        os << "\n  " << key.first << " (" << holding.ranks << " ranks, "
            << humanSize(holding.bytes - holding.distinct) << " of copies)";
     os << "\n";
   }
-  for (auto &[name, holding] : weights)
+  for (auto &[key, holding] : weights)
     if (holding.empty)
-      os << "empty share: " << name << " on " << holding.empty << " of " << holding.ranks
+      os << "empty share: " << key.first << " on " << holding.empty << " of " << holding.ranks
          << " ranks\n";
 }
 

@@ -59,6 +59,14 @@ LogicalResult fail(const Twine &message) {
   return failure();
 }
 
+/// `--tp=$N` without an N is a mistake, not one rank.
+LogicalResult checkFlags() {
+  for (const cl::opt<std::string> *flag : {&planFile, &tp, &stages, &mesh})
+    if (flag->getNumOccurrences() > 0 && flag->empty())
+      return fail("--" + flag->ArgStr + " has no value");
+  return success();
+}
+
 bool isPlanGiven() {
   return !planFile.empty() || !tp.empty() || !stages.empty() || !mesh.empty() || !cuts.empty() ||
          !splits.empty() || !shares.empty();
@@ -141,6 +149,8 @@ LogicalResult run() {
   if (emit == Emit::package && output == "-")
     return fail("a package is a folder and cannot go to standard output; use --emit=ranks -o -");
 
+  if (failed(checkFlags()))
+    return failure();
   DialectRegistry registry;
   registry.insert<CleaveDialect, func::FuncDialect>();
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);
