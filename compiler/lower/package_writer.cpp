@@ -104,17 +104,12 @@ LogicalResult PackageWriter::readTokenizer() {
 
 LogicalResult PackageWriter::writeWeights(ModuleOp rank) {
   auto file = std::make_unique<rt::WeightFileWriter>(folder / rt::weightFileName(rankOf(rank)));
-  llvm::StringMap<WeightPlace> &own = places.emplace_back();
-  for (WeightOp weight : rank.getOps<WeightOp>()) {
-    uint64_t size = 0;
-    uint64_t offset = file->begin(weight.getSymName().str());
-    if (failed(sources.read(weight, [&](std::span<const std::byte> piece) {
-          file->append(piece);
-          size += piece.size();
-        })))
-      return failure();
-    own[weight.getSymName()] = {offset, size};
-  }
+  FailureOr<llvm::StringMap<WeightPlace>> own = placeWeights(
+      rank, sources, [&](WeightOp weight) { return file->begin(weight.getSymName().str()); },
+      [&](std::span<const std::byte> piece) { file->append(piece); });
+  if (failed(own))
+    return failure();
+  places.push_back(std::move(*own));
   for (uint64_t checksum : file->summary().checksums)
     digest += hex(checksum);
   weightFiles.push_back(std::move(file));

@@ -203,7 +203,24 @@ LogicalResult WeightSources::read(WeightOp weight, const Sink &sink) {
     return weight.emitError()
            << "weight '" << weight.getSymName()
            << "' comes 'from none': its size is known but not its bytes, so it can "
-              "be partitioned and reported on, but not packaged";
+              "be partitioned and reported on, but not packaged or checked";
   }
   llvm_unreachable("all sources are listed");
+}
+
+FailureOr<llvm::StringMap<WeightPlace>>
+cleave::placeWeights(ModuleOp module, WeightSources &sources,
+                     llvm::function_ref<uint64_t(WeightOp)> begin,
+                     const WeightSources::Sink &append) {
+  llvm::StringMap<WeightPlace> places;
+  for (WeightOp weight : module.getOps<WeightOp>()) {
+    WeightPlace place{begin(weight), 0};
+    if (failed(sources.read(weight, [&](std::span<const std::byte> piece) {
+          append(piece);
+          place.size += piece.size();
+        })))
+      return failure();
+    places[weight.getSymName()] = place;
+  }
+  return places;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "compiler/import/gguf/reader.h"
+#include "compiler/lower/program_builder.h"
 #include "dialect/dialect.h"
 
 #include "mlir/IR/BuiltinOps.h"
@@ -31,5 +32,12 @@ private:
 
   std::map<std::string, gguf::File> ggufFiles;
 };
+
+/// Reads the weights of the rank that `module` is, one after the other. `begin` says where
+/// the next one lies; its bytes follow through `append`. Returns every weight's place.
+/// Errors are diagnostics.
+mlir::FailureOr<llvm::StringMap<WeightPlace>>
+placeWeights(mlir::ModuleOp module, WeightSources &sources,
+             llvm::function_ref<uint64_t(WeightOp)> begin, const WeightSources::Sink &append);
 
 } // namespace cleave

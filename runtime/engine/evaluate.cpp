@@ -44,10 +44,9 @@ NamedArrays evaluate(std::vector<RankInMemory> ranks, const NamedArrays &inputs,
   runRanks(static_cast<int>(ranks.size()), [&](Communicator &communicator) {
     auto rank = static_cast<uint32_t>(communicator.rank());
     auto count = static_cast<uint32_t>(ranks.size());
-    std::string name = "rank " + std::to_string(rank);
-    WeightFile weights(name, std::move(ranks[rank].weights));
+    WeightFile weights("its weights", std::move(ranks[rank].weights));
     // No rank has a stage of its own that others do not know: their number bounds it.
-    Program program(std::move(ranks[rank].program), name,
+    Program program(std::move(ranks[rank].program), "its program",
                     {std::string(evaluationPackageId), rank, count, count, weights.size()});
     Engine engine(program, weights, communicator, engineOptions);
     const fb::Entry &entry = program.entry(options.entry);

@@ -1,6 +1,7 @@
 // partition-tool: reads a model, partitions it, and writes a package or one of the forms
 // on the way to it.
 #include "compiler/import/gguf/import.h"
+#include "compiler/lower/check.h"
 #include "compiler/lower/package_writer.h"
 #include "compiler/lower/report.h"
 #include "dialect/dialect.h"
@@ -39,6 +40,10 @@ cl::opt<Emit>
                     clEnumValN(Emit::package, "package", "a folder for cleave-run (default)")));
 cl::opt<bool> report("report", cl::cat(category),
                      cl::desc("Print what each rank holds, computes and communicates"));
+cl::opt<bool> check("check", cl::cat(category),
+                    cl::desc("Run the ranks and the model on random inputs and compare"));
+cl::opt<std::string> against("against", cl::value_desc("model"), cl::cat(category),
+                             cl::desc("With --check: the model that ranks are compared with"));
 cl::opt<std::string> planFile("plan", cl::value_desc("file"), cl::cat(category),
                               cl::desc("A plan in YAML"));
 cl::opt<std::string> tp("tp", cl::value_desc("N"), cl::cat(category),
@@ -72,8 +77,8 @@ bool isPlanGiven() {
          !splits.empty() || !shares.empty();
 }
 
-OwningOpRef<ModuleOp> importGguf(MLIRContext &context) {
-  llvm::Expected<gguf::File> file = gguf::File::open(input);
+OwningOpRef<ModuleOp> importGguf(StringRef path, MLIRContext &context) {
+  llvm::Expected<gguf::File> file = gguf::File::open(path);
   if (!file) {
     (void)fail(llvm::toString(file.takeError()));
     return {};
@@ -88,9 +93,8 @@ OwningOpRef<ModuleOp> importGguf(MLIRContext &context) {
   return std::move(model->module);
 }
 
-/// The module in the input, whatever its format.
-OwningOpRef<ModuleOp> readInput(MLIRContext &context, llvm::SourceMgr &sources) {
-  StringRef path = input;
+/// The module in the file at `path`, whatever its format.
+OwningOpRef<ModuleOp> readModule(StringRef path, MLIRContext &context, llvm::SourceMgr &sources) {
   if (path != "-" && llvm::sys::fs::is_directory(path)) {
     (void)fail(path + ": is a folder, expected a model file (.gguf or .mlir)");
     return {};
@@ -101,7 +105,7 @@ OwningOpRef<ModuleOp> readInput(MLIRContext &context, llvm::SourceMgr &sources) 
         start && (*start)->getBufferSize() == 4)
       std::copy_n((*start)->getBufferStart(), 4, magic);
   if (path.ends_with(".gguf") || StringRef(magic, 4) == "GGUF")
-    return importGguf(context);
+    return importGguf(path, context);
   bool isMlir = path == "-" || path.ends_with(".mlir") || path.ends_with(".mlirbc") ||
                 StringRef(magic, 4) == "ML\xefR";
   auto buffer = llvm::MemoryBuffer::getFileOrSTDIN(path, /*IsText=*/false);
@@ -142,12 +146,41 @@ LogicalResult writeText(ModuleOp module) {
   return success();
 }
 
+/// For --check: the unpartitioned program of the input's model or of the one that
+/// --against names.
+OwningOpRef<ModuleOp> readWhole(ModuleOp module, Form form, MLIRContext &context,
+                                DiagnosticPrinter &diagnostics) {
+  if (against.empty()) {
+    if (form == Form::logical)
+      return makeWhole(module);
+    (void)fail(input + ": is already partitioned; name the model to check it against with "
+                       "--against MODEL");
+    return {};
+  }
+  llvm::SourceMgr sources;
+  diagnostics.setEndsAtError(true);
+  OwningOpRef<ModuleOp> model = readModule(against, context, sources);
+  diagnostics.setEndsAtError(false);
+  if (!model)
+    return {};
+  if (getForm(*model) != Form::logical) {
+    (void)fail(against + ": is already partitioned, expected a model");
+    return {};
+  }
+  return makeWhole(*model);
+}
+
 LogicalResult run() {
-  if (emit == Emit::package && output.empty() && !report)
+  if (emit == Emit::package && output.empty() && !report && !check)
     return fail(
         "no output is named; add -o OUT.cleave, or --emit=ranks to print the ranks' modules");
   if (emit == Emit::package && output == "-")
     return fail("a package is a folder and cannot go to standard output; use --emit=ranks -o -");
+
+  if (check && (emit == Emit::logical || emit == Emit::sharded))
+    return fail("--check goes with --emit=ranks and --emit=package");
+  if (!against.empty() && !check)
+    return fail("--against names the model for --check, which is not given");
 
   if (failed(checkFlags()))
     return failure();
@@ -170,7 +203,7 @@ LogicalResult run() {
     return failure();
   }
   diagnostics.setEndsAtError(true);
-  OwningOpRef<ModuleOp> module = readInput(context, sources);
+  OwningOpRef<ModuleOp> module = readModule(input, context, sources);
   diagnostics.setEndsAtError(false);
   if (!module)
     return failure();
@@ -186,8 +219,15 @@ LogicalResult run() {
     return fail(input + ": is already in the form of " +
                 (from == Form::ranks ? "ranks" : "a sharded graph") +
                 ", from which --emit cannot go back");
+  OwningOpRef<ModuleOp> whole;
+  if (check && !(whole = readWhole(*module, from, context, diagnostics)))
+    return failure();
   if (failed(runPipeline(*module, from, to, *plan)))
     return failure();
+  if (check && failed(checkRanks(*whole, *module, llvm::errs())))
+    return failure();
+  if (check && output.empty() && !report && emit == Emit::package)
+    return success();
   if (report) {
     printReport(*module, llvm::outs());
     llvm::outs().flush();

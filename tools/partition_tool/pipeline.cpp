@@ -39,3 +39,19 @@ LogicalResult cleave::runPipeline(ModuleOp module, Form from, Form to, const pla
     passes.addPass(createVerifyRanksPass());
   return passes.run(module);
 }
+
+OwningOpRef<ModuleOp> cleave::makeWhole(ModuleOp logical) {
+  OwningOpRef<ModuleOp> whole = logical.clone();
+  SmallVector<Operation *> placing;
+  whole->walk([&](Operation *op) {
+    if (auto weight = dyn_cast<WeightOp>(op))
+      weight.removeSplitsAttr();
+    else if (isa<MeshOp, CutOp>(op))
+      placing.push_back(op);
+  });
+  for (Operation *op : placing)
+    op->erase();
+  if (failed(runPipeline(*whole, Form::logical, Form::ranks, plan::Plan())))
+    return {};
+  return whole;
+}

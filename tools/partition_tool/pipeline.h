@@ -4,6 +4,7 @@
 #include "compiler/plan/plan.h"
 
 #include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/OwningOpRef.h"
 
 namespace cleave {
 
@@ -16,5 +17,9 @@ Form getForm(mlir::ModuleOp module);
 /// Takes `module` from `from` to `to`, with the verifier of each form it passes. `plan`
 /// is for a logical module. Errors are diagnostics.
 mlir::LogicalResult runPipeline(mlir::ModuleOp module, Form from, Form to, const plan::Plan &plan);
+
+/// The unpartitioned program of a logical module, whatever mesh, splits and cuts stand in
+/// it: the rank form with one rank. Null, with diagnostics, where there is none.
+mlir::OwningOpRef<mlir::ModuleOp> makeWhole(mlir::ModuleOp logical);
 
 } // namespace cleave

@@ -1,0 +1,377 @@
+// Two runs and their comparison. When outputs differ, a second run gives the values in
+// between as well.
+#include "compiler/lower/check.h"
+
+#include "compiler/lower/check_inputs.h"
+#include "compiler/lower/check_trace.h"
+#include "compiler/lower/program_builder.h"
+#include "compiler/lower/weight_source.h"
+#include "runtime/program/layout.h"
+#include "runtime/program/weight_file.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/Support/Format.h"
+
+#include <cmath>
+#include <unistd.h>
+
+using namespace mlir;
+using namespace cleave;
+
+namespace {
+
+using Sizes = std::map<std::string, int64_t, std::less<>>;
+
+/// How far two arrays are apart.
+struct Difference {
+  double largest = 0;
+  int64_t at = 0;       ///< the element in the model's array
+  double magnitude = 0; ///< the model's largest
+};
+
+int64_t rankOf(ModuleOp rank) {
+  return rank->getAttrOfType<IntegerAttr>(CleaveDialect::rankAttrName).getInt();
+}
+
+SmallVector<ModuleOp> getRanks(ModuleOp module) {
+  SmallVector<ModuleOp> ranks(module.getOps<ModuleOp>());
+  llvm::sort(ranks, [](ModuleOp a, ModuleOp b) { return rankOf(a) < rankOf(b); });
+  return ranks;
+}
+
+Operation *errorPlace(ModuleOp module, StringRef entry) {
+  for (ModuleOp rank : module.getOps<ModuleOp>())
+    if (Operation *function = rank.lookupSymbol(entry))
+      return function;
+  return module;
+}
+
+class Check {
+public:
+  Check(ModuleOp whole, ModuleOp ranks, StringRef entry, llvm::raw_ostream &os)
+      : whole(whole), ranks(ranks), entry(entry), os(os) {}
+
+  LogicalResult run();
+
+private:
+  func::FuncOp getWholeEntry() { return getRanks(whole).front().lookupSymbol<func::FuncOp>(entry); }
+  FailureOr<rt::NamedArrays> evaluate(ModuleOp module, StringRef what);
+  FailureOr<rt::RankInMemory> load(ModuleOp rank, int64_t count);
+  FailureOr<bool> compareOutputs(const rt::NamedArrays &expected, const rt::NamedArrays &found);
+  LogicalResult explain();
+  std::string describeElement(RankedTensorType type, int64_t element);
+
+  ModuleOp whole, ranks;
+  StringRef entry;
+  llvm::raw_ostream &os;
+  Sizes sizes;
+  rt::NamedArrays inputs;
+  WeightSources sources;
+};
+
+} // namespace
+
+/// How many terms an op sums for one element of its result, at least 1.
+static int64_t countTerms(Operation &op) {
+  auto width = [](Value value) {
+    return cast<RankedTensorType>(value.getType()).getShape().back();
+  };
+  if (auto linear = dyn_cast<LinearOp>(op))
+    return width(linear.getX());
+  if (auto norm = dyn_cast<RmsNormOp>(op))
+    return width(norm.getX());
+  // Scores over a head, then the softmax and the mean over a context of a few rows.
+  if (auto attention = dyn_cast<AttentionOp>(op))
+    return 2 * attention.getHeadDim();
+  return 1;
+}
+
+/// For each value, how many terms are summed in the ops of the entry up to its own.
+static llvm::DenseMap<Value, int64_t> countTerms(func::FuncOp entry) {
+  llvm::DenseMap<Value, int64_t> terms;
+  int64_t sum = 0;
+  for (Operation &op : entry.getFunctionBody().front()) {
+    sum += countTerms(op);
+    for (Value result : op.getResults())
+      terms[result] = sum;
+  }
+  return terms;
+}
+
+/// How far a value of this magnitude may move with the order of `terms` terms; see checkRanks.
+static double getTolerance(int64_t terms, double magnitude) {
+  return 16 * 0x1p-24 * std::sqrt(terms) * magnitude;
+}
+
+FailureOr<rt::RankInMemory> Check::load(ModuleOp rank, int64_t count) {
+  auto round = [](uint64_t offset) { return llvm::alignTo(offset, weightAlignment); };
+  uint64_t size = rt::weightFileHeaderBytes;
+  for (WeightOp weight : rank.getOps<WeightOp>())
+    size = round(size) + getTensorBytes(weight.getTensorType());
+  uint64_t memory = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
+  if (size > memory)
+    return rank.emitError() << "the weights of rank " << rankOf(rank) << " have " << size
+                            << " bytes, and this machine has " << memory
+                            << " bytes of memory; check where they fit";
+  rt::RankInMemory made;
+  made.weights = rt::FileBytes(size);
+  uint64_t end = rt::weightFileHeaderBytes;
+  FailureOr<llvm::StringMap<WeightPlace>> places = placeWeights(
+      rank, sources, [&](WeightOp) { return end = round(end); },
+      [&](std::span<const std::byte> piece) {
+        std::memcpy(made.weights.data() + end, piece.data(), piece.size());
+        end += piece.size();
+      });
+  if (failed(places))
+    return failure();
+  FailureOr<std::vector<uint8_t>> program =
+      buildProgram(rank, count, rt::evaluationPackageId, *places);
+  if (failed(program))
+    return failure();
+  made.program = rt::FileBytes(program->size());
+  std::memcpy(made.program.data(), program->data(), program->size());
+  return made;
+}
+
+FailureOr<rt::NamedArrays> Check::evaluate(ModuleOp module, StringRef what) {
+  try {
+    SmallVector<ModuleOp> modules = getRanks(module);
+    std::vector<rt::RankInMemory> loaded;
+    for (ModuleOp rank : modules) {
+      FailureOr<rt::RankInMemory> made = load(rank, modules.size());
+      if (failed(made))
+        return failure();
+      loaded.push_back(std::move(*made));
+    }
+    rt::EvaluationOptions options;
+    options.entry = entry;
+    options.sizes = sizes;
+    options.stateType = ElementType::f32;
+    return rt::evaluate(std::move(loaded), inputs, options);
+  } catch (const std::exception &error) {
+    return errorPlace(module, entry)->emitError() << what << " cannot be run: " << error.what();
+  }
+}
+
+/// Rows of `found` lie at `begin` in rows of `expected`. Two infinities or two NaNs are
+/// equal, one is infinitely far from a number.
+static Difference compare(ArrayRef<std::byte> expected, int64_t width, ArrayRef<std::byte> found,
+                          int64_t begin, int64_t foundWidth) {
+  auto get = [](ArrayRef<std::byte> bytes, int64_t i) {
+    float value;
+    std::memcpy(&value, bytes.data() + i * sizeof value, sizeof value);
+    return static_cast<double>(value);
+  };
+  Difference result;
+  for (int64_t i = 0, count = expected.size() / sizeof(float); i < count; ++i)
+    if (double value = std::abs(get(expected, i)); std::isfinite(value))
+      result.magnitude = std::max(result.magnitude, value);
+  for (int64_t i = 0, count = found.size() / sizeof(float); i < count; ++i) {
+    int64_t at = i / foundWidth * width + begin + i % foundWidth;
+    double a = get(expected, at), b = get(found, i);
+    if (a == b || (std::isnan(a) && std::isnan(b)))
+      continue;
+    double difference = std::abs(a - b);
+    if (std::isnan(difference))
+      difference = std::numeric_limits<double>::infinity();
+    if (difference > result.largest) {
+      result.largest = difference;
+      result.at = at;
+    }
+  }
+  return result;
+}
+
+/// "[2, 17]"
+std::string Check::describeElement(RankedTensorType type, int64_t element) {
+  SmallVector<int64_t> index(type.getRank());
+  for (unsigned dim = type.getRank(); dim-- > 0;) {
+    int64_t size =
+        type.isDynamicDim(dim) ? sizes.at(getDimName(type, dim).str()) : type.getDimSize(dim);
+    index[dim] = element % size;
+    element /= size;
+  }
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  stream << "[";
+  llvm::interleaveComma(index, stream);
+  stream << "]";
+  return text;
+}
+
+static std::string formatNumber(double value) {
+  std::string text;
+  llvm::raw_string_ostream(text) << llvm::format("%.2g", value);
+  return text;
+}
+
+/// Prints the outputs' differences; whether all are within their tolerances.
+FailureOr<bool> Check::compareOutputs(const rt::NamedArrays &expected,
+                                      const rt::NamedArrays &found) {
+  func::FuncOp function = getWholeEntry();
+  Operation *results = function.getFunctionBody().front().getTerminator();
+  llvm::DenseMap<Value, int64_t> terms = countTerms(function);
+  bool agree = true;
+  for (OpOperand &operand : results->getOpOperands()) {
+    std::string name = function
+                           .getResultAttrOfType<StringAttr>(operand.getOperandNumber(),
+                                                            CleaveDialect::outputAttrName)
+                           .str();
+    auto type = cast<RankedTensorType>(operand.get().getType());
+    const std::vector<std::byte> &model = expected.at(name);
+    auto mine = found.find(name);
+    if (mine == found.end())
+      return errorPlace(ranks, entry)->emitError()
+             << "no rank owns the model's output '" << name << "'";
+    if (mine->second.size() != model.size())
+      return errorPlace(ranks, entry)->emitError()
+             << "output '" << name << "' has " << mine->second.size() << " bytes, the model's "
+             << model.size();
+    if (!type.getElementType().isF32()) {
+      bool same = mine->second == model;
+      os << "  " << name << "  " << (same ? "equal" : "NOT EQUAL") << "\n";
+      agree &= same;
+      continue;
+    }
+    int64_t width = type.getRank() ? model.size() / sizeof(float) : 1;
+    Difference difference = compare(model, width, mine->second, 0, width);
+    double tolerance = getTolerance(terms.lookup(operand.get()), difference.magnitude);
+    bool within = difference.largest <= tolerance;
+    os << "  " << name << "  largest difference " << formatNumber(difference.largest) << " at "
+       << describeElement(type, difference.at) << ", tolerance " << formatNumber(tolerance)
+       << (within ? "" : ": TOO FAR") << "\n";
+    agree &= within;
+  }
+  return agree;
+}
+
+/// Gives a rank's entry outputs of its own: one for each value, under the name `names`.
+static void addOutputs(ModuleOp rank, func::FuncOp function, ArrayRef<Value> values,
+                       ArrayRef<std::string> names) {
+  Builder builder(rank.getContext());
+  Operation *results = function.getFunctionBody().front().getTerminator();
+  SmallVector<DictionaryAttr> attributes;
+  function.getAllResultAttrs(attributes);
+  results->insertOperands(results->getNumOperands(), values);
+  for (const std::string &name : names)
+    attributes.push_back(builder.getDictionaryAttr(
+        {builder.getNamedAttr(CleaveDialect::outputAttrName, builder.getStringAttr(name)),
+         builder.getNamedAttr(CleaveDialect::ownerAttrName,
+                              builder.getI64IntegerAttr(rankOf(rank)))}));
+  function.setFunctionType(
+      builder.getFunctionType(function.getArgumentTypes(), results->getOperandTypes()));
+  function.setAllResultAttrs(attributes);
+}
+
+/// The names of a module's real outputs, out of the way of the traced values'.
+static void renameOutputs(func::FuncOp function) {
+  for (unsigned i = 0; i < function.getNumResults(); ++i) {
+    auto name = function.getResultAttrOfType<StringAttr>(i, CleaveDialect::outputAttrName);
+    function.setResultAttr(i, CleaveDialect::outputAttrName,
+                           StringAttr::get(function.getContext(), "output " + name.getValue()));
+  }
+}
+
+/// Says at which op the ranks part first, as an error at that op.
+LogicalResult Check::explain() {
+  OwningOpRef<ModuleOp> tracedWhole = whole.clone(), tracedRanks = ranks.clone();
+  ModuleOp model = getRanks(*tracedWhole).front();
+  auto modelEntry = model.lookupSymbol<func::FuncOp>(entry);
+  ValueTracer tracer(model, modelEntry);
+  struct Traced {
+    ComparableValue value;
+    int64_t rank;
+    std::string output;
+  };
+  SmallVector<Traced> traced;
+  for (ModuleOp rank : getRanks(*tracedRanks)) {
+    auto function = rank.lookupSymbol<func::FuncOp>(entry);
+    if (!function)
+      continue;
+    SmallVector<Value> values;
+    SmallVector<std::string> outputs;
+    for (const ComparableValue &value : tracer.trace(rank, function)) {
+      values.push_back(value.value);
+      outputs.push_back("value " + std::to_string(traced.size()));
+      traced.push_back({value, rankOf(rank), outputs.back()});
+    }
+    renameOutputs(function);
+    addOutputs(rank, function, values, outputs);
+  }
+  SmallVector<Value> references;
+  SmallVector<std::string> names;
+  llvm::StringMap<size_t> order;
+  for (auto &[name, value] : tracer.getNamedValues()) {
+    order[name] = references.size();
+    references.push_back(value);
+    names.push_back("value " + std::to_string(names.size()));
+  }
+  renameOutputs(modelEntry);
+  addOutputs(model, modelEntry, references, names);
+  FailureOr<rt::NamedArrays> expected = evaluate(*tracedWhole, "the model"), found = failure();
+  if (succeeded(expected))
+    found = evaluate(*tracedRanks, "the partitioned program");
+  if (failed(found))
+    return failure();
+  // In the model's order of ops, and each value on the ranks in their order.
+  llvm::stable_sort(traced, [&](const Traced &a, const Traced &b) {
+    return order[a.value.name] < order[b.value.name];
+  });
+  llvm::DenseMap<Value, int64_t> terms = countTerms(modelEntry);
+  for (const Traced &each : traced) {
+    Value reference = references[order[each.value.name]];
+    auto type = cast<RankedTensorType>(reference.getType());
+    auto mine = cast<RankedTensorType>(each.value.value.getType());
+    auto width = [&](RankedTensorType tensor) {
+      return tensor.isDynamicDim(tensor.getRank() - 1)
+                 ? sizes.at(getDimName(tensor, tensor.getRank() - 1).str())
+                 : tensor.getShape().back();
+    };
+    Difference difference = compare(expected->at(names[order[each.value.name]]), width(type),
+                                    found->at(each.output), each.value.begin, width(mine));
+    double tolerance = getTolerance(terms.lookup(reference), difference.magnitude);
+    if (difference.largest <= tolerance)
+      continue;
+    Operation *op = each.value.value.getDefiningOp();
+    return op->emitError() << "rank " << each.rank << " parts from the model at '"
+                           << each.value.name << "' (" << op->getName() << "): it differs by "
+                           << formatNumber(difference.largest) << " at "
+                           << describeElement(type, difference.at) << ", and the tolerance is "
+                           << formatNumber(tolerance);
+  }
+  return errorPlace(ranks, entry)->emitError()
+         << "the outputs of entry '" << entry << "' differ from the model's, though none of the "
+         << traced.size() << " values with a name of the model does";
+}
+
+LogicalResult Check::run() {
+  func::FuncOp function = getWholeEntry();
+  sizes = chooseSizes(function);
+  FailureOr<rt::NamedArrays> made = makeInputs(function, sizes);
+  if (failed(made))
+    return failure();
+  inputs = std::move(*made);
+  // One after the other, so that the model's weights are in memory once.
+  FailureOr<rt::NamedArrays> expected = evaluate(whole, "the model"), found = failure();
+  if (succeeded(expected))
+    found = evaluate(ranks, "the partitioned program");
+  if (failed(found))
+    return failure();
+  os << "check: entry '" << entry << "', " << getRanks(ranks).size()
+     << " ranks against the model on random inputs";
+  for (auto &[name, size] : sizes)
+    os << ", " << name << " = " << size;
+  os << "\n";
+  FailureOr<bool> agree = compareOutputs(*expected, *found);
+  if (failed(agree))
+    return failure();
+  return *agree ? success() : explain();
+}
+
+LogicalResult cleave::checkRanks(ModuleOp whole, ModuleOp ranks, llvm::raw_ostream &os) {
+  bool failedAny = false;
+  SmallVector<func::FuncOp> entries(getRanks(whole).front().getOps<func::FuncOp>());
+  for (func::FuncOp entry : entries)
+    failedAny |= failed(Check(whole, ranks, entry.getName(), os).run());
+  return failure(failedAny);
+}

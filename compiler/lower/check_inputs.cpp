@@ -1,0 +1,115 @@
+// Inputs by the ops that use them.
+#include "compiler/lower/check_inputs.h"
+
+#include <random>
+
+using namespace mlir;
+using namespace cleave;
+
+using Sizes = std::map<std::string, int64_t, std::less<>>;
+
+static constexpr int64_t checkedSlots = 2;
+static constexpr int64_t checkedTokens = 6;
+/// Longer than what is read in one step, so that a wrong length of the cache shows.
+static constexpr int64_t checkedContext = 16;
+
+Sizes cleave::chooseSizes(func::FuncOp entry) {
+  Sizes sizes;
+  auto add = [&](Type type) {
+    auto tensor = cast<RankedTensorType>(type);
+    for (unsigned dim = 0; dim < tensor.getRank(); ++dim)
+      if (tensor.isDynamicDim(dim))
+        sizes[getDimName(tensor, dim).str()] = checkedTokens;
+  };
+  int64_t context = checkedContext;
+  for (Type type : entry.getArgumentTypes()) {
+    add(type);
+    for (int64_t size : cast<RankedTensorType>(type).getShape())
+      if (cast<RankedTensorType>(type).getElementType().isInteger(32))
+        context = std::max(context, size); // a run-time size is negative
+  }
+  entry.walk([&](Operation *op) {
+    for (Type type : op->getResultTypes())
+      add(type);
+  });
+  for (StateOp state : entry->getParentOfType<ModuleOp>().getOps<StateOp>()) {
+    RankedTensorType type = state.getTensorType();
+    sizes[getDimName(type, 0).str()] = checkedSlots;
+    sizes[getDimName(type, 1).str()] = context;
+  }
+  return sizes;
+}
+
+int64_t cleave::countElements(RankedTensorType type, const Sizes &sizes) {
+  int64_t elements = 1;
+  for (unsigned dim = 0; dim < type.getRank(); ++dim)
+    elements *=
+        type.isDynamicDim(dim) ? sizes.at(getDimName(type, dim).str()) : type.getDimSize(dim);
+  return elements;
+}
+
+namespace {
+/// What an i32 input is for.
+struct IndexUse {
+  bool isSlot = false;
+  bool isPosition = false;
+  int64_t rows = std::numeric_limits<int32_t>::max(); ///< of what it chooses from
+};
+} // namespace
+
+static IndexUse findUse(BlockArgument argument, const Sizes &sizes) {
+  IndexUse found;
+  for (Operation *user : argument.getUsers()) {
+    if (auto gather = dyn_cast<GatherOp>(user)) {
+      auto source = cast<RankedTensorType>(gather.getSource().getType());
+      auto one = RankedTensorType::get({source.getDimSize(0)}, source.getElementType());
+      if (source.isDynamicDim(0))
+        one =
+            getTensorType({ShapedType::kDynamic}, source.getElementType(), {getDimName(source, 0)});
+      found.rows = std::min(found.rows, countElements(one, sizes));
+    } else if (auto update = dyn_cast<StateUpdateOp>(user)) {
+      found.isSlot |= update.getSlots() == argument;
+      found.isPosition |= update.getPositions() == argument;
+    } else if (auto attention = dyn_cast<AttentionOp>(user)) {
+      found.isSlot |= attention.getSlots() == argument;
+      found.isPosition |= attention.getPositions() == argument;
+    } else if (isa<RopeOp>(user)) {
+      found.isPosition = true;
+    }
+  }
+  return found;
+}
+
+FailureOr<rt::NamedArrays> cleave::makeInputs(func::FuncOp entry, const Sizes &sizes) {
+  std::mt19937 random; // its sequence is the standard's, its seed always the same
+  rt::NamedArrays inputs;
+  for (BlockArgument argument : entry.getArguments()) {
+    auto name =
+        entry.getArgAttrOfType<StringAttr>(argument.getArgNumber(), CleaveDialect::inputAttrName);
+    auto type = cast<RankedTensorType>(argument.getType());
+    std::vector<std::byte> &bytes = inputs[name.str()];
+    int64_t elements = countElements(type, sizes);
+    auto put = [&](auto value) {
+      auto view = std::as_bytes(std::span(&value, 1));
+      bytes.insert(bytes.end(), view.begin(), view.end());
+    };
+    if (type.getElementType().isF32()) {
+      for (int64_t i = 0; i < elements; ++i)
+        put(static_cast<float>(random() >> 8) * 0x1p-23f - 1.0f);
+    } else if (type.getElementType().isInteger(32)) {
+      IndexUse use = findUse(argument, sizes);
+      for (int64_t i = 0; i < elements; ++i) {
+        int64_t value = random() % std::max<int64_t>(use.rows, 1);
+        if (use.isSlot)
+          value = i % checkedSlots;
+        else if (use.isPosition)
+          value = i / checkedSlots;
+        put(static_cast<int32_t>(value));
+      }
+    } else {
+      return entry.emitOpError("input '") << name.getValue() << "' is of type " << type
+                                          << ", and a check makes inputs of f32 and i32 only";
+    }
+  }
+  return inputs;
+}

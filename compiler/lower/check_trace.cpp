@@ -1,0 +1,162 @@
+// Parts of values, op by op.
+#include "compiler/lower/check_trace.h"
+
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace cleave;
+
+NamedValues cleave::findNamedValues(func::FuncOp entry) {
+  NamedValues names;
+  llvm::StringMap<int> uses;
+  entry.walk([&](Operation *op) {
+    auto name = op->getAttrOfType<StringAttr>(CleaveDialect::nameAttrName);
+    if (!name || op->getNumResults() != 1)
+      return;
+    auto type = cast<RankedTensorType>(op->getResult(0).getType());
+    if (type.getElementType().isF32() && type.getRank() > 0 && !isa<UseOp, StateUpdateOp>(op)) {
+      ++uses[name.getValue()];
+      names[name.getValue()] = op->getResult(0);
+    }
+  });
+  names.remove_if([&](auto &named) { return uses[named.first] > 1; });
+  return names;
+}
+
+/// Where a weight's dimension begins in its file's tensor.
+static int64_t getBegin(WeightOp weight, unsigned dim) {
+  return weight.getSlice() ? (*weight.getSlice())[2 * dim] : 0;
+}
+
+static int64_t getWidth(Value value) {
+  return cast<RankedTensorType>(value.getType()).getShape().back();
+}
+
+/// The place of `rank` in a collective's group, which verification has found there.
+static ElementRange getOwnRange(ArrayRef<int64_t> group, ArrayRef<int64_t> ranges, int64_t rank) {
+  return getRanges(ranges)[llvm::find(group, rank) - group.begin()];
+}
+
+static bool isLastDim(Value value, int64_t dim) {
+  return dim + 1 == cast<RankedTensorType>(value.getType()).getRank();
+}
+
+ValueTracer::Part ValueTracer::findUse(UseOp use) {
+  auto model = whole.lookupSymbol<WeightOp>(use.getWeight());
+  auto weight = SymbolTable::lookupNearestSymbolFrom<WeightOp>(use, use.getWeightAttr());
+  if (!model || model.getTensorType().getRank() != weight.getTensorType().getRank())
+    return {};
+  unsigned last = weight.getTensorType().getRank() - 1;
+  return {true, false, getBegin(weight, last) - getBegin(model, last)};
+}
+
+/// The outputs are cut as the weight's first dimension is; fewer inputs than the model's
+/// give a summand.
+ValueTracer::Part ValueTracer::findLinear(LinearOp linear) {
+  auto use = linear.getWeight().getDefiningOp<UseOp>();
+  auto model = use ? whole.lookupSymbol<WeightOp>(use.getWeight()) : WeightOp();
+  if (!model)
+    return {};
+  auto weight = SymbolTable::lookupNearestSymbolFrom<WeightOp>(use, use.getWeightAttr());
+  bool isSummand = parts.lookup(linear.getX()).isSummand ||
+                   getWidth(linear.getX()) < model.getTensorType().getDimSize(1);
+  return {true, isSummand, getBegin(weight, 0) - getBegin(model, 0)};
+}
+
+ValueTracer::Part ValueTracer::findGather(GatherOp gather) {
+  Part part = parts.lookup(gather.getSource());
+  auto use = gather.getSource().getDefiningOp<UseOp>();
+  auto model = use ? whole.lookupSymbol<WeightOp>(use.getWeight()) : WeightOp();
+  if (model)
+    part.isSummand = cast<RankedTensorType>(gather.getSource().getType()).getDimSize(0) <
+                     model.getTensorType().getDimSize(0);
+  return part;
+}
+
+ValueTracer::Part ValueTracer::find(Operation *op) {
+  auto first = [&] { return parts.lookup(op->getOperand(0)); };
+  auto whole = [](Part part) {
+    part.isSummand = false;
+    return part;
+  };
+  return llvm::TypeSwitch<Operation *, Part>(op)
+      .Case([&](UseOp use) { return findUse(use); })
+      .Case([&](LinearOp linear) { return findLinear(linear); })
+      .Case([&](GatherOp gather) { return findGather(gather); })
+      .Case<RopeOp, BroadcastOp>([&](auto) { return first(); })
+      .Case<RmsNormOp, SiluOp, AttentionOp, AllReduceOp>([&](auto) { return whole(first()); })
+      .Case([&](AddOp add) {
+        Part part = first();
+        part.isSummand &= parts.lookup(add.getY()).isSummand;
+        return part;
+      })
+      .Case([&](MulOp mul) {
+        Part part = first();
+        part.isSummand |= parts.lookup(mul.getY()).isSummand;
+        return part;
+      })
+      .Case([&](SliceOp slice) {
+        Part part = first();
+        part.isKnown &= isLastDim(slice.getX(), slice.getDim());
+        part.begin += slice.getBegin();
+        return part;
+      })
+      .Case([&](AllGatherOp gather) {
+        Part part = first();
+        part.isKnown &= isLastDim(gather.getX(), gather.getDim());
+        part.begin -= getOwnRange(gather.getGroup(), gather.getRanges(), rankNumber).begin;
+        return part;
+      })
+      .Case([&](ReduceScatterOp scatter) {
+        Part part = whole(first());
+        part.isKnown &= isLastDim(scatter.getX(), scatter.getDim());
+        part.begin += getOwnRange(scatter.getGroup(), scatter.getRanges(), rankNumber).begin;
+        return part;
+      })
+      .Case([&](RecvOp recv) {
+        auto it = sent.find({recv.getFrom(), rankNumber, recv.getTag()});
+        return it == sent.end() ? Part() : it->second;
+      })
+      .Default([](Operation *) { return Part(); });
+}
+
+/// All dimensions but the last are the model's, and the last lies in its.
+bool ValueTracer::isComparable(Value value, Part part, Value reference) {
+  if (!part.isKnown || part.isSummand)
+    return false;
+  auto mine = dyn_cast<RankedTensorType>(value.getType());
+  auto model = cast<RankedTensorType>(reference.getType());
+  if (!mine || mine.getElementType() != model.getElementType() || mine.getRank() != model.getRank())
+    return false;
+  unsigned last = model.getRank() - 1;
+  for (unsigned dim = 0; dim < last; ++dim)
+    if (mine.getDimSize(dim) != model.getDimSize(dim) ||
+        getDimName(mine, dim) != getDimName(model, dim))
+      return false;
+  if (mine.isDynamicDim(last) || model.isDynamicDim(last))
+    return mine == model && part.begin == 0;
+  return mine.getDimSize(last) > 0 && part.begin >= 0 &&
+         part.begin + mine.getDimSize(last) <= model.getDimSize(last);
+}
+
+SmallVector<ComparableValue> ValueTracer::trace(ModuleOp rank, func::FuncOp entry) {
+  rankNumber = rank->getAttrOfType<IntegerAttr>(CleaveDialect::rankAttrName).getInt();
+  parts.clear();
+  for (BlockArgument argument : entry.getArguments())
+    parts[argument] = {true, false, 0};
+  SmallVector<ComparableValue> found;
+  for (Operation &op : entry.getFunctionBody().front()) {
+    if (auto send = dyn_cast<SendOp>(op))
+      sent[{rankNumber, send.getTo(), send.getTag()}] = parts.lookup(send.getX());
+    if (op.getNumResults() != 1)
+      continue;
+    Value value = op.getResult(0);
+    Part part = find(&op);
+    parts[value] = part;
+    auto name = op.getAttrOfType<StringAttr>(CleaveDialect::nameAttrName);
+    auto reference = name ? names.find(name.getValue()) : names.end();
+    if (reference != names.end() && isComparable(value, part, reference->second))
+      found.push_back({value, name.getValue(), part.begin});
+  }
+  return found;
+}
