@@ -160,8 +160,10 @@ FailureOr<SmallVector<ElementRange>> CutAnalysis::getRanges(DimKey key, ArrayRef
       return failure();
     for (ElementRange range : *fine) {
       int64_t span = own.parentUnit * own.perUnit;
-      int64_t begin = range.begin / span, end = (range.end + span - 1) / span;
-      ranges.push_back({begin * own.parentUnit, std::max(begin, end) * own.parentUnit});
+      int64_t begin = range.begin / span;
+      // An empty share covers nothing, wherever in a group it stands.
+      int64_t end = range.size() == 0 ? begin : (range.end + span - 1) / span;
+      ranges.push_back({begin * own.parentUnit, end * own.parentUnit});
     }
     return ranges;
   }

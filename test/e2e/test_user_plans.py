@@ -20,6 +20,7 @@ def split(*entries: str) -> list[str]:
 
 @pytest.mark.parametrize("ranks, flags", [
     (3, ["--tp", 3, "--shares", "tp=5,2,1"]),
+    (5, ["--tp", 5, "--shares", "tp=8,7,1,1,9"]),
     (11, ["--tp", 11]),
     (2, ["--tp", 2, *split("*.attn_q.weight=row")]),
     (3, ["--tp", 3, *split("*.attn_{q,k,v}.weight=row")]),
