@@ -37,7 +37,7 @@ static FailureOr<SmallVector<ElementRange>> getRangesIn(WeightOp weight, ArrayRe
                               << (weight.getSlice() ? " is a slice that does not lie in it"
                                                     : " is not of that shape");
   const ElementTypeInfo &info = *getElementTypeInfo(type.getElementType());
-  if (!ranges.empty() &&
+  if (!ranges.empty() && ranges.back().size() > 0 &&
       (ranges.back().begin % info.blockLength || ranges.back().end % info.blockLength))
     return weight.emitError() << "the slice of weight '" << weight.getSymName()
                               << "' does not lie on whole blocks of " << info.blockLength;

@@ -45,3 +45,12 @@ def test_two_axes_cut_attention_and_feed_forward_apart(package, models, model):
     made = package(models / f"{model}.gguf", *flags)
     found = logits_of(made, 4, TOKENS, *EXACT)
     assert np.abs(found - logits(models / f"{model}.gguf", TOKENS)).max() < TOLERANCE
+
+
+def test_empty_share_inside_a_group_and_a_block(package, models):
+    # Heads 3, 0 and 5: the empty share stands in the middle of a pair of query heads, and of a
+    # block of attn_output's columns.
+    model = models / "random-q4_0.gguf"
+    made = package(model, "--tp", 3, "--shares", "tp=5,1,10")
+    found = logits_of(made, 3, TOKENS, *EXACT)
+    assert np.abs(found - logits(model, TOKENS)).max() < TOLERANCE
