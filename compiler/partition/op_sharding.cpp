@@ -8,6 +8,16 @@ static bool isWeight(Value value) {
   return value.getDefiningOp<UseOp>() != nullptr;
 }
 
+bool cleave::overlaps(DimShardingAttr dim) {
+  SmallVector<ElementRange> ranges = getRanges(dim.getRanges());
+  llvm::erase_if(ranges, [](ElementRange range) { return range.size() == 0; });
+  llvm::sort(ranges, [](ElementRange a, ElementRange b) { return a.begin < b.begin; });
+  for (size_t i = 1; i < ranges.size(); ++i)
+    if (ranges[i].begin < ranges[i - 1].end)
+      return true;
+  return false;
+}
+
 /// Operands that are all partial over the same axes give results that are.
 static Axes getPassedPartial(Operation *op, const ShardingRule &rule,
                              function_ref<ShardingAttr(Value)> current) {
@@ -42,7 +52,9 @@ FailureOr<OpSharding> cleave::getOpSharding(ShardingRuleOpInterface op, CutAnaly
     for (auto [dim, factors] : llvm::zip_equal(proposed.getDims(), dims)) {
       unsigned factor = factors.front();
       ArrayRef<StringAttr> axes = dim.getAxes();
-      bool possible = rule.factors[factor].kind != FactorKind::whole &&
+      FactorKind kind = rule.factors[factor].kind;
+      bool isSummedTwice = kind == FactorKind::sum && overlaps(dim);
+      bool possible = kind != FactorKind::whole && !isSummedTwice &&
                       llvm::none_of(axes, [&](StringAttr axis) { return used.contains(axis); });
       if (decided[factor]) {
         possible = ArrayRef<StringAttr>(sharding.factors[factor]) == axes;
@@ -55,8 +67,11 @@ FailureOr<OpSharding> cleave::getOpSharding(ShardingRuleOpInterface op, CutAnaly
         auto use = value.getDefiningOp<UseOp>();
         InFlightDiagnostic error = op->emitError()
                                    << "'" << getModelName(op) << "' cannot work with weight '"
-                                   << use.getWeight() << "' split as " << proposed
-                                   << ": it needs that dim whole, or split otherwise";
+                                   << use.getWeight() << "' split as " << proposed << ": "
+                                   << (isSummedTwice
+                                           ? "it would sum over shares that overlap, as key heads "
+                                             "do; split its output features ('column') or nothing"
+                                           : "it needs that dim whole, or split otherwise");
         auto weight = SymbolTable::lookupNearestSymbolFrom<WeightOp>(use, use.getWeightAttr());
         error.attachNote(weight.getLoc()) << "the weight is split here";
         return error;

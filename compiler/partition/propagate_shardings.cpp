@@ -145,10 +145,18 @@ LogicalResult Propagation::readArguments() {
 bool Propagation::spread(ShardingRuleOpInterface op) {
   ShardingRule rule = op.getShardingRule();
   SmallVector<Axes, 6> factors(rule.factors.size());
+  // Axes over which a dim's shares overlap (keys of grouped queries) are none to sum over.
+  auto canCut = [&](Value value, unsigned dim, FactorKind kind) {
+    if (kind != FactorKind::sum)
+      return kind != FactorKind::whole;
+    FailureOr<DimShardingAttr> cut =
+        cuts.getDimSharding({getHolder(value), dim}, assignmentOf(value).dims[dim]);
+    return succeeded(cut) && !overlaps(*cut);
+  };
   auto forEachDim = [&](llvm::function_ref<void(Assignment &, unsigned, unsigned)> visit) {
     auto visitValue = [&](Value value, const ShardingRule::Dims &dims) {
       for (auto [dim, list] : llvm::enumerate(dims))
-        if (rule.factors[list.front()].kind != FactorKind::whole)
+        if (canCut(value, dim, rule.factors[list.front()].kind))
           visit(assignmentOf(value), dim, list.front());
     };
     // Weights first: the user's word is theirs.

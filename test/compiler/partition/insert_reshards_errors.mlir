@@ -29,3 +29,26 @@ func.func @f(%x: tensor<4x8xf32>, %p: tensor<4xi32>) -> tensor<?x?x16xf32, #cach
   // expected-error@+1 {{'func.return' needs a state sharded as #cleave.sharding<[{}, {}, {}]>, but it lies as #cleave.sharding<[{}, {}, {"tp"}]> and cannot be moved at run time}}
   return %k : tensor<?x?x16xf32, #cache>
 }
+
+// -----
+
+// One key head on two ranks: the user asks to sum over it.
+#cache = #cleave.dims<slots, context>
+cleave.mesh @mesh <"tp" = 2>
+cleave.weight @q : tensor<16x6xf32> from none split [#cleave.split<head "tp">]
+cleave.weight @k : tensor<8x6xf32> from none
+// expected-note@+1 {{the weight is split here}}
+cleave.weight @w : tensor<5x8xf32> from none split [#cleave.split<row "tp">]
+cleave.state @s : tensor<?x?x8xf32, #cache>
+func.func @f(%x: tensor<4x6xf32>, %p: tensor<4xi32>) -> (tensor<4x16xf32>, tensor<4x5xf32>) {
+  %q = cleave.use @q : tensor<16x6xf32>
+  %k = cleave.use @k : tensor<8x6xf32>
+  %w = cleave.use @w : tensor<5x8xf32>
+  %ql = cleave.linear %x, %q : (tensor<4x6xf32>, tensor<16x6xf32>) -> tensor<4x16xf32>
+  %kl = cleave.linear %x, %k : (tensor<4x6xf32>, tensor<8x6xf32>) -> tensor<4x8xf32>
+  %s = cleave.state_update @s, %kl at %p, %p : (tensor<4x8xf32>, tensor<4xi32>, tensor<4xi32>) -> tensor<?x?x8xf32, #cache>
+  %a = cleave.attention %ql, %s, %s at %p, %p {head_dim = 8, group = 2, scale = 1.0 : f32} : tensor<4x16xf32>, tensor<?x?x8xf32, #cache>, tensor<4xi32>, tensor<4xi32>
+  // expected-error@+1 {{'y' cannot work with weight 'w' split as #cleave.sharding<[{}, {"tp" : [0:8, 0:8]}]>: it would sum over shares that overlap, as key heads do; split its output features ('column') or nothing}}
+  %y = cleave.linear %kl, %w {cleave.name = "y"} : (tensor<4x8xf32>, tensor<5x8xf32>) -> tensor<4x5xf32>
+  return %a, %y : tensor<4x16xf32>, tensor<4x5xf32>
+}

@@ -309,3 +309,29 @@ module @input {
     return %r : tensor<4x8xf32>
   }
 }
+
+// -----
+
+// One key head on two ranks: what sums over the keys' width would count it twice, and so
+// is not cut along it.
+// CHECK-LABEL: module @overlap
+// CHECK: cleave.weight @k : {{.*}} sharding <[{"tp" : [0:8, 0:8]}, {}]>
+// CHECK: cleave.weight @w : {{.*}} sharding <[{}, {}]>
+module @overlap {
+  cleave.mesh @mesh <"tp" = 2>
+  cleave.weight @q : tensor<16x6xf32> from none split [#cleave.split<head "tp">]
+  cleave.weight @k : tensor<8x6xf32> from none
+  cleave.weight @w : tensor<5x8xf32> from none
+  cleave.state @s : tensor<?x?x8xf32, #cleave.dims<slots, context>>
+  func.func @f(%x: tensor<4x6xf32>, %p: tensor<4xi32>) -> (tensor<4x16xf32>, tensor<4x5xf32>) {
+    %q = cleave.use @q : tensor<16x6xf32>
+    %k = cleave.use @k : tensor<8x6xf32>
+    %w = cleave.use @w : tensor<5x8xf32>
+    %ql = cleave.linear %x, %q : (tensor<4x6xf32>, tensor<16x6xf32>) -> tensor<4x16xf32>
+    %kl = cleave.linear %x, %k : (tensor<4x6xf32>, tensor<8x6xf32>) -> tensor<4x8xf32>
+    %s = cleave.state_update @s, %kl at %p, %p : (tensor<4x8xf32>, tensor<4xi32>, tensor<4xi32>) -> tensor<?x?x8xf32, #cleave.dims<slots, context>>
+    %a = cleave.attention %ql, %s, %s at %p, %p {head_dim = 8, group = 2, scale = 1.0 : f32} : tensor<4x16xf32>, tensor<?x?x8xf32, #cleave.dims<slots, context>>, tensor<4xi32>, tensor<4xi32>
+    %y = cleave.linear %kl, %w : (tensor<4x8xf32>, tensor<5x8xf32>) -> tensor<4x5xf32>
+    return %a, %y : tensor<4x16xf32>, tensor<4x5xf32>
+  }
+}
