@@ -18,7 +18,7 @@ from harness import EXAMPLE, ROOT, SHARED, find_tool, partition  # noqa: E402
 
 @pytest.fixture(scope="session", autouse=True)
 def tools() -> None:
-    """Skips everything unless Cleave is built (CLEAVE_BIN, PATH, or build/bin) and mpirun is there."""
+    """Skips everything unless Cleave is built (CLEAVE_BIN, PATH, build/bin), with mpirun."""
     from cleave import CleaveError
 
     for name in ("partition-tool", "cleave-run"):

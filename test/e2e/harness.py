@@ -38,8 +38,8 @@ CRASH = re.compile(r"terminate called|Assertion|Segmentation|stack dump|Stack du
 
 def partition_tool(*arguments: object, **options: object) -> subprocess.CompletedProcess:
     """Runs partition-tool, whatever its status."""
-    return subprocess.run([find_tool("partition-tool"), *map(str, arguments)], text=True,
-                          stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, **options)
+    return subprocess.run([find_tool("partition-tool"), *map(str, arguments)], timeout=PATIENCE,
+                          text=True, stdin=subprocess.DEVNULL, capture_output=True, **options)
 
 
 def partition(model: Path, output: Path, *arguments: object) -> Path:
@@ -58,8 +58,8 @@ def command(package: Path, ranks: int | None, arguments: Sequence[object]) -> li
 
 def run(package: Path, ranks: int | None, *arguments: object, environment: dict | None = None
         ) -> subprocess.CompletedProcess:
-    """A finished job, whatever its status. Text that is no UTF-8 (a model may write any bytes) stays
-    as surrogates; no line ending is changed.
+    """A finished job, whatever its status. Text that is no UTF-8 (a model may write any bytes)
+    stays as surrogates; no line ending is changed.
     """
     result = subprocess.run(command(package, ranks, arguments), stdin=subprocess.DEVNULL,
                             capture_output=True, timeout=PATIENCE,
@@ -83,7 +83,7 @@ def text_of(package: Path, ranks: int | None, *arguments: object) -> str:
 
 def logits_of(package: Path, ranks: int | None, tokens: Sequence[int], *arguments: object
               ) -> np.ndarray:
-    """The logits [n, vocabulary] after each of the n `tokens`, which are all given (teacher forced)."""
+    """The logits [n, vocabulary] after each of the n `tokens`, which are all given."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "logits.npy"
         result = run(package, ranks, "--tokens", ",".join(map(str, tokens)), "-n", 0,

@@ -12,10 +12,10 @@ root mean square over the draws. A logit is a sum of thousands of such errors, s
 to normal: six sigma is passed once in 5e8, and a file of logits has some 1e5.
 
 All logits together say more: in sigmas their root mean square is 1. They are at least a hundred
-independent numbers (some for each of a hundred tokens), so that it deviates by at most 1 / sqrt(200)
-= 7 %, six times which is 42 %. It must lie between 0.5 (below, nothing was rounded, and what ran was
-not the fast path) and 1.5, a bound that an error in a small part of the model passes long before a
-single logit shows it.
+independent numbers (some for each of a hundred tokens), so that it deviates by at most
+1 / sqrt(200) = 7 %, six times which is 42 %. It must lie between 0.5 (below, nothing was rounded,
+and what ran was not the fast path) and 1.5, a bound that an error in a small part of the model
+passes long before a single logit shows it.
 
 A rank that holds part of a block scales by the maximum of that part, which is no larger: the
 tolerance of one rank covers every split.

@@ -143,7 +143,7 @@ def test_tolerance_is_broken_by_exact_arithmetic(case, lone):
 
 
 def test_tolerance_is_broken_by_a_wrong_scale_of_one_block(case, tmp_path):
-    """One block of one matrix in the middle of the model, as a wrong stride or slice would make it."""
+    """One block of one matrix in the middle of the model, as a wrong stride may make it."""
     model = shutil.copy(case.model, tmp_path / "altered.gguf")
     tensor = next(each for each in gguf.GGUFReader(model, "r+").tensors
                   if each.name == "blk.2.attn_output.weight")

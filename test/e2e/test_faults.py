@@ -48,7 +48,9 @@ def start(package, ranks, **environment):
 def test_a_killed_rank_ends_the_job(endless, ranks, flags, victim):
     with start(endless(*flags), ranks) as job:
         job.signal(0 if victim == "first" else ranks - 1, signal.SIGKILL)
-        job.ends_within(2)
+        # mpirun gives the other ranks a second; where one of them ends by itself in the same
+        # moment, it begins again. What is above two seconds is for a machine with other work.
+        job.ends_within(2.3)
         assert job.process.returncode
 
 

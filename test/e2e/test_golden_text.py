@@ -60,7 +60,7 @@ def test_expected_text_is_long_and_plain(golden):
     assert text.startswith("Once upon a time") and len(text) > 400 and text.isascii()
 
 
-@pytest.mark.parametrize("ranks, flags", [(None, ()), (2, ("--tp", 2)), (4, ("--stages", 2, "--tp", 2))])
+@pytest.mark.parametrize("ranks, flags", [SPLITS[0], SPLITS[1], SPLITS[6]])
 def test_prompt_as_token_ids(golden, package, ranks, flags):
     tokens = ",".join(map(str, golden.cases["Once upon a time"]["prompt_ids"]))
     found = text_of(package(golden.model, *flags), ranks, "--tokens", tokens, "-n", 40)

@@ -17,7 +17,8 @@ IN, HIDDEN, OUT = 64, 45, 50
 
 def graph(ins, body, outs, weights=""):
     """A module with one entry; `ins` and `outs` map names to types, `%name` is an input's value."""
-    arguments = ", ".join(f'%{name}: {kind} {{cleave.input = "{name}"}}' for name, kind in ins.items())
+    arguments = ", ".join(f'%{name}: {kind} {{cleave.input = "{name}"}}'
+                          for name, kind in ins.items())
     results = ", ".join(f'{kind} {{cleave.output = "{name}"}}' for name, kind in outs.items())
     values = ", ".join(f"%{name}.out" for name in outs)
     return (f"{weights}\nfunc.func @main({arguments}) -> ({results}) {{\n{body}\n"
@@ -75,7 +76,8 @@ def test_perceptron_from_npy(tmp_path, random, ranks, flags, count):
     for name, value in given.items():
         np.save(tmp_path / f"{name}.npy", value)
         shape = "x".join(map(str, value.shape))
-        declared += f'cleave.weight @{name} : tensor<{shape}xf32> from npy<"{tmp_path}/{name}.npy">\n'
+        declared += (f"cleave.weight @{name} : tensor<{shape}xf32> "
+                     f'from npy<"{tmp_path}/{name}.npy">\n')
     body = (f"  %norm = cleave.use @norm : tensor<{IN}xf32>\n"
             f"  %bias = cleave.use @bias : tensor<{IN}xf32>\n"
             f"  %h = cleave.rms_norm %x, %norm {{epsilon = 1.0e-3 : f32}} : {rows(IN)}, "
@@ -153,8 +155,8 @@ def test_look_up_and_rope_with_gguf_weights(tmp_path, ranks, flags):
 
 
 def test_random_weights_are_the_same_however_they_are_split(tmp_path, random):
-    text = graph({"x": rows(IN)}, linear("h", "x", "a", IN, HIDDEN) + linear("y.out", "h", "b", HIDDEN,
-                 OUT), {"y": rows(OUT)},
+    body = linear("h", "x", "a", IN, HIDDEN) + linear("y.out", "h", "b", HIDDEN, OUT)
+    text = graph({"x": rows(IN)}, body, {"y": rows(OUT)},
                  f"cleave.weight @a : tensor<{HIDDEN}x{IN}xf32> from random<7>\n"
                  f"cleave.weight @b : tensor<{OUT}x{HIDDEN}xf32> from random<7>")
     (tmp_path / "g.mlir").write_text(text)

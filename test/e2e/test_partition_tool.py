@@ -182,7 +182,8 @@ def test_standard_output_is_full():
 
 def test_ranks_are_read_back_and_packaged(package, tmp_path):
     ranks = tmp_path / "ranks.mlir"
-    partition_tool(EXAMPLE, "--stages", 2, "--tp", 2, "--emit=ranks", "-o", ranks).check_returncode()
+    flags = ("--stages", 2, "--tp", 2, "--emit=ranks")
+    partition_tool(EXAMPLE, *flags, "-o", ranks).check_returncode()
     again = partition(ranks, tmp_path / "again.cleave")
     made = package(EXAMPLE, "--stages", 2, "--tp", 2)
     assert text_of(again, 4, "-p", "Once", "-n", 30) == text_of(made, 4, "-p", "Once", "-n", 30)
@@ -291,8 +292,8 @@ def test_wrong_plans(tmp_path):
         ("mesh: {tp: 2\n", (r"plan\.yaml:\d+:\d+: ",)),
     ]:
         plan.write_text(text)
-        errors = no_trace(partition_tool(EXAMPLE, "--plan", plan, "-o", tmp_path / "out" / "p.cleave"),
-                          tmp_path / "out")
+        result = partition_tool(EXAMPLE, "--plan", plan, "-o", tmp_path / "out" / "p.cleave")
+        errors = no_trace(result, tmp_path / "out")
         for pattern in patterns:
             assert re.search(pattern, errors), errors
 

@@ -1,4 +1,4 @@
-"""What cleave-run refuses: damaged packages, wrong starts, wrong options. One clear message each."""
+"""What cleave-run refuses: damaged packages, wrong starts and options. One clear message each."""
 
 from __future__ import annotations
 
@@ -189,7 +189,14 @@ def test_wrong_options(package, ranks, flags):
         errors = complaint(run(made, ranks, *arguments))
         assert re.search(pattern, errors), errors
         said = re.findall("^cleave-run: .*$", errors, re.MULTILINE)
-        assert len([line for line in said if not re.search(r"\d cores?$|seed \d", line)]) == 1, errors
+        said = [line for line in said if not re.search(r"\d cores?$|seed \d", line)]
+        assert len(said) == 1, errors
+
+
+def test_a_wrong_option_is_always_told(package):
+    """No rank's quick end makes mpirun kill the one that speaks."""
+    for _ in range(20):
+        complaint(run(package(EXAMPLE, "--tp", 8), 8, "--frobnicate"), "frobnicate")
 
 
 @pytest.mark.parametrize("ranks, flags", [(None, ()), (2, ("--tp", 2)), (2, ("--stages", 2))])

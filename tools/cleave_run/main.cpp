@@ -253,8 +253,10 @@ int main(int argc, char **argv) {
   using namespace cleave::rt;
   Launch launch = Launch::detect();
   Options options;
+  // The first rank speaks and fails for all: mpirun ends every rank once one has failed,
+  // perhaps before the first has said why.
   if (std::optional<int> status = parseOptions(argc, argv, launch.rank == 0, options))
-    return *status;
+    return launch.rank == 0 ? *status : EXIT_SUCCESS;
   ThreadShare share = takeShare(launch, options.threads, argv);
   return run(launch, share, options, argc, argv);
 }
