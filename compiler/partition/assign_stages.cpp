@@ -19,7 +19,8 @@ namespace {
 
 class Staging {
 public:
-  explicit Staging(FunctionOpInterface function) : function(function), builder(function.getContext()) {}
+  explicit Staging(FunctionOpInterface function)
+      : function(function), builder(function.getContext()) {}
 
   LogicalResult run() {
     if (!llvm::hasSingleElement(function.getFunctionBody()))
@@ -41,6 +42,7 @@ private:
     int64_t stage = 0;
     for (Operation &op : llvm::make_early_inc_range(body())) {
       if (isa<CutOp>(op)) {
+        cuts.push_back(op.getLoc());
         op.erase();
         ++stage;
       } else if (!op.hasTrait<OpTrait::IsTerminator>()) {
@@ -95,9 +97,10 @@ private:
         later[getStage(use.getOwner())].push_back(&use);
     if (auto update = value.getDefiningOp<StateUpdateOp>(); update && !later.empty()) {
       Operation *reader = later.begin()->second.front()->getOwner();
-      InFlightDiagnostic error = reader->emitError()
+      InFlightDiagnostic error = emitError(cuts[from])
                                  << "a cut between '" << getModelName(update) << "' and '"
-                                 << getModelName(reader) << "' would part state '" << update.getState()
+                                 << getModelName(reader) << "' would part state '"
+                                 << update.getState()
                                  << "' from its reader; cut before the first or after the second";
       error.attachNote(update.getLoc()) << "the state is written here";
       return error;
@@ -118,6 +121,7 @@ private:
 
   FunctionOpInterface function;
   OpBuilder builder;
+  SmallVector<Location> cuts; ///< where the k-th was
 };
 
 /// A state lives in one stage, in all entries: it cannot be moved.

@@ -215,7 +215,8 @@ private:
       return failure();
     for (auto &[op, name] : cuts) {
       builder.setInsertionPoint(op);
-      builder.create<CutOp>(op->getLoc(), name);
+      auto given = llvm::find_if(plan.cuts, [&](const plan::Cut &cut) { return cut.name == name; });
+      builder.create<CutOp>(given == plan.cuts.end() ? op->getLoc() : at(given->location), name);
     }
     return success();
   }

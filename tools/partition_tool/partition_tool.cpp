@@ -123,7 +123,17 @@ OwningOpRef<ModuleOp> readModule(StringRef path, MLIRContext &context, llvm::Sou
   return parseSourceFile<ModuleOp>(sources, ParserConfig(&context));
 }
 
-/// Writes text under a temporary name first.
+/// Whether all of the standard output was written: a disk may be full.
+LogicalResult flushOutput() {
+  llvm::outs().flush();
+  if (!llvm::outs().has_error())
+    return success();
+  std::string message = llvm::outs().error().message();
+  llvm::outs().clear_error();
+  return fail("standard output: " + message);
+}
+
+/// Writes text, to a file under a temporary name first.
 LogicalResult writeText(ModuleOp module) {
   auto print = [&](llvm::raw_ostream &os) -> llvm::Error {
     module.print(os);
@@ -133,13 +143,21 @@ LogicalResult writeText(ModuleOp module) {
   std::string path = output.empty() ? "-" : output.getValue();
   if (path == "-") {
     llvm::cantFail(print(llvm::outs()));
-    llvm::outs().flush();
-    if (llvm::outs().has_error()) {
-      std::string message = llvm::outs().error().message();
-      llvm::outs().clear_error();
-      return fail("standard output: " + message);
+    return flushOutput();
+  }
+  // A device or a pipe is written to, not replaced.
+  llvm::sys::fs::file_status status;
+  if (!llvm::sys::fs::status(path, status) && llvm::sys::fs::exists(status) &&
+      !llvm::sys::fs::is_regular_file(status) && !llvm::sys::fs::is_directory(status)) {
+    std::error_code code;
+    llvm::raw_fd_ostream os(path, code, llvm::sys::fs::CD_OpenExisting);
+    if (!code) {
+      llvm::cantFail(print(os));
+      os.close();
+      code = os.error();
+      os.clear_error();
     }
-    return success();
+    return code ? fail(path + ": " + code.message()) : success();
   }
   if (llvm::Error error = llvm::writeToOutput(path, print))
     return fail(path + ": " + llvm::toString(std::move(error)));
@@ -230,7 +248,8 @@ LogicalResult run() {
     return success();
   if (report) {
     printReport(*module, llvm::outs());
-    llvm::outs().flush();
+    if (failed(flushOutput()))
+      return failure();
     if (output.empty())
       return success();
     if (emit == Emit::logical || emit == Emit::sharded)

@@ -5,8 +5,8 @@ cleave.state @k : tensor<?x?x8xf32, #cleave.dims<slots, context>>
 func.func @f(%q: tensor<4x8xf32>, %p: tensor<4xi32>) -> tensor<4x8xf32> {
   // expected-note@+1 {{the state is written here}}
   %k = cleave.state_update @k, %q at %p, %p {cleave.name = "blk.0.k"} : (tensor<4x8xf32>, tensor<4xi32>, tensor<4xi32>) -> tensor<?x?x8xf32, #cleave.dims<slots, context>>
-  cleave.cut "blk.0.attention"
   // expected-error@+1 {{a cut between 'blk.0.k' and 'blk.0.attention' would part state 'k' from its reader; cut before the first or after the second}}
+  cleave.cut "blk.0.attention"
   %a = cleave.attention %q, %k, %k at %p, %p {cleave.name = "blk.0.attention", head_dim = 8, group = 1, scale = 1.0 : f32} : tensor<4x8xf32>, tensor<?x?x8xf32, #cleave.dims<slots, context>>, tensor<4xi32>, tensor<4xi32>
   return %a : tensor<4x8xf32>
 }
