@@ -46,12 +46,20 @@ def start(package, ranks, **environment):
 @pytest.mark.parametrize("ranks, flags", SPLITS)
 @pytest.mark.parametrize("victim", ["first", "last"])
 def test_a_killed_rank_ends_the_job(endless, ranks, flags, victim):
-    with start(endless(*flags), ranks) as job:
-        job.signal(0 if victim == "first" else ranks - 1, signal.SIGKILL)
-        # mpirun gives the other ranks a second; where one of them ends by itself in the same
-        # moment, it begins again. What is above two seconds is for a machine with other work.
-        job.ends_within(2.3)
-        assert job.process.returncode
+    # The limit is the promise; on a machine with other work one attempt in many misses it,
+    # since mpirun itself gives the other ranks a second and may begin it again.
+    attempts = 3
+    for attempt in range(attempts):
+        with start(endless(*flags), ranks) as job:
+            job.signal(0 if victim == "first" else ranks - 1, signal.SIGKILL)
+            try:
+                job.ends_within(2)
+            except AssertionError:
+                if attempt + 1 == attempts:
+                    raise
+                continue
+            assert job.process.returncode
+            break
 
 
 @pytest.mark.parametrize("ranks, flags", SPLITS)
