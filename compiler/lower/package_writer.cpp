@@ -12,7 +12,9 @@
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/Path.h"
+#include "llvm/Support/Signals.h"
 
+#include <atomic>
 #include <fcntl.h>
 #include <filesystem>
 #include <unistd.h>
@@ -22,6 +24,9 @@ using namespace cleave;
 namespace fs = std::filesystem;
 
 namespace {
+
+/// Set by Ctrl-C and its like, so that what is half written is removed.
+std::atomic<bool> interrupted = false;
 
 class PackageWriter {
 public:
@@ -106,7 +111,11 @@ LogicalResult PackageWriter::writeWeights(ModuleOp rank) {
   auto file = std::make_unique<rt::WeightFileWriter>(folder / rt::weightFileName(rankOf(rank)));
   FailureOr<llvm::StringMap<WeightPlace>> own = placeWeights(
       rank, sources, [&](WeightOp weight) { return file->begin(weight.getSymName().str()); },
-      [&](std::span<const std::byte> piece) { file->append(piece); });
+      [&](std::span<const std::byte> piece) {
+        if (interrupted)
+          throw std::runtime_error("interrupted; nothing was written");
+        file->append(piece);
+      });
   if (failed(own))
     return failure();
   places.push_back(std::move(*own));
@@ -232,6 +241,8 @@ LogicalResult PackageWriter::write() {
   auto fail = [&](const Twine &message) {
     return emitError(UnknownLoc::get(module.getContext())) << message;
   };
+  llvm::sys::SetInterruptFunction([] { interrupted = true; });
+  auto resetInterrupts = llvm::make_scope_exit([] { llvm::sys::SetInterruptFunction(nullptr); });
   try {
     while (!path.has_filename() && path.has_relative_path())
       path = path.parent_path(); // "out/"
