@@ -1,6 +1,8 @@
 // Inputs by the ops that use them.
 #include "compiler/lower/check_inputs.h"
 
+#include "llvm/Support/MathExtras.h"
+
 #include <random>
 
 using namespace mlir;
@@ -12,6 +14,8 @@ static constexpr int64_t checkedSlots = 2;
 static constexpr int64_t checkedTokens = 6;
 /// Longer than what is read in one step, so that a wrong length of the cache shows.
 static constexpr int64_t checkedContext = 16;
+/// More are a mistake in the file, or too slow to make one by one.
+static constexpr int64_t maxInputElements = int64_t{1} << 28;
 
 Sizes cleave::chooseSizes(func::FuncOp entry) {
   Sizes sizes;
@@ -42,9 +46,12 @@ Sizes cleave::chooseSizes(func::FuncOp entry) {
 
 int64_t cleave::countElements(RankedTensorType type, const Sizes &sizes) {
   int64_t elements = 1;
-  for (unsigned dim = 0; dim < type.getRank(); ++dim)
-    elements *=
+  for (unsigned dim = 0; dim < type.getRank(); ++dim) {
+    int64_t size =
         type.isDynamicDim(dim) ? sizes.at(getDimName(type, dim).str()) : type.getDimSize(dim);
+    if (llvm::MulOverflow(elements, size, elements))
+      return std::numeric_limits<int64_t>::max();
+  }
   return elements;
 }
 
@@ -89,6 +96,10 @@ FailureOr<rt::NamedArrays> cleave::makeInputs(func::FuncOp entry, const Sizes &s
     auto type = cast<RankedTensorType>(argument.getType());
     std::vector<std::byte> &bytes = inputs[name.str()];
     int64_t elements = countElements(type, sizes);
+    if (elements > maxInputElements)
+      return entry.emitOpError("input '")
+             << name.getValue() << "' of type " << type << " has more elements than the "
+             << maxInputElements << " that a check makes at most";
     auto put = [&](auto value) {
       auto view = std::as_bytes(std::span(&value, 1));
       bytes.insert(bytes.end(), view.begin(), view.end());

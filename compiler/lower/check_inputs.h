@@ -13,14 +13,14 @@ namespace cleave {
 /// where there are states, a context in which all positions fit, and 6 of all else.
 std::map<std::string, int64_t, std::less<>> chooseSizes(mlir::func::FuncOp entry);
 
-/// The elements of a tensor of this type at these sizes.
+/// The elements of a tensor of this type at these sizes, or the largest int64_t if more.
 int64_t countElements(mlir::RankedTensorType type,
                       const std::map<std::string, int64_t, std::less<>> &sizes);
 
 /// Inputs for every argument of the entry, always the same: floats uniform in [-1, 1);
 /// slots 0, 1, 0, 1, ... and positions 0, 0, 1, 1, ..., so that two sequences are under
 /// way; row numbers (tokens of a vocabulary) uniform in what they choose from. Fails, with
-/// an error at the entry, for an input of another type.
+/// an error at the entry, for an input of another type or with more than 2^28 elements.
 mlir::FailureOr<rt::NamedArrays>
 makeInputs(mlir::func::FuncOp entry, const std::map<std::string, int64_t, std::less<>> &sizes);
 
