@@ -100,7 +100,13 @@ def VerifyRanksPass : Pass<"cleave-verify-ranks", "::mlir::ModuleOp"> {
     Runs the ranks' entries together, symbolically and under synchronous sends: each send
     meets the receive of its peer with the same tag and type, every member of a group
     issues the same collective next, no ranks wait for each other in a cycle, and nothing
-    is left over. A failure names both ends. Changes nothing.
+    is left over. A failure names both ends.
+
+    Then it finds, for every value on every rank, which elements of which logical value it
+    is, and which summands of it where it is a partial sum: from the slices of weights and
+    the factors of the ops' sharding rules. No partial sum may be read as a whole value or
+    counted twice, collectives join shares at their places, and what is returned is whole.
+    Nothing is assumed of function arguments without `cleave.input`. Changes nothing.
   }];
 }
 

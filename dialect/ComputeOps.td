@@ -6,7 +6,7 @@
 include "dialect/OpBase.td"
 
 def Cleave_GatherOp : Cleave_ComputeOp<"gather", [Pure,
-    DeclareOpInterfaceMethods<ShardingRuleOpInterface, ["localize"]>]> {
+    DeclareOpInterfaceMethods<ShardingRuleOpInterface, ["localize", "getLocalAttributes"]>]> {
   let summary = "rows of a matrix by their numbers";
   let description = [{
     `source` [v, d], `indices` [t] -> [t, d]: row t of the result is row `indices[t] -
@@ -36,7 +36,7 @@ def Cleave_GatherOp : Cleave_ComputeOp<"gather", [Pure,
 }
 
 def Cleave_LinearOp : Cleave_ComputeOp<"linear", [Pure,
-    DeclareOpInterfaceMethods<ShardingRuleOpInterface, ["localize"]>]> {
+    DeclareOpInterfaceMethods<ShardingRuleOpInterface, ["localize", "getLocalAttributes"]>]> {
   let summary = "a matrix product with a weight";
   let description = [{
     `x` [t, i], `weight` [o, k] -> [t, o]: the sum over j of x[t, j] * weight[o, pad_before + j].
@@ -155,7 +155,7 @@ def Cleave_StateUpdateOp : Cleave_ComputeOp<"state_update", [
 
 def Cleave_AttentionOp : Cleave_ComputeOp<"attention", [Pure, AllTypesMatch<["q", "result"]>,
     TypesMatchWith<"v's type is k's", "k", "v", "$_self">,
-    DeclareOpInterfaceMethods<ShardingRuleOpInterface, ["localize"]>]> {
+    DeclareOpInterfaceMethods<ShardingRuleOpInterface, ["localize", "getLocalAttributes"]>]> {
   let summary = "causal attention with grouped queries";
   let description = [{
     `q` [t, heads * head_dim], `k` and `v` [s, c, kv_heads * head_dim] -> like q. Query

@@ -20,6 +20,11 @@ def ShardingRuleOpInterface : OpInterface<"ShardingRuleOpInterface"> {
         operands and result types, to the ranges which that rank holds.}],
       /*retTy=*/"void", /*name=*/"localize", /*args=*/(ins "const ::cleave::LocalRanges &":$ranges),
       /*methodBody=*/"", /*defaultImpl=*/"(void)ranges;">,
+    InterfaceMethod<
+      /*desc=*/[{The attributes that `localize` sets. They depend on the rank; all others are
+        the same on every rank.}],
+      /*retTy=*/"::llvm::SmallVector<::llvm::StringRef, 2>", /*name=*/"getLocalAttributes",
+      /*args=*/(ins), /*methodBody=*/"", /*defaultImpl=*/"return {};">,
   ];
 }
 

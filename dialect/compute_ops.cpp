@@ -88,10 +88,15 @@ ShardingRule GatherOp::getShardingRule() {
 
 void GatherOp::localize(const LocalRanges &ranges) {
   ElementRange rows = ranges.operands[0][0];
-  if (rows.size() == ranges.operandSizes[0][0])
+  int64_t all = ranges.operandSizes[0][0];
+  if (ShapedType::isDynamic(all) || rows.size() == all)
     return;
   setOffset(getOffset() + rows.begin);
   setMasked(true);
+}
+
+SmallVector<StringRef, 2> GatherOp::getLocalAttributes() {
+  return {getOffsetAttrName(), getMaskedAttrName()};
 }
 
 // ---- linear ----
@@ -131,6 +136,10 @@ ShardingRule LinearOp::getShardingRule() {
 
 void LinearOp::localize(const LocalRanges &ranges) {
   setPadBefore(ranges.operands[0][1].begin - ranges.operands[1][1].begin);
+}
+
+SmallVector<StringRef, 2> LinearOp::getLocalAttributes() {
+  return {getPadBeforeAttrName()};
 }
 
 // ---- rms_norm ----
@@ -265,6 +274,10 @@ void AttentionOp::localize(const LocalRanges &ranges) {
   int64_t firstQuery = ranges.operands[0][1].begin / headDim;
   int64_t firstKey = ranges.operands[1][2].begin / headDim;
   setFirstHead(firstQuery - firstKey * getGroup());
+}
+
+SmallVector<StringRef, 2> AttentionOp::getLocalAttributes() {
+  return {getFirstHeadAttrName()};
 }
 
 // ---- element by element ----

@@ -1,6 +1,7 @@
 // cleave-verify-ranks: one symbolic run of all ranks under synchronous sends. Entries are
 // straight-line and no receive is a wildcard, so if this run ends, every run does, with
 // the same messages.
+#include "compiler/partition/verify_partials.h"
 #include "compiler/passes.h"
 #include "dialect/dialect.h"
 
@@ -369,6 +370,8 @@ struct VerifyRanksPass : public cleave::impl::VerifyRanksPassBase<VerifyRanksPas
       if (failed(run.run()) || failed(verifyOutputs(functions)))
         return signalPassFailure();
     }
+    if (failed(verifyPartials(ranks, entries)))
+      return signalPassFailure();
   }
 };
 
