@@ -154,6 +154,26 @@ module @whole_blocks {
 
 // -----
 
+// The blocks of one use count for all: the activation has none of its own.
+// CHECK-LABEL: module @blocks_elsewhere
+// CHECK: cleave.linear {{.*}} {cleave.sharding = [#cleave.sharding<[{}, {"tp" : [0:64, 64:96]}]>]}
+// CHECK: cleave.silu {{.*}} {cleave.sharding = [#cleave.sharding<[{}, {"tp" : [0:64, 64:96]}]>]}
+module @blocks_elsewhere {
+  cleave.mesh @mesh <"tp" = 2>
+  cleave.weight @up : tensor<96x64xf32> from none
+  cleave.weight @down : tensor<64x96x!cleave.q8_0> from none split [#cleave.split<row "tp">]
+  func.func @f(%x: tensor<4x64xf32>) -> (tensor<4x64xf32>, tensor<4x96xf32>) {
+    %up = cleave.use @up : tensor<96x64xf32>
+    %u = cleave.linear %x, %up : (tensor<4x64xf32>, tensor<96x64xf32>) -> tensor<4x96xf32>
+    %down = cleave.use @down : tensor<64x96x!cleave.q8_0>
+    %d = cleave.linear %u, %down : (tensor<4x96xf32>, tensor<64x96x!cleave.q8_0>) -> tensor<4x64xf32>
+    %s = cleave.silu %u : tensor<4x96xf32>
+    return %d, %s : tensor<4x64xf32>, tensor<4x96xf32>
+  }
+}
+
+// -----
+
 // 2 blocks for 4 ranks: cut inside blocks, for no rank shall be idle.
 // CHECK-LABEL: module @inside_blocks
 // CHECK: cleave.weight @down : {{.*}} sharding <[{}, {"tp"}]>
