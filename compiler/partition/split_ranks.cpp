@@ -53,6 +53,7 @@ private:
   LogicalResult buildUse(UseOp use);
   LogicalResult buildTransfer(TransferOp transfer, unsigned tag);
   LogicalResult buildCompute(ShardingRuleOpInterface op);
+  void widenResults(ShardingRuleOpInterface op, LocalRanges &ranges, Operation *local);
   LogicalResult buildReturn(func::ReturnOp op, func::FuncOp from, func::FuncOp to);
   FailureOr<StateOp> declareState(StateUpdateOp update);
   FailureOr<RankedTensorType> localType(Value value);
@@ -76,7 +77,8 @@ FailureOr<RankedTensorType> RankBuilder::localType(Value value) {
 
 /// A weight's share of a dim, in whole quantization blocks.
 ElementRange RankBuilder::weightRange(RankedTensorType type, ShardingAttr sharding, unsigned dim) {
-  ElementRange range = getShare(mesh, place.coordinate, sharding.getDims()[dim], type.getDimSize(dim));
+  ElementRange range =
+      getShare(mesh, place.coordinate, sharding.getDims()[dim], type.getDimSize(dim));
   auto block = dyn_cast<BlockType>(type.getElementType());
   if (!block || dim + 1 != type.getRank() || range.size() == 0)
     return range;
@@ -94,7 +96,8 @@ SmallVector<ElementRange, 4> RankBuilder::rangesOf(Value value) {
     else if (value.getDefiningOp<UseOp>())
       ranges.push_back(weightRange(type, sharding, dim));
     else
-      ranges.push_back(getShare(mesh, place.coordinate, sharding.getDims()[dim], type.getDimSize(dim)));
+      ranges.push_back(
+          getShare(mesh, place.coordinate, sharding.getDims()[dim], type.getDimSize(dim)));
   }
   return ranges;
 }
@@ -111,7 +114,8 @@ LogicalResult RankBuilder::buildFunction(func::FuncOp function) {
   SmallVector<BlockArgument> arguments;
   for (BlockArgument argument : function.getArguments()) {
     bool needed = llvm::any_of(argument.getUsers(), [&](Operation *user) {
-      return user->hasTrait<OpTrait::ReturnLike>() ? place.stage == 0 : getStage(user) == place.stage;
+      return user->hasTrait<OpTrait::ReturnLike>() ? place.stage == 0
+                                                   : getStage(user) == place.stage;
     });
     if (!needed)
       continue;
@@ -158,7 +162,8 @@ FailureOr<Value> RankBuilder::takeShare(BlockArgument argument, Value whole) {
                                         << sharding << "; leave it whole";
   if (failed(localType(argument)))
     return failure();
-  return lowerReshard(builder, argument.getLoc(), whole, type, replicated, sharding, mesh, place, {});
+  return lowerReshard(builder, argument.getLoc(), whole, type, replicated, sharding, mesh, place,
+                      {});
 }
 
 LogicalResult RankBuilder::buildOp(Operation &op) {
@@ -263,8 +268,39 @@ LogicalResult RankBuilder::buildCompute(ShardingRuleOpInterface op) {
     mine.setType(*type);
     ranges.results.push_back(rangesOf(result));
   }
+  widenResults(op, ranges, local);
   cast<ShardingRuleOpInterface>(local).localize(ranges);
   return success();
+}
+
+/// A weight's share in whole quantization blocks can be wider than the result that is made
+/// of it, element by element (a look-up): then the op gives as much as the weight has, and
+/// a slice takes the rank's share.
+void RankBuilder::widenResults(ShardingRuleOpInterface op, LocalRanges &ranges, Operation *local) {
+  ShardingRule rule = op.getShardingRule();
+  for (auto [number, operand] : llvm::enumerate(op->getOperands())) {
+    if (!operand.getDefiningOp<UseOp>())
+      continue;
+    const ShardingRule::Dim &columns = rule.operands[number].back();
+    ElementRange held = ranges.operands[number].back();
+    for (auto [index, dims] : llvm::enumerate(rule.results))
+      for (auto [dim, factors] : llvm::enumerate(dims)) {
+        ElementRange &share = ranges.results[index][dim];
+        if (factors != columns || share == held)
+          continue;
+        Value result = local->getResult(index);
+        auto type = cast<RankedTensorType>(result.getType());
+        SmallVector<int64_t> shape(type.getShape());
+        shape[dim] = held.size();
+        result.setType(withShape(type, shape));
+        auto slice =
+            builder.create<SliceOp>(op->getLoc(), type, result, dim, share.begin - held.begin);
+        if (Attribute name = op->getAttr(CleaveDialect::nameAttrName))
+          slice->setAttr(CleaveDialect::nameAttrName, name);
+        mapping.map(op->getResult(index), slice.getResult());
+        share = held;
+      }
+  }
 }
 
 LogicalResult RankBuilder::buildReturn(func::ReturnOp op, func::FuncOp from, func::FuncOp to) {
@@ -278,7 +314,8 @@ LogicalResult RankBuilder::buildReturn(func::ReturnOp op, func::FuncOp from, fun
     values.push_back(mapping.lookup(operand.get()));
     types.push_back(values.back().getType());
     NamedAttrList attrs(from.getResultAttrs(operand.getOperandNumber()));
-    attrs.set(CleaveDialect::ownerAttrName, builder.getI64IntegerAttr(RankPlace{stage, 0}.getRank(mesh)));
+    attrs.set(CleaveDialect::ownerAttrName,
+              builder.getI64IntegerAttr(RankPlace{stage, 0}.getRank(mesh)));
     attributes.push_back(attrs.getDictionary(builder.getContext()));
   }
   builder.create<func::ReturnOp>(op.getLoc(), values);

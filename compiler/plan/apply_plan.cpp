@@ -186,7 +186,7 @@ private:
         auto use = operand.getDefiningOp<UseOp>();
         return use && use.getWeight() == name;
       });
-      if (own != name && !own.starts_with(name.str() + ".") && !uses)
+      if (own != name && getBlock(op) != name && !uses)
         return WalkResult::advance();
       found = op;
       return WalkResult::interrupt();

@@ -25,6 +25,7 @@ using namespace cleave;
 namespace {
 
 enum class Emit { logical, sharded, ranks, package };
+enum class Report { none, table, json };
 
 cl::OptionCategory category("partition-tool options");
 cl::opt<std::string>
@@ -38,8 +39,10 @@ cl::opt<Emit>
                     clEnumValN(Emit::sharded, "sharded", "the graph with shardings and stages"),
                     clEnumValN(Emit::ranks, "ranks", "one module a rank"),
                     clEnumValN(Emit::package, "package", "a folder for cleave-run (default)")));
-cl::opt<bool> report("report", cl::cat(category),
-                     cl::desc("Print what each rank holds, computes and communicates"));
+cl::opt<Report> reportFormat("report", cl::ValueOptional, cl::cat(category), cl::init(Report::none),
+                             cl::desc("Print what each rank holds, computes and communicates"),
+                             cl::values(clEnumValN(Report::table, "", "as a table"),
+                                        clEnumValN(Report::json, "json", "as JSON, for programs")));
 cl::opt<bool> check("check", cl::cat(category),
                     cl::desc("Run the ranks and the model on random inputs and compare"));
 cl::opt<std::string> against("against", cl::value_desc("model"), cl::cat(category),
@@ -189,6 +192,11 @@ OwningOpRef<ModuleOp> readWhole(ModuleOp module, Form form, MLIRContext &context
 }
 
 LogicalResult run() {
+  bool report = reportFormat != Report::none;
+  if (report && (emit == Emit::logical || emit == Emit::sharded))
+    return fail("--report tells of ranks; it goes with --emit=ranks and --emit=package");
+  if (report && emit == Emit::ranks && (output.empty() || output == "-"))
+    return fail("the report goes to standard output; say with -o FILE where the ranks go");
   if (emit == Emit::package && output.empty() && !report && !check)
     return fail(
         "no output is named; add -o OUT.cleave, or --emit=ranks to print the ranks' modules");
@@ -230,9 +238,9 @@ LogicalResult run() {
     return fail(
         input +
         ": is already partitioned, so a plan cannot be applied to it; drop the plan's flags");
-  Form to = emit == Emit::logical && !report   ? Form::logical
-            : emit == Emit::sharded && !report ? Form::sharded
-                                               : Form::ranks;
+  Form to = emit == Emit::logical   ? Form::logical
+            : emit == Emit::sharded ? Form::sharded
+                                    : Form::ranks;
   if (from > to)
     return fail(input + ": is already in the form of " +
                 (from == Form::ranks ? "ranks" : "a sharded graph") +
@@ -247,13 +255,11 @@ LogicalResult run() {
   if (check && output.empty() && !report && emit == Emit::package)
     return success();
   if (report) {
-    printReport(*module, llvm::outs());
+    (reportFormat == Report::json ? printJsonReport : printReport)(*module, llvm::outs());
     if (failed(flushOutput()))
       return failure();
     if (output.empty())
       return success();
-    if (emit == Emit::logical || emit == Emit::sharded)
-      return fail("--report goes with --emit=ranks and --emit=package");
   }
   return emit == Emit::package ? writePackage(*module, output) : writeText(*module);
 }
