@@ -7,6 +7,7 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/Support/Format.h"
+#include "llvm/Support/JSON.h"
 
 #include <set>
 
@@ -22,7 +23,7 @@ struct Traffic {
 
 struct RankReport {
   int64_t rank = 0, stage = 0;
-  std::string coordinate;
+  SmallVector<std::pair<StringRef, int64_t>> coordinate; ///< place on each axis
   int64_t weightBytes = 0, cacheBytes = 0, operations = 0;
   llvm::MapVector<StringRef, Traffic> traffic;
 };
@@ -58,15 +59,10 @@ static RankReport describeRank(ModuleOp module) {
   RankReport report;
   report.rank = module->getAttrOfType<IntegerAttr>(CleaveDialect::rankAttrName).getInt();
   report.stage = getStage(module);
-  if (auto place = module->getAttrOfType<DictionaryAttr>(CleaveDialect::coordinateAttrName)) {
-    llvm::raw_string_ostream os(report.coordinate);
-    llvm::interleave(
-        place, os,
-        [&](NamedAttribute axis) {
-          os << axis.getName().getValue() << "=" << cast<IntegerAttr>(axis.getValue()).getInt();
-        },
-        ",");
-  }
+  if (auto place = module->getAttrOfType<DictionaryAttr>(CleaveDialect::coordinateAttrName))
+    for (NamedAttribute axis : place)
+      report.coordinate.emplace_back(axis.getName().getValue(),
+                                     cast<IntegerAttr>(axis.getValue()).getInt());
   for (WeightOp weight : module.getOps<WeightOp>())
     report.weightBytes += getTensorBytes(weight.getTensorType());
   for (StateOp state : module.getOps<StateOp>())
@@ -115,19 +111,30 @@ static int64_t countCovered(const std::set<std::vector<int64_t>> &boxes, size_t 
   return covered;
 }
 
-/// Weights of which several ranks hold the same elements, and weights of which a rank
-/// holds none.
-static void printReplicated(ModuleOp module, llvm::raw_ostream &os) {
-  struct Holding {
-    int64_t ranks = 0, bytes = 0, distinct = 0, empty = 0;
-    std::set<std::vector<int64_t>> slices;
-    const ElementTypeInfo *info = nullptr;
-  };
-  // By name and number of dims, which modules edited by hand may give differently.
+namespace {
+
+/// How the ranks hold one weight.
+struct Holding {
+  int64_t ranks = 0, bytes = 0, distinct = 0, empty = 0;
+  std::set<std::vector<int64_t>> slices;
+  const ElementTypeInfo *info = nullptr;
+
+  int64_t getCopies() const { return bytes - distinct; }
+};
+
+struct Holdings {
+  /// By name and number of dims, which modules edited by hand may give differently.
   llvm::MapVector<std::pair<StringRef, unsigned>, Holding> weights;
+  int64_t total = 0, copies = 0;
+};
+
+} // namespace
+
+static Holdings collectHoldings(ModuleOp module) {
+  Holdings holdings;
   for (ModuleOp rank : module.getOps<ModuleOp>())
     for (WeightOp weight : rank.getOps<WeightOp>()) {
-      Holding &holding = weights[{weight.getSymName(), weight.getTensorType().getRank()}];
+      Holding &holding = holdings.weights[{weight.getSymName(), weight.getTensorType().getRank()}];
       int64_t bytes = getTensorBytes(weight.getTensorType());
       std::vector<int64_t> slice;
       if (weight.getSlice())
@@ -142,39 +149,108 @@ static void printReplicated(ModuleOp module, llvm::raw_ostream &os) {
         holding.slices.insert(std::move(slice));
       holding.info = getElementTypeInfo(weight.getTensorType().getElementType());
     }
-  for (auto &[key, holding] : weights)
+  for (auto &[key, holding] : holdings.weights) {
     holding.distinct =
         countCovered(holding.slices) / holding.info->blockLength * holding.info->blockBytes;
-  int64_t total = 0, replicated = 0;
-  for (auto &[key, holding] : weights) {
-    total += holding.bytes;
-    replicated += holding.bytes - holding.distinct;
+    holdings.total += holding.bytes;
+    holdings.copies += holding.getCopies();
   }
-  os << "weights in all: " << humanSize(total) << ", of which " << humanSize(replicated)
-     << " are copies of what another rank holds\n";
-  if (replicated > 0) {
+  return holdings;
+}
+
+/// Weights of which several ranks hold the same elements, and weights of which a rank
+/// holds none.
+static void printReplicated(const Holdings &holdings, llvm::raw_ostream &os) {
+  os << "weights in all: " << humanSize(holdings.total) << ", of which "
+     << humanSize(holdings.copies) << " are copies of what another rank holds\n";
+  if (holdings.copies > 0) {
     os << "held by several ranks:";
-    for (auto &[key, holding] : weights)
-      if (holding.bytes > holding.distinct)
+    for (auto &[key, holding] : holdings.weights)
+      if (holding.getCopies() > 0)
         os << "\n  " << key.first << " (" << holding.ranks << " ranks, "
-           << humanSize(holding.bytes - holding.distinct) << " of copies)";
+           << humanSize(holding.getCopies()) << " of copies)";
     os << "\n";
   }
-  for (auto &[key, holding] : weights)
+  for (auto &[key, holding] : holdings.weights)
     if (holding.empty)
       os << "empty share: " << key.first << " on " << holding.empty << " of " << holding.ranks
          << " ranks\n";
 }
 
-void cleave::printReport(ModuleOp module, llvm::raw_ostream &os) {
-  os << "rank  stage  coordinate          weights  cache/token  ops/token\n";
+static SmallVector<RankReport> describeRanks(ModuleOp module) {
   SmallVector<RankReport> reports;
   for (ModuleOp rank : module.getOps<ModuleOp>())
     reports.push_back(describeRank(rank));
+  return reports;
+}
+
+static std::string coordinateText(const RankReport &report) {
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  llvm::interleave(
+      report.coordinate, os, [&](auto &axis) { os << axis.first << "=" << axis.second; }, ",");
+  return text;
+}
+
+void cleave::printJsonReport(ModuleOp module, llvm::raw_ostream &os) {
+  llvm::json::OStream json(os, /*IndentSize=*/2);
+  auto writeRank = [&](const RankReport &report) {
+    json.attribute("rank", report.rank);
+    json.attribute("stage", report.stage);
+    json.attributeObject("coordinate", [&] {
+      for (auto [axis, place] : report.coordinate)
+        json.attribute(llvm::json::fixUTF8(axis), place);
+    });
+    json.attribute("weight_bytes", report.weightBytes);
+    json.attribute("cache_bytes_per_token", report.cacheBytes);
+    json.attribute("operations_per_token", report.operations);
+    json.attributeArray("communication", [&] {
+      for (auto &[name, traffic] : report.traffic)
+        json.object([&, &name = name, &traffic = traffic] {
+          json.attribute("op", name);
+          json.attribute("count", traffic.count);
+          json.attribute("bytes_per_token", traffic.bytes);
+        });
+    });
+  };
+  auto writeWeight = [&](StringRef name, const Holding &holding, StringRef key, int64_t value) {
+    json.object([&] {
+      json.attribute("name", llvm::json::fixUTF8(name));
+      json.attribute("ranks", holding.ranks);
+      json.attribute(key, value);
+    });
+  };
+  Holdings holdings = collectHoldings(module);
+  json.object([&] {
+    json.attributeArray("ranks", [&] {
+      for (const RankReport &report : describeRanks(module))
+        json.object([&] { writeRank(report); });
+    });
+    json.attributeObject("weights", [&] {
+      json.attribute("bytes", holdings.total);
+      json.attribute("copied_bytes", holdings.copies);
+      json.attributeArray("copies", [&] {
+        for (auto &[key, holding] : holdings.weights)
+          if (holding.getCopies() > 0)
+            writeWeight(key.first, holding, "copied_bytes", holding.getCopies());
+      });
+      json.attributeArray("empty_shares", [&] {
+        for (auto &[key, holding] : holdings.weights)
+          if (holding.empty > 0)
+            writeWeight(key.first, holding, "empty_ranks", holding.empty);
+      });
+    });
+  });
+  os << "\n";
+}
+
+void cleave::printReport(ModuleOp module, llvm::raw_ostream &os) {
+  os << "rank  stage  coordinate          weights  cache/token  ops/token\n";
+  SmallVector<RankReport> reports = describeRanks(module);
   for (const RankReport &report : reports)
     os << llvm::format("%4lld  %5lld  %-14s %12s %12s %10lld\n",
                        static_cast<long long>(report.rank), static_cast<long long>(report.stage),
-                       report.coordinate.c_str(),
+                       coordinateText(report).c_str(),
                        (std::to_string(report.weightBytes) + " B").c_str(),
                        (std::to_string(report.cacheBytes) + " B").c_str(),
                        static_cast<long long>(report.operations));
@@ -188,5 +264,5 @@ void cleave::printReport(ModuleOp module, llvm::raw_ostream &os) {
                          static_cast<long long>(traffic.bytes));
   }
   os << "\n";
-  printReplicated(module, os);
+  printReplicated(collectHoldings(module), os);
 }

@@ -12,4 +12,11 @@ namespace cleave {
 /// token; then what is replicated over ranks and which shares are empty.
 void printReport(mlir::ModuleOp module, llvm::raw_ostream &os);
 
+/// The same as one JSON object. Keys: `ranks`, a list of `rank`, `stage`, `coordinate`,
+/// `weight_bytes`, `cache_bytes_per_token`, `operations_per_token` and `communication` (a
+/// list of `op`, `count`, `bytes_per_token`); `weights`, of `bytes`, `copied_bytes`,
+/// `copies` (a list of `name`, `ranks`, `copied_bytes`) and `empty_shares` (a list of
+/// `name`, `ranks`, `empty_ranks`).
+void printJsonReport(mlir::ModuleOp module, llvm::raw_ostream &os);
+
 } // namespace cleave
