@@ -1,5 +1,6 @@
 // cleave-propagate-shardings: from the splits of some weights to a sharding for every
 // value. Knows ops by their sharding rules alone.
+#include "compiler/partition/explain.h"
 #include "compiler/partition/op_sharding.h"
 #include "compiler/passes.h"
 
@@ -25,7 +26,9 @@ struct Assignment {
 
 class Propagation {
 public:
-  Propagation(ModuleOp module) : module(module), cuts(module), builder(module.getContext()) {}
+  /// `provenance`, if not null, is told how each dim came to be cut.
+  Propagation(ModuleOp module, Provenance *provenance)
+      : module(module), cuts(module), builder(module.getContext()), provenance(provenance) {}
 
   LogicalResult run();
 
@@ -42,6 +45,7 @@ private:
   ModuleOp module;
   CutAnalysis cuts;
   Builder builder;
+  Provenance *provenance;
   llvm::DenseMap<const void *, Assignment> assignments;
   SmallVector<ShardingRuleOpInterface> ops;
 };
@@ -153,11 +157,11 @@ bool Propagation::spread(ShardingRuleOpInterface op) {
         cuts.getDimSharding({getHolder(value), dim}, assignmentOf(value).dims[dim]);
     return succeeded(cut) && !overlaps(*cut);
   };
-  auto forEachDim = [&](llvm::function_ref<void(Assignment &, unsigned, unsigned)> visit) {
+  auto forEachDim = [&](llvm::function_ref<void(Value, unsigned, unsigned)> visit) {
     auto visitValue = [&](Value value, const ShardingRule::Dims &dims) {
       for (auto [dim, list] : llvm::enumerate(dims))
         if (canCut(value, dim, rule.factors[list.front()].kind))
-          visit(assignmentOf(value), dim, list.front());
+          visit(value, dim, list.front());
     };
     // Weights first: the user's word is theirs.
     for (bool weights : {true, false})
@@ -167,12 +171,16 @@ bool Propagation::spread(ShardingRuleOpInterface op) {
     for (auto [value, dims] : llvm::zip_equal(op->getResults(), rule.results))
       visitValue(value, dims);
   };
-  forEachDim([&](Assignment &assignment, unsigned dim, unsigned factor) {
-    if (factors[factor].empty())
-      factors[factor] = assignment.dims[dim];
+  SmallVector<std::pair<Value, unsigned>, 6> givers(rule.factors.size());
+  forEachDim([&](Value value, unsigned dim, unsigned factor) {
+    if (!factors[factor].empty())
+      return;
+    factors[factor] = assignmentOf(value).dims[dim];
+    givers[factor] = {value, dim};
   });
   bool changed = false;
-  forEachDim([&](Assignment &assignment, unsigned dim, unsigned factor) {
+  forEachDim([&](Value value, unsigned dim, unsigned factor) {
+    Assignment &assignment = assignmentOf(value);
     if (assignment.fixed || !assignment.dims[dim].empty() || factors[factor].empty())
       return;
     for (const Axes &axes : assignment.dims)
@@ -181,6 +189,12 @@ bool Propagation::spread(ShardingRuleOpInterface op) {
           return;
     assignment.dims[dim] = factors[factor];
     changed = true;
+    if (provenance) {
+      auto [giver, giverDim] = givers[factor];
+      provenance->try_emplace(
+          {getHolder(value), dim},
+          CutReason{op, factor, {getHolder(giver), giverDim}, describeHolder(giver)});
+    }
   });
   return changed;
 }
@@ -333,8 +347,16 @@ namespace {
 struct PropagateShardingsPass
     : public cleave::impl::PropagateShardingsPassBase<PropagateShardingsPass> {
   void runOnOperation() override {
-    if (failed(Propagation(getOperation()).run()))
+    if (failed(Propagation(getOperation(), provenance).run()))
       signalPassFailure();
   }
+
+  Provenance *provenance = nullptr;
 };
 } // namespace
+
+std::unique_ptr<Pass> cleave::createPropagateShardingsPass(Provenance &provenance) {
+  auto pass = std::make_unique<PropagateShardingsPass>();
+  pass->provenance = &provenance;
+  return pass;
+}

@@ -72,7 +72,7 @@ private:
     for (const plan::Shares &share : plan.shares)
       shares.push_back(builder.getNamedAttr(share.axis, builder.getDenseI64ArrayAttr(share.parts)));
     builder.setInsertionPointToStart(module.getBody());
-    builder.create<MeshOp>(module.getLoc(), builder.getStringAttr("mesh"),
+    builder.create<MeshOp>(at(plan.mesh.front().location), builder.getStringAttr("mesh"),
                            builder.getArrayAttr(axes), builder.getDenseI64ArrayAttr(sizes),
                            shares.empty() ? DictionaryAttr() : builder.getDictionaryAttr(shares));
   }

@@ -47,6 +47,8 @@ cl::opt<bool> check("check", cl::cat(category),
                     cl::desc("Run the ranks and the model on random inputs and compare"));
 cl::opt<std::string> against("against", cl::value_desc("model"), cl::cat(category),
                              cl::desc("With --check: the model that ranks are compared with"));
+cl::opt<std::string> explained("explain", cl::value_desc("name"), cl::cat(category),
+                               cl::desc("Print why a weight, state or op is split as it is"));
 cl::opt<std::string> planFile("plan", cl::value_desc("file"), cl::cat(category),
                               cl::desc("A plan in YAML"));
 cl::opt<std::string> tp("tp", cl::value_desc("N"), cl::cat(category),
@@ -69,7 +71,7 @@ LogicalResult fail(const Twine &message) {
 
 /// `--tp=$N` without an N is a mistake, not one rank.
 LogicalResult checkFlags() {
-  for (const cl::opt<std::string> *flag : {&planFile, &tp, &stages, &mesh})
+  for (const cl::opt<std::string> *flag : {&planFile, &tp, &stages, &mesh, &explained})
     if (flag->getNumOccurrences() > 0 && flag->empty())
       return fail("--" + flag->ArgStr + " has no value");
   return success();
@@ -197,7 +199,7 @@ LogicalResult run() {
     return fail("--report tells of ranks; it goes with --emit=ranks and --emit=package");
   if (report && emit == Emit::ranks && (output.empty() || output == "-"))
     return fail("the report goes to standard output; say with -o FILE where the ranks go");
-  if (emit == Emit::package && output.empty() && !report && !check)
+  if (emit == Emit::package && output.empty() && !report && !check && explained.empty())
     return fail(
         "no output is named; add -o OUT.cleave, or --emit=ranks to print the ranks' modules");
   if (emit == Emit::package && output == "-")
@@ -207,6 +209,9 @@ LogicalResult run() {
     return fail("--check goes with --emit=ranks and --emit=package");
   if (!against.empty() && !check)
     return fail("--against names the model for --check, which is not given");
+
+  if (!explained.empty() && (emit.getNumOccurrences() > 0 || !output.empty() || report || check))
+    return fail("--explain only prints; it goes without -o, --emit, --report and --check");
 
   if (failed(checkFlags()))
     return failure();
@@ -245,6 +250,16 @@ LogicalResult run() {
     return fail(input + ": is already in the form of " +
                 (from == Form::ranks ? "ranks" : "a sharded graph") +
                 ", from which --emit cannot go back");
+  if (!explained.empty()) {
+    Provenance provenance;
+    if (from != Form::logical)
+      return fail(input + ": is already partitioned; --explain needs the model");
+    if (failed(runPipeline(*module, from, Form::sharded, *plan, &provenance)))
+      return failure();
+    if (failed(explain(*module, explained, provenance, llvm::outs())))
+      return fail("--explain: no weight, state or op is named '" + explained + "'");
+    return flushOutput();
+  }
   OwningOpRef<ModuleOp> whole;
   if (check && !(whole = readWhole(*module, from, context, diagnostics)))
     return failure();

@@ -20,13 +20,15 @@ Form cleave::getForm(ModuleOp module) {
   return sharded.wasInterrupted() ? Form::sharded : Form::logical;
 }
 
-LogicalResult cleave::runPipeline(ModuleOp module, Form from, Form to, const plan::Plan &plan) {
+LogicalResult cleave::runPipeline(ModuleOp module, Form from, Form to, const plan::Plan &plan,
+                                  Provenance *provenance) {
   PassManager passes(module.getContext());
   if (from == Form::logical) {
     passes.addPass(createVerifyLogicalPass());
     passes.addPass(createApplyPlanPass(plan));
     if (to != Form::logical) {
-      passes.addPass(createPropagateShardingsPass());
+      passes.addPass(provenance ? createPropagateShardingsPass(*provenance)
+                                : createPropagateShardingsPass());
       passes.addPass(createInsertReshardsPass());
       passes.addPass(createAssignStagesPass());
     }

@@ -1,6 +1,7 @@
 // The way of a model through the compiler.
 #pragma once
 
+#include "compiler/partition/explain.h"
 #include "compiler/plan/plan.h"
 
 #include "mlir/IR/BuiltinOps.h"
@@ -15,8 +16,10 @@ enum class Form { logical, sharded, ranks };
 Form getForm(mlir::ModuleOp module);
 
 /// Takes `module` from `from` to `to`, with the verifier of each form it passes. `plan`
-/// is for a logical module. Errors are diagnostics.
-mlir::LogicalResult runPipeline(mlir::ModuleOp module, Form from, Form to, const plan::Plan &plan);
+/// is for a logical module. Errors are diagnostics. `provenance`, if not null, is told how
+/// dims came to be cut.
+mlir::LogicalResult runPipeline(mlir::ModuleOp module, Form from, Form to, const plan::Plan &plan,
+                                Provenance *provenance = nullptr);
 
 /// The unpartitioned program of a logical module, whatever mesh, splits and cuts stand in
 /// it: the rank form with one rank. Null, with diagnostics, where there is none.

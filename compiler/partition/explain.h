@@ -1,0 +1,35 @@
+// Why a weight, state or value is sharded as it is, and what is communicated around it.
+#pragma once
+
+#include "compiler/partition/cut_analysis.h"
+#include "compiler/passes.h"
+
+#include "llvm/Support/raw_ostream.h"
+
+namespace cleave {
+
+/// How a dim came to be cut: an op has a factor in common with a dim that was cut before.
+struct CutReason {
+  mlir::Operation *op;
+  unsigned factor;
+  DimKey from;
+  std::string fromName; ///< "weight 'w'" or "'x'"
+};
+
+/// The dims that propagation cut; those that were cut to begin with are not in it. Holders
+/// are those of the module that was propagated and is explained.
+using Provenance = llvm::DenseMap<DimKey, CutReason>;
+
+/// cleave-propagate-shardings, which also fills `provenance`.
+std::unique_ptr<mlir::Pass> createPropagateShardingsPass(Provenance &provenance);
+
+/// What messages call a value: its weight or state, or the op that gives it.
+std::string describeHolder(mlir::Value value);
+
+/// Prints for each weight, state or op of that name in `module`, which is in the sharded
+/// form: its sharding, what gave it, each rank's part, and the collectives at an op's
+/// operands and results. Fails, without a message, where nothing has the name.
+mlir::LogicalResult explain(mlir::ModuleOp module, llvm::StringRef name,
+                            const Provenance &provenance, llvm::raw_ostream &os);
+
+} // namespace cleave
