@@ -1,0 +1,140 @@
+// What the parsers and verifiers of the dialect refuse, each check once: the ops that move values.
+// RUN: cleave-opt %s -split-input-file -verify-diagnostics
+
+// === transfer, send, recv ===
+
+func.func @f(%x: tensor<4xf32>) {
+  // expected-error@+1 {{goes from stage 1 to stage 1, expected a later one}}
+  %y = cleave.transfer %x to 1 {cleave.stage = 1 : i64} : tensor<4xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4xf32>) {
+  // expected-error@+1 {{names rank -1, expected 0 to 65535}}
+  cleave.send %x to -1 tag 0 : tensor<4xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4xf32>) {
+  // expected-error@+1 {{has tag 32768, expected 0 to 32767}}
+  cleave.send %x to 1 tag 32768 : tensor<4xf32>
+  return
+}
+
+// -----
+
+func.func @f() {
+  // expected-error@+1 {{names rank 65536, expected 0 to 65535}}
+  %y = cleave.recv from 65536 tag 0 : tensor<4xf32>
+  return
+}
+
+// -----
+
+func.func @f() {
+  // expected-error@+1 {{has tag -1, expected 0 to 32767}}
+  %y = cleave.recv from 1 tag -1 : tensor<4xf32>
+  return
+}
+
+// -----
+
+// === Collectives ===
+
+func.func @f(%x: tensor<4xf32>) {
+  // expected-error@+1 {{has an empty group}}
+  %y = cleave.all_reduce sum %x group [] : tensor<4xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4xf32>) {
+  // expected-error@+1 {{names rank 70000, expected 0 to 65535}}
+  %y = cleave.all_reduce sum %x group [0, 70000] : tensor<4xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4xf32>) {
+  // expected-error@+1 {{names rank 1 twice}}
+  %y = cleave.broadcast %x group [1, 0, 1] : tensor<4xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x3xf32>) {
+  // expected-error@+1 {{has 2 ranges for a group of 3}}
+  %y = cleave.all_gather %x dim 1 ranges [0:3, 3:5] group [0, 1, 2] : tensor<4x3xf32> -> tensor<4x5xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x3xf32>) {
+  // expected-error@+1 {{joins 'tensor<4x3xf32>' to 'tensor<4x5xf32>' along dim 2}}
+  %y = cleave.all_gather %x dim 2 ranges [0:3, 3:5] group [0, 1] : tensor<4x3xf32> -> tensor<4x5xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x3xf32>) {
+  // expected-error@+1 {{joins 'tensor<4x3xf32>' to 'tensor<4x5xi32>' along dim 1}}
+  %y = cleave.all_gather %x dim 1 ranges [0:3, 3:5] group [0, 1] : tensor<4x3xf32> -> tensor<4x5xi32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<3x3xf32>) {
+  // expected-error@+1 {{changes dim 0 between 'tensor<3x3xf32>' and 'tensor<4x5xf32>'}}
+  %y = cleave.all_gather %x dim 1 ranges [0:3, 3:5] group [0, 1] : tensor<3x3xf32> -> tensor<4x5xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<3x5xf32>) {
+  // expected-error@+1 {{joins along run-time dim 0}}
+  %y = cleave.all_gather %x dim 0 ranges [0:3, 3:5] group [0, 1] : tensor<3x5xf32> -> tensor<?x5xf32, #cleave.dims<t>>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x4xf32>) {
+  // expected-error@+1 {{has no range of this rank's size 4}}
+  %y = cleave.all_gather %x dim 1 ranges [0:3, 3:5] group [0, 1] : tensor<4x4xf32> -> tensor<4x5xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x3xf32>) {
+  // expected-error@+1 {{has ranges that cover the elements up to 3 of 6 in dim 1}}
+  %y = cleave.all_gather %x dim 1 ranges [0:3, 4:6] group [0, 1] : tensor<4x3xf32> -> tensor<4x6xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x6xf32>) {
+  // expected-error@+1 {{has ranges that cover the elements up to 5 of 6 in dim 1}}
+  %y = cleave.reduce_scatter sum %x dim 1 ranges [0:3, 3:5] group [0, 1] : tensor<4x6xf32> -> tensor<4x3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x6xf32>) {
+  // expected-error@+1 {{has an empty group}}
+  %y = cleave.reduce_scatter sum %x dim 1 ranges [] group [] : tensor<4x6xf32> -> tensor<4x3xf32>
+  return
+}
