@@ -65,6 +65,27 @@ def InsertReshardsPass : Pass<"cleave-insert-reshards", "::mlir::ModuleOp"> {
   }];
 }
 
+def MergeReductionsPass : Pass<"cleave-merge-reductions", "::mlir::ModuleOp"> {
+  let summary = "adds partial sums before it reduces them, once";
+  let description = [{
+    Precondition: the sharded form, cuts still in it. Postcondition: the same, with one
+    reduction where the sum of several reduced values was read: attention and feed-forward
+    block in parallel on one input cost one `all_reduce`. A stage that begins between the
+    two keeps them apart.
+
+    ```mlir
+    %a = cleave.reshard %partial_a ...      // reduces
+    %x1 = cleave.add %x, %a ...
+    %b = cleave.reshard %partial_b ...      // reduces
+    %x2 = cleave.add %x1, %b ...
+    // ->
+    %partial = cleave.add %partial_a, %partial_b ...
+    %sum = cleave.reshard %partial ...      // reduces
+    %x2 = cleave.add %x, %sum ...
+    ```
+  }];
+}
+
 def AssignStagesPass : Pass<"cleave-assign-stages", "::mlir::ModuleOp"> {
   let summary = "turns cuts into stage numbers and transfers";
   let description = [{

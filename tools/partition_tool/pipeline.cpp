@@ -30,6 +30,7 @@ LogicalResult cleave::runPipeline(ModuleOp module, Form from, Form to, const pla
       passes.addPass(provenance ? createPropagateShardingsPass(*provenance)
                                 : createPropagateShardingsPass());
       passes.addPass(createInsertReshardsPass());
+      passes.addPass(createMergeReductionsPass());
       passes.addPass(createAssignStagesPass());
     }
   }
