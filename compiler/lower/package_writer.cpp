@@ -73,6 +73,25 @@ static std::string hex(uint64_t value) {
   return llvm::utohexstr(value, /*LowerCase=*/true, /*Width=*/16);
 }
 
+/// The rank's module as text, with the names of model files but not their folders: where a
+/// model lay when it was partitioned is no part of the package.
+static std::string printWithoutFolders(ModuleOp rank) {
+  OwningOpRef<ModuleOp> copy = rank.clone();
+  for (WeightOp weight : copy->getOps<WeightOp>()) {
+    SourceAttr source = weight.getSource();
+    if (!source.getPath())
+      continue;
+    auto name = StringAttr::get(rank.getContext(), llvm::sys::path::filename(source.getPath()));
+    weight.setSourceAttr(SourceAttr::get(rank.getContext(), source.getKind(), name,
+                                         source.getTensor(), source.getSeed()));
+  }
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  copy->print(os, OpPrintingFlags().useLocalScope());
+  os << "\n";
+  return text;
+}
+
 /// Nothing but a package is ever replaced.
 LogicalResult PackageWriter::checkTarget() {
   fs::file_status status = fs::symlink_status(path);
@@ -260,10 +279,7 @@ LogicalResult PackageWriter::write() {
       fs::remove_all(folder, ignored);
     });
     for (ModuleOp rank : ranks) {
-      std::string text;
-      llvm::raw_string_ostream os(text);
-      rank.print(os, OpPrintingFlags().useLocalScope());
-      os << "\n";
+      std::string text = printWithoutFolders(rank);
       rt::writeFile(folder / rt::moduleFileName(rankOf(rank)), std::string_view(text));
       digest += text;
       if (failed(writeWeights(rank)))

@@ -35,6 +35,14 @@ def test_the_same_input_gives_the_same_bytes(tmp_path, flags):
     assert "manifest.json" in first and "rank-0.mlir" in first
 
 
+def test_the_place_of_the_model_is_no_part_of_the_package(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copy(EXAMPLE, elsewhere)
+    first = contents(partition(EXAMPLE, tmp_path / "a.cleave", "--tp", 2))
+    assert first == contents(partition(elsewhere / EXAMPLE.name, tmp_path / "b.cleave", "--tp", 2))
+
+
 def test_another_plan_gives_another_package(tmp_path):
     first = contents(partition(EXAMPLE, tmp_path / "a.cleave", "--tp", 2))
     second = contents(partition(EXAMPLE, tmp_path / "b.cleave", "--tp", 2, "--split",
