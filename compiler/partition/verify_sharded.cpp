@@ -32,7 +32,8 @@ public:
 
 private:
   LogicalResult verifyAxes(Value value, ArrayRef<StringAttr> axes);
-  LogicalResult verifyRanges(Value value, unsigned dim, SmallVector<ElementRange> ranges, int64_t shares);
+  LogicalResult verifyRanges(Value value, unsigned dim, SmallVector<ElementRange> ranges,
+                             int64_t shares);
 
   const Mesh &mesh;
 };
@@ -42,15 +43,16 @@ private:
 LogicalResult ShardedVerifier::verifyAxes(Value value, ArrayRef<StringAttr> axes) {
   for (StringAttr axis : axes)
     if (!mesh.getAxisSize(axis))
-      return emitError(value.getLoc()) << "a value is sharded over axis " << axis
-                                       << ", which the mesh does not have";
+      return emitError(value.getLoc())
+             << "a value is sharded over axis " << axis << ", which the mesh does not have";
   return success();
 }
 
 LogicalResult ShardedVerifier::verifyValue(Value value) {
   auto type = dyn_cast<RankedTensorType>(value.getType());
   if (!type)
-    return emitError(value.getLoc()) << "a value has type " << value.getType() << ", expected a ranked tensor";
+    return emitError(value.getLoc())
+           << "a value has type " << value.getType() << ", expected a ranked tensor";
   ShardingAttr sharding = getSharding(value);
   if (!sharding)
     return emitError(value.getLoc()) << "a value of type " << type << " has no sharding";
@@ -64,9 +66,9 @@ LogicalResult ShardedVerifier::verifyValue(Value value) {
     int64_t size = type.getDimSize(number), shares = mesh.getNumShares(dim.getAxes());
     if (!dim.hasRanges()) {
       if (size % shares != 0)
-        return emitError(value.getLoc()) << "dim " << number << " of size " << size
-                                         << " is split evenly into " << shares
-                                         << " shares, which does not go; give ranges";
+        return emitError(value.getLoc())
+               << "dim " << number << " of size " << size << " is split evenly into " << shares
+               << " shares, which does not go; give ranges";
       continue;
     }
     if (failed(verifyRanges(value, number, getRanges(dim.getRanges()), shares)))
@@ -76,12 +78,12 @@ LogicalResult ShardedVerifier::verifyValue(Value value) {
 }
 
 /// A range for each share, all inside the dim and together all of it.
-LogicalResult ShardedVerifier::verifyRanges(Value value, unsigned dim, SmallVector<ElementRange> ranges,
-                                            int64_t shares) {
+LogicalResult ShardedVerifier::verifyRanges(Value value, unsigned dim,
+                                            SmallVector<ElementRange> ranges, int64_t shares) {
   int64_t size = cast<RankedTensorType>(value.getType()).getDimSize(dim);
   if (static_cast<int64_t>(ranges.size()) != shares)
-    return emitError(value.getLoc()) << "dim " << dim << " has " << ranges.size() << " ranges for "
-                                     << shares << " shares";
+    return emitError(value.getLoc())
+           << "dim " << dim << " has " << ranges.size() << " ranges for " << shares << " shares";
   llvm::sort(ranges, [](ElementRange a, ElementRange b) { return a.begin < b.begin; });
   int64_t covered = 0;
   for (ElementRange range : ranges) {
@@ -126,15 +128,17 @@ LogicalResult ShardedVerifier::verifyMove(Operation *op) {
   if (op->hasTrait<OpTrait::ReturnLike>())
     for (Value operand : op->getOperands())
       if (!getSharding(operand).isReplicated())
-        return op->emitOpError("gives a value sharded as ") << getSharding(operand)
-                                                            << ", expected a whole one";
-  if (auto transfer = dyn_cast<TransferOp>(op); transfer && getSharding(transfer.getX()) != getSharding(transfer))
-    return op->emitOpError("changes the sharding ") << getSharding(transfer.getX()) << " to "
-                                                    << getSharding(transfer);
+        return op->emitOpError("gives a value sharded as ")
+               << getSharding(operand) << ", expected a whole one";
+  if (auto transfer = dyn_cast<TransferOp>(op);
+      transfer && getSharding(transfer.getX()) != getSharding(transfer))
+    return op->emitOpError("changes the sharding ")
+           << getSharding(transfer.getX()) << " to " << getSharding(transfer);
   if (auto reshard = dyn_cast<ReshardOp>(op))
     for (StringAttr axis : getSharding(reshard).getPartial())
       if (!llvm::is_contained(getSharding(reshard.getX()).getPartial(), axis))
-        return op->emitOpError("makes a partial sum over axis ") << axis << " of a value that is none";
+        return op->emitOpError("makes a partial sum over axis ")
+               << axis << " of a value that is none";
   return success();
 }
 
@@ -197,10 +201,11 @@ LogicalResult ShardedVerifier::verifyStages(Operation *op) {
   if (op->hasTrait<OpTrait::IsTerminator>())
     return success();
   auto transfer = dyn_cast<TransferOp>(op);
-  int64_t last = transfer ? transfer.getTo() : getStage(op), stages = maxRanks / mesh.getNumCoordinates();
+  int64_t last = transfer ? transfer.getTo() : getStage(op),
+          stages = maxRanks / mesh.getNumCoordinates();
   if (getStage(op) < 0 || last >= stages)
-    return op->emitOpError("has stage ") << (getStage(op) < 0 ? getStage(op) : last) << ", expected 0 to "
-                                         << stages - 1;
+    return op->emitOpError("has stage ")
+           << (getStage(op) < 0 ? getStage(op) : last) << ", expected 0 to " << stages - 1;
   for (Value operand : op->getOperands()) {
     Operation *producer = operand.getDefiningOp();
     if (!producer)
@@ -222,7 +227,8 @@ LogicalResult cleave::verifyShardings(ModuleOp module) {
   Mesh mesh = Mesh::of(module);
   ShardedVerifier verifier(mesh);
   auto verifyAll = [&](ValueRange values) {
-    return llvm::all_of(values, [&](Value value) { return succeeded(verifier.verifyValue(value)); });
+    return llvm::all_of(values,
+                        [&](Value value) { return succeeded(verifier.verifyValue(value)); });
   };
   for (auto function : module.getOps<FunctionOpInterface>()) {
     WalkResult result = function.walk([&](Operation *op) {

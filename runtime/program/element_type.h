@@ -78,7 +78,9 @@ constexpr const ElementTypeInfo &elementTypeInfo(ElementType type) {
 }
 
 /// Whether elements come in blocks that share a scale.
-constexpr bool isBlockType(const ElementTypeInfo &info) { return info.blockLength > 1; }
+constexpr bool isBlockType(const ElementTypeInfo &info) {
+  return info.blockLength > 1;
+}
 
 /// The bytes of one row of `length` elements, or nothing where `length` is
 /// negative, is no whole number of blocks, or the bytes do not fit 63 bits.
