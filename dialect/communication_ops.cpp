@@ -7,6 +7,10 @@
 using namespace mlir;
 using namespace cleave;
 
+bool cleave::communicates(Operation *op) {
+  return isa<SendOp, RecvOp, AllReduceOp, AllGatherOp, ReduceScatterOp, BroadcastOp>(op);
+}
+
 LogicalResult TransferOp::verify() {
   if (getTo() <= getStage(*this))
     return emitOpError("goes from stage ")

@@ -72,6 +72,9 @@ mlir::RankedTensorType withShape(mlir::RankedTensorType type, llvm::ArrayRef<int
 /// The op's name in the model, or its operation name where it has none.
 llvm::StringRef getModelName(mlir::Operation *op);
 
+/// Whether the op is one of the rank form's that exchange values between ranks.
+bool communicates(mlir::Operation *op);
+
 /// The pipeline stage of an op; 0 where none is given.
 int64_t getStage(mlir::Operation *op);
 

@@ -73,7 +73,7 @@ static RankReport describeRank(ModuleOp module) {
       report.operations +=
           2 * weight.getDimSize(0) * cast<RankedTensorType>(linear.getX().getType()).getDimSize(1);
     }
-    if (!isa<SendOp, RecvOp, AllReduceOp, AllGatherOp, ReduceScatterOp, BroadcastOp>(op))
+    if (!communicates(op))
       return;
     Type type = op->getNumResults() ? op->getResult(0).getType() : op->getOperand(0).getType();
     if (isa<ReduceScatterOp>(op))

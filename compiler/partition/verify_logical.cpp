@@ -32,8 +32,7 @@ static LogicalResult verifyFunction(FunctionOpInterface function) {
 }
 
 static LogicalResult verifyOp(Operation *op) {
-  if (isa<SendOp, RecvOp, AllReduceOp, AllGatherOp, ReduceScatterOp, BroadcastOp, ReshardOp,
-          TransferOp>(op))
+  if (communicates(op) || isa<ReshardOp, TransferOp>(op))
     return op->emitOpError("has no place in the logical form");
   if (isa<ModuleOp>(op) && op->getParentOp())
     return op->emitOpError("stands inside a module, expected the logical form");

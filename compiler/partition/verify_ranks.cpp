@@ -31,10 +31,6 @@ std::optional<ArrayRef<int64_t>> getGroup(Operation *op) {
   return std::nullopt;
 }
 
-bool communicates(Operation *op) {
-  return isa<SendOp, RecvOp, AllReduceOp, AllGatherOp, ReduceScatterOp, BroadcastOp>(op);
-}
-
 /// The ranks' ops of one entry that communicate, and how far each rank has come.
 class SymbolicRun {
 public:
