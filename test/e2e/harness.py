@@ -142,17 +142,24 @@ class Job:
 
     def ends_within(self, seconds: float) -> str:
         """Standard error of the job, which ends in that time and leaves no process behind."""
+        took, text = self.end(seconds + 10)
+        assert took <= seconds, f"ended after {took:.1f} s, allowed are {seconds}\n{text}"
+        return text
+
+    def end(self, patience: float) -> tuple[float, str]:
+        """How many seconds the job took to end, leaving no process behind, and its standard
+        error.
+        """
         begin = time.monotonic()
         try:
-            _, errors = self.process.communicate(timeout=seconds + 10)
+            _, errors = self.process.communicate(timeout=patience)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"the job still runs after {seconds + 10} s") from None
+            raise AssertionError(f"the job still runs after {patience} s") from None
         took = time.monotonic() - begin
         text = errors.decode(errors="replace")
-        assert took <= seconds, f"ended after {took:.1f} s, allowed are {seconds}\n{text}"
         for rank, pid in self.pids.items():
             assert ended(pid), f"rank {rank} is still there"
-        return text
+        return took, text
 
     def __enter__(self) -> Job:
         return self

@@ -48,18 +48,14 @@ def start(package, ranks, **environment):
 def test_a_killed_rank_ends_the_job(endless, ranks, flags, victim):
     # The limit is the promise; on a machine with other work one attempt in many misses it,
     # since mpirun itself gives the other ranks a second and may begin it again.
-    attempts = 3
-    for attempt in range(attempts):
+    seconds = []
+    while not seconds or (seconds[-1] > 2 and len(seconds) < 3):
         with start(endless(*flags), ranks) as job:
             job.signal(0 if victim == "first" else ranks - 1, signal.SIGKILL)
-            try:
-                job.ends_within(2)
-            except AssertionError:
-                if attempt + 1 == attempts:
-                    raise
-                continue
+            took, _ = job.end(12)
             assert job.process.returncode
-            break
+            seconds.append(took)
+    assert min(seconds) <= 2, seconds
 
 
 @pytest.mark.parametrize("ranks, flags", SPLITS)
