@@ -1,0 +1,157 @@
+// What collectives make of the parts that their members hold: each summand is added once,
+// each share is joined at its place.
+#include "compiler/partition/part_verifier.h"
+
+using namespace mlir;
+using namespace cleave;
+
+LogicalResult PartVerifier::evaluateCollective(ArrayRef<std::pair<int64_t, Operation *>> members) {
+  for (auto [rank, op] : members)
+    if (!known.lookup(op->getOperand(0)).isKnown())
+      return success(); // nor are the results known
+  Operation *op = members.front().second;
+  if (isa<BroadcastOp>(op)) {
+    RankValue sent = known[op->getOperand(0)];
+    for (auto [rank, at] : members)
+      known[at->getResult(0)] = sent;
+    return success();
+  }
+  for (auto [rank, other] : members.drop_front()) {
+    const RankValue &mine = known[op->getOperand(0)], &theirs = known[other->getOperand(0)];
+    std::optional<int64_t> gathered;
+    if (auto gather = dyn_cast<AllGatherOp>(op))
+      gathered = gather.getDim();
+    bool sameDims = mine.dims.size() == theirs.dims.size();
+    for (size_t dim = 0; sameDims && dim < mine.dims.size(); ++dim)
+      if (dim != gathered)
+        sameDims = mine.dims[dim].range == theirs.dims[dim].range &&
+                   mine.dims[dim].size == theirs.dims[dim].size;
+    if (mine.logical == theirs.logical && sameDims)
+      continue;
+    InFlightDiagnostic error =
+        rankError(members.front().first, op)
+        << " has " << (mine.logical == theirs.logical ? "other elements of '" : "'")
+        << values.getName(mine.logical)
+        << (mine.logical == theirs.logical ? "' than" : "', another value than") << " rank "
+        << rank;
+    error.attachNote(other->getLoc())
+        << "rank " << rank << " has '" << values.getName(theirs.logical) << "' here";
+    return error;
+  }
+  return isa<AllGatherOp>(op) ? evaluateGather(members) : evaluateReduction(members);
+}
+
+/// A sum is whole when its summands were all there, each once. Where shares are so uneven
+/// that one rank has all summands, its value is whole before, and the others' are empty.
+LogicalResult PartVerifier::evaluateReduction(ArrayRef<std::pair<int64_t, Operation *>> members) {
+  auto [firstRank, op] = members.front();
+  const auto *partial = llvm::find_if(members, [&](const auto &member) {
+    return !known[member.second->getOperand(0)].partial.empty();
+  });
+  RankValue sum = known[(partial == members.end() ? op : partial->second)->getOperand(0)];
+  if (members.size() > 1 && sum.partial.empty())
+    return rankError(firstRank, op)
+           << " adds up '" << values.getName(sum.logical)
+           << "', which is no partial sum on any rank of the group, and so "
+              "counts it "
+           << members.size() << " times";
+  // Who has which box, to name both ends.
+  struct Held {
+    int64_t rank;
+    Summands::Box box;
+  };
+  for (auto [part, summands] : llvm::enumerate(sum.partial)) {
+    SmallVector<Held> held;
+    for (auto [rank, at] : members) {
+      const RankValue &value = known[at->getOperand(0)];
+      if (value.partial.empty()) {
+        Summands::Box all;
+        for (unsigned factor : summands.factors)
+          all.push_back({0, values.getCutFactor(factor).size});
+        held.push_back({rank, all});
+        continue;
+      }
+      if (value.partial.size() != sum.partial.size() ||
+          value.partial[part].factors != summands.factors)
+        return partialError(rank, at, value, "adds up other partial sums than its group, those of");
+      for (const Summands::Box &box : value.partial[part].boxes)
+        held.push_back({rank, box});
+    }
+    summands.boxes.clear();
+    for (auto [i, mine] : llvm::enumerate(held)) {
+      for (const Held &other : ArrayRef(held).take_front(i))
+        if (std::optional<Summands::Box> common = intersect(mine.box, other.box)) {
+          Summands twice{summands.factors, {*common}};
+          InFlightDiagnostic error = rankError(firstRank, op)
+                                     << " adds up the summands over " << describe(twice, values)
+                                     << " twice, from rank " << other.rank << " and from rank "
+                                     << mine.rank;
+          error.attachNote(values.getCutFactor(summands.factors.front()).op->getLoc())
+              << "the partial sum is made here";
+          return error;
+        }
+      if (llvm::none_of(mine.box, [](ElementRange range) { return range.size() == 0; }))
+        summands.boxes.push_back(mine.box);
+    }
+    llvm::sort(summands.boxes, [](const Summands::Box &a, const Summands::Box &b) {
+      return std::lexicographical_compare(
+          a.begin(), a.end(), b.begin(), b.end(),
+          [](ElementRange x, ElementRange y) { return x.begin < y.begin; });
+    });
+  }
+  if (llvm::all_of(sum.partial, [&](const Summands &each) { return isComplete(each, values); }))
+    sum.partial.clear();
+  for (auto [place, member] : llvm::enumerate(members)) {
+    RankValue value = sum;
+    if (auto scatter = dyn_cast<ReduceScatterOp>(member.second)) {
+      PartDim &dim = value.dims[scatter.getDim()];
+      ElementRange range = getRanges(scatter.getRanges())[place];
+      // The ranges are of what the rank has.
+      dim.range = {dim.range.begin + range.begin, dim.range.begin + range.end};
+    }
+    known[member.second->getResult(0)] = value;
+  }
+  return success();
+}
+
+/// Each member's share is the one that its range says, of all or of a window.
+LogicalResult PartVerifier::evaluateGather(ArrayRef<std::pair<int64_t, Operation *>> members) {
+  auto gather = cast<AllGatherOp>(members.front().second);
+  unsigned dim = gather.getDim();
+  SmallVector<ElementRange> ranges = getRanges(gather.getRanges());
+  const RankValue first = known[gather.getX()];
+  int64_t size = tensorOf(gather.getResult()).getDimSize(dim);
+  unsigned readings = getReadings(first.dims[dim]).size();
+  std::string found;
+  for (unsigned window = 0; window < readings; ++window) {
+    bool allFit = true;
+    for (auto [place, member] : llvm::enumerate(members)) {
+      const RankValue &value = known[member.second->getOperand(0)];
+      SmallVector<Reading, 2> own = getReadings(value.dims[dim]);
+      bool fit = window < own.size() && own[window].size == size &&
+                 (own[window].range == ranges[place] ||
+                  (own[window].range.size() == 0 && ranges[place].size() == 0));
+      if (!fit && found.empty())
+        found = "rank " + std::to_string(member.first) + " has elements " +
+                describe(value.dims[dim].range, value.dims[dim].size) + " of '" +
+                values.getName(value.logical).str() + "', but its range is " +
+                describe(ranges[place], size);
+      allFit &= fit;
+    }
+    if (!allFit)
+      continue;
+    RankValue joined = rebase(first, dim, window);
+    joined.dims[dim].range = {0, size};
+    joined.dims[dim].windows.clear();
+    for (auto [rank, op] : members) {
+      const RankValue &own = known[op->getOperand(0)];
+      if (own.partial != first.partial)
+        return partialError(rank, op, own.partial.empty() ? first : own,
+                            "joins shares of different summands of");
+    }
+    for (auto [rank, op] : members)
+      known[op->getResult(0)] = joined;
+    return success();
+  }
+  return rankError(members.front().first, gather) << " joins what does not belong there: " << found;
+}
