@@ -13,11 +13,13 @@ from reference import Reference, Text
 from rounding import Rounded, Tolerance
 
 EXACT = ("--activations", "f32", "--cache-type", "f32")
-# In stories260K and the random models a rank of four has two heads of 8: half a block.
+# In stories260K and the random models a rank of four has two heads of 8, half a block, and a rank
+# of eight one head.
 SPLITS = [
     pytest.param(2, ("--tp", 2), id="tp 2"),
     pytest.param(3, ("--tp", 3), id="tp 3"),
     pytest.param(4, ("--tp", 4), id="tp 4"),
+    pytest.param(8, ("--tp", 8), id="tp 8"),
     pytest.param(4, ("--stages", 2, "--tp", 2), id="stages 2, tp 2"),
 ]
 LENGTH = 100

@@ -8,16 +8,21 @@ import pytest
 from harness import EXAMPLE, ROOT, SHARED, run, text_of
 from reference import Reference, Text
 
-SPLITS = [
-    pytest.param(None, (), id="one rank"),
-    pytest.param(2, ("--tp", 2), id="tp 2"),
-    pytest.param(3, ("--tp", 3), id="tp 3"),
-    pytest.param(4, ("--tp", 4), id="tp 4"),
-    pytest.param(8, ("--tp", 8), id="tp 8"),
-    pytest.param(2, ("--stages", 2), id="stages 2"),
-    pytest.param(4, ("--stages", 2, "--tp", 2), id="stages 2, tp 2"),
-    pytest.param(2, ("--cut", "blk.3"), id="cut blk.3"),
+# Every degree with every number of stages, as far as 16 ranks.
+GRID = [
+    pytest.param(tp * stages if tp * stages > 1 else None,
+                 (*(("--tp", tp) if tp > 1 else ()), *(("--stages", stages) if stages > 1 else ())),
+                 id=f"tp {tp}, stages {stages}")
+    for tp in range(1, 9) for stages in range(1, 6) if tp * stages <= 16
 ]
+UNEVEN = [
+    pytest.param(2, ("--tp", 2, "--shares", "tp=3,1"), id="shares 3:1"),
+    pytest.param(3, ("--tp", 3, "--shares", "tp=5,2,1"), id="shares 5:2:1"),
+    pytest.param(6, ("--tp", 3, "--shares", "tp=5,2,1", "--stages", 2), id="shares 5:2:1, stages 2"),
+    pytest.param(2, ("--cut", "blk.3"), id="cut blk.3"),
+    pytest.param(9, ("--cut", "blk.1", "--cut", "blk.3", "--tp", 3), id="cuts blk.1 and blk.3, tp 3"),
+]
+SOME_SPLITS = [(None, ()), (2, ("--tp", 2)), (4, ("--stages", 2, "--tp", 2))]
 PROMPTS = ("", "Once upon a time")
 
 
@@ -45,7 +50,7 @@ def golden(request):
     return Golden(SHARED / "stories260K.gguf", SHARED / "stories260K.greedy.json")
 
 
-@pytest.mark.parametrize("ranks, flags", SPLITS)
+@pytest.mark.parametrize("ranks, flags", GRID + UNEVEN)
 def test_every_split_prints_the_golden_text(golden, package, ranks, flags):
     made = package(golden.model, *flags)
     for prompt in PROMPTS:
@@ -60,7 +65,7 @@ def test_expected_text_is_long_and_plain(golden):
     assert text.startswith("Once upon a time") and len(text) > 400 and text.isascii()
 
 
-@pytest.mark.parametrize("ranks, flags", [SPLITS[0], SPLITS[1], SPLITS[6]])
+@pytest.mark.parametrize("ranks, flags", SOME_SPLITS)
 def test_prompt_as_token_ids(golden, package, ranks, flags):
     tokens = ",".join(map(str, golden.cases["Once upon a time"]["prompt_ids"]))
     found = text_of(package(golden.model, *flags), ranks, "--tokens", tokens, "-n", 40)
@@ -74,7 +79,7 @@ def test_batches_of_the_prompt(golden, package, batch):
     prompt = case["tokens"][:101]
     tokens = ",".join(map(str, prompt))
     expected = golden.text.decode(case["tokens"][:121]).removeprefix(" ") + "\n"
-    for ranks, flags in ((None, ()), (2, ("--tp", 2)), (4, ("--stages", 2, "--tp", 2))):
+    for ranks, flags in SOME_SPLITS:
         made = package(golden.model, *flags)
         assert text_of(made, ranks, "--tokens", tokens, "-n", 20, "--batch", batch) == expected
 
