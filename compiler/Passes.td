@@ -115,6 +115,25 @@ def SplitRanksPass : Pass<"cleave-split-ranks", "::mlir::ModuleOp"> {
   }];
 }
 
+def RemoveDeadCommunicationPass : Pass<"cleave-remove-dead-communication", "::mlir::ModuleOp"> {
+  let summary = "removes communication that no rank needs, with what led to it";
+  let description = [{
+    Precondition: the rank form, its communication fitting together (else nothing is
+    changed). Postcondition: the same, without the ops on which no result and no state of
+    any rank depends. A collective goes on all members or on none, a send only with its
+    receive.
+
+    ```mlir
+    // rank 0                                      // rank 1
+    %s = cleave.all_reduce sum %p group [0, 1]     %s = cleave.all_reduce sum %p group [0, 1]
+    cleave.send %s to 1 tag 0                      %r = cleave.recv from 0 tag 0
+    return %x                                      return %x
+    // ->
+    return %x                                      return %x
+    ```
+  }];
+}
+
 def VerifyRanksPass : Pass<"cleave-verify-ranks", "::mlir::ModuleOp"> {
   let summary = "proves that the ranks' communication fits together";
   let description = [{

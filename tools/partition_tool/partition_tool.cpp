@@ -63,6 +63,9 @@ cl::list<std::string> splits("split", cl::value_desc("pattern=type"), cl::cat(ca
                              cl::desc("Split weights: column, row, head or none, and @axis"));
 cl::list<std::string> shares("shares", cl::value_desc("axis=a,b,..."), cl::cat(category),
                              cl::desc("In what proportion an axis's ranks share"));
+cl::opt<bool> noOptimize("no-optimize", cl::cat(category),
+                         cl::desc("Leave the ranks' ops unmerged and unfused, as the splits "
+                                  "made them"));
 
 LogicalResult fail(const Twine &message) {
   llvm::errs() << "partition-tool: error: " << message << "\n";
@@ -254,7 +257,7 @@ LogicalResult run() {
     Provenance provenance;
     if (from != Form::logical)
       return fail(input + ": is already partitioned; --explain needs the model");
-    if (failed(runPipeline(*module, from, Form::sharded, *plan, &provenance)))
+    if (failed(runPipeline(*module, from, Form::sharded, *plan, !noOptimize, &provenance)))
       return failure();
     if (failed(explain(*module, explained, provenance, llvm::outs())))
       return fail("--explain: no weight, state or op is named '" + explained + "'");
@@ -263,7 +266,7 @@ LogicalResult run() {
   OwningOpRef<ModuleOp> whole;
   if (check && !(whole = readWhole(*module, from, context, diagnostics)))
     return failure();
-  if (failed(runPipeline(*module, from, to, *plan)))
+  if (failed(runPipeline(*module, from, to, *plan, !noOptimize)))
     return failure();
   if (check && failed(checkRanks(*whole, *module, llvm::errs())))
     return failure();

@@ -21,7 +21,7 @@ Form cleave::getForm(ModuleOp module) {
 }
 
 LogicalResult cleave::runPipeline(ModuleOp module, Form from, Form to, const plan::Plan &plan,
-                                  Provenance *provenance) {
+                                  bool optimize, Provenance *provenance) {
   PassManager passes(module.getContext());
   if (from == Form::logical) {
     passes.addPass(createVerifyLogicalPass());
@@ -38,6 +38,8 @@ LogicalResult cleave::runPipeline(ModuleOp module, Form from, Form to, const pla
     passes.addPass(createVerifyShardedPass());
   if (from != Form::ranks && to == Form::ranks)
     passes.addPass(createSplitRanksPass());
+  if (from != Form::ranks && to == Form::ranks && optimize)
+    passes.addPass(createRemoveDeadCommunicationPass());
   if (to == Form::ranks)
     passes.addPass(createVerifyRanksPass());
   return passes.run(module);
@@ -54,7 +56,7 @@ OwningOpRef<ModuleOp> cleave::makeWhole(ModuleOp logical) {
   });
   for (Operation *op : placing)
     op->erase();
-  if (failed(runPipeline(*whole, Form::logical, Form::ranks, plan::Plan())))
+  if (failed(runPipeline(*whole, Form::logical, Form::ranks, plan::Plan(), /*optimize=*/false)))
     return {};
   return whole;
 }

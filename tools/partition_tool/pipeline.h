@@ -17,12 +17,13 @@ Form getForm(mlir::ModuleOp module);
 
 /// Takes `module` from `from` to `to`, with the verifier of each form it passes. `plan`
 /// is for a logical module. Errors are diagnostics. `provenance`, if not null, is told how
-/// dims came to be cut.
+/// dims came to be cut. Ranks that are made here are optimized if `optimize` says so; ranks
+/// that were given stay as they were written.
 mlir::LogicalResult runPipeline(mlir::ModuleOp module, Form from, Form to, const plan::Plan &plan,
-                                Provenance *provenance = nullptr);
+                                bool optimize, Provenance *provenance = nullptr);
 
 /// The unpartitioned program of a logical module, whatever mesh, splits and cuts stand in
-/// it: the rank form with one rank. Null, with diagnostics, where there is none.
+/// it: the rank form with one rank, not optimized. Null, with diagnostics, where there is none.
 mlir::OwningOpRef<mlir::ModuleOp> makeWhole(mlir::ModuleOp logical);
 
 } // namespace cleave
