@@ -55,27 +55,44 @@ def Cleave_DimShardingAttr : Cleave_Attr<"DimSharding", "dim"> {
   }];
 }
 
+def Cleave_ReductionKind : I32EnumAttr<"ReductionKind", "how ranks' parts of one result are combined", [
+    I32EnumAttrCase<"Sum", 0, "sum">,
+    I32EnumAttrCase<"Top", 1, "top">]> {
+  let cppNamespace = "::cleave";
+}
+
 def Cleave_ShardingAttr : Cleave_Attr<"Sharding", "sharding"> {
   let summary = "how a value lies over the mesh";
   let description = [{
-    One entry for each dimension (see `#cleave.dim`), and the axes over which each rank
-    holds only a summand.
+    One entry for each dimension (see `#cleave.dim`), and the axes over which the value is
+    partial, with what makes it whole: with `sum` each rank holds a summand, with `top` the
+    best candidates of its share (see `cleave.top_k`).
 
     ```mlir
     #cleave.sharding<[{}, {"tp"} ]>
     #cleave.sharding<[{}, {"tp" : [0:24, 24:48, 48:64]} ]>
     #cleave.sharding<[{}, {} ], partial = {"tp" : sum}>
+    #cleave.sharding<[{}, {}, {} ], partial = {"tp" : top}>
     ```
 
-    **Constraints**: no axis appears twice.
+    **Constraints**: no axis appears twice; a value is partial in one way only.
   }];
   let parameters = (ins ArrayRefParameter<"::cleave::DimShardingAttr">:$dims,
-                        ArrayRefParameter<"::mlir::StringAttr">:$partial);
+                        ArrayRefParameter<"::mlir::StringAttr">:$partial,
+                        "::cleave::ReductionKind":$partialKind);
+  let builders = [
+    AttrBuilder<(ins "llvm::ArrayRef<::cleave::DimShardingAttr>":$dims,
+                     "llvm::ArrayRef<::mlir::StringAttr>":$partial), [{
+      return $_get($_ctxt, dims, partial, ::cleave::ReductionKind::Sum);
+    }]>,
+  ];
   let genVerifyDecl = 1;
   let extraClassDeclaration = [{
     /// A value that every rank holds whole.
     static ShardingAttr getReplicated(mlir::MLIRContext *context, int64_t rank);
     bool isReplicated() const;
+    /// Whether this and `other` lack the same parts, combined in the same way.
+    bool hasSamePartial(ShardingAttr other) const;
     bool usesAxis(mlir::StringAttr axis) const;
   }];
 }

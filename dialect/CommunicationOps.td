@@ -94,18 +94,16 @@ class Cleave_Collective<string mnemonic, list<Trait> traits = []>
   let hasVerifier = 1;
 }
 
-def Cleave_ReductionKind : I32EnumAttr<"ReductionKind", "how values are combined", [
-    I32EnumAttrCase<"Sum", 0, "sum">]> {
-  let cppNamespace = "::cleave";
-}
-
 def Cleave_AllReduceOp : Cleave_Collective<"all_reduce", [SameOperandsAndResultType]> {
-  let summary = "the sum over a group, on every member";
+  let summary = "a group's parts combined, on every member";
   let description = [{
     Every rank of `group` issues this op, in the same order among its collectives, with
-    the same group. All members get the same bits.
+    the same group. All members get the same bits. With `sum` the members' values are added
+    up; with `top` they are candidates [r, k, 2], of which the best k of all members
+    remain, in the order of `cleave.top_k`.
 
-    **Constraints**: a group lists distinct ranks, this rank among them.
+    **Constraints**: a group lists distinct ranks, this rank among them; what `top` combines
+    is candidates.
 
     ```mlir
     func.func @f(%x: tensor<4xf32>) -> tensor<4xf32> {
@@ -151,7 +149,7 @@ def Cleave_ReduceScatterOp : Cleave_Collective<"reduce_scatter"> {
     Member m of the group gets the elements `ranges[m]` of dimension `dim` of the sum.
 
     **Constraints**: one range a member, together covering the operand's dimension; the
-    result has this rank's range.
+    result has this rank's range; the kind is `sum`.
 
     ```mlir
     func.func @f(%x: tensor<4x5xf32>) -> tensor<4x3xf32> {

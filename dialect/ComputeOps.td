@@ -241,4 +241,34 @@ def Cleave_SliceOp : Cleave_ComputeOp<"slice", [Pure]> {
   let hasVerifier = 1;
 }
 
+def Cleave_TopKOp : Cleave_ComputeOp<"top_k", [Pure,
+    DeclareOpInterfaceMethods<ShardingRuleOpInterface, ["localize", "getLocalAttributes"]>]> {
+  let summary = "the largest elements of each row and where they are";
+  let description = [{
+    `x` [r, v] -> [r, k, 2]: for each row its k largest elements, each a candidate: the
+    value, and its column plus `offset` as a number. The largest comes first, and among
+    equals the smaller column; what is not a number counts as +inf, so that it is seen.
+    Where a row has fewer than k elements, candidates (-inf, -1) follow.
+
+    Over a split v each rank finds the candidates of its share: the result is partial of
+    kind `top`, and k candidates a rank travel instead of the row.
+
+    **Constraints**: v is static; 1 <= k <= 1024; columns are exact in f32: 0 <= offset and
+    offset + v <= 2^24.
+
+    ```mlir
+    func.func @f(%x: tensor<?x512xf32, #cleave.dims<rows>>)
+        -> tensor<?x40x2xf32, #cleave.dims<rows>> {
+      %c = cleave.top_k %x
+        : tensor<?x512xf32, #cleave.dims<rows>> -> tensor<?x40x2xf32, #cleave.dims<rows>>
+      return %c : tensor<?x40x2xf32, #cleave.dims<rows>>
+    }
+    ```
+  }];
+  let arguments = (ins Cleave_F32Tensor:$x, DefaultValuedAttr<Cleave_Int, "0">:$offset);
+  let results = (outs Cleave_F32Tensor:$result);
+  let assemblyFormat = "$x attr-dict `:` type($x) `->` type($result)";
+  let hasVerifier = 1;
+}
+
 #endif // CLEAVE_COMPUTEOPS_TD

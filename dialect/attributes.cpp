@@ -138,6 +138,7 @@ void DimShardingAttr::print(AsmPrinter &printer) const {
 Attribute ShardingAttr::parse(AsmParser &parser, Type) {
   SmallVector<DimShardingAttr> dims;
   SmallVector<StringAttr> partial;
+  ReductionKind partialKind = ReductionKind::Sum;
   auto parseDim = [&]() -> ParseResult {
     FailureOr<DimShardingAttr> dim = parseDimSharding(parser);
     if (failed(dim))
@@ -147,8 +148,19 @@ Attribute ShardingAttr::parse(AsmParser &parser, Type) {
   };
   auto parsePartial = [&]() -> ParseResult {
     std::string axis;
-    if (parser.parseString(&axis) || parser.parseColon() || parser.parseKeyword("sum"))
+    StringRef word;
+    if (parser.parseString(&axis) || parser.parseColon())
       return failure();
+    SMLoc loc = parser.getCurrentLocation();
+    if (parser.parseKeyword(&word))
+      return failure();
+    std::optional<ReductionKind> kind = symbolizeReductionKind(word);
+    if (!kind)
+      return parser.emitError(loc) << "unknown kind '" << word << "', expected sum or top";
+    if (!partial.empty() && *kind != partialKind)
+      return parser.emitError(loc) << "a value is partial by " << word << " and by "
+                                   << stringifyReductionKind(partialKind) << ", expected one kind";
+    partialKind = *kind;
     partial.push_back(StringAttr::get(parser.getContext(), axis));
     return success();
   };
@@ -161,7 +173,8 @@ Attribute ShardingAttr::parse(AsmParser &parser, Type) {
       return {};
   if (parser.parseGreater())
     return {};
-  return getChecked([&] { return parser.emitError(loc); }, parser.getContext(), dims, partial);
+  return getChecked([&] { return parser.emitError(loc); }, parser.getContext(), dims, partial,
+                    partialKind);
 }
 
 void ShardingAttr::print(AsmPrinter &printer) const {
@@ -171,15 +184,19 @@ void ShardingAttr::print(AsmPrinter &printer) const {
   printer << "]";
   if (!getPartial().empty()) {
     printer << ", partial = {";
-    llvm::interleaveComma(getPartial(), printer,
-                          [&](StringAttr axis) { printer << axis << " : sum"; });
+    llvm::interleaveComma(getPartial(), printer, [&](StringAttr axis) {
+      printer << axis << " : " << stringifyReductionKind(getPartialKind());
+    });
     printer << "}";
   }
   printer << ">";
 }
 
 LogicalResult ShardingAttr::verify(function_ref<InFlightDiagnostic()> emitError,
-                                   ArrayRef<DimShardingAttr> dims, ArrayRef<StringAttr> partial) {
+                                   ArrayRef<DimShardingAttr> dims, ArrayRef<StringAttr> partial,
+                                   ReductionKind partialKind) {
+  // One text, one attribute.
+  assert((!partial.empty() || partialKind == ReductionKind::Sum) && "no part is missing");
   llvm::DenseSet<StringAttr> seen;
   auto check = [&](StringAttr axis) -> LogicalResult {
     if (seen.insert(axis).second)
@@ -209,10 +226,18 @@ bool ShardingAttr::isReplicated() const {
          llvm::none_of(getDims(), [](DimShardingAttr dim) { return dim.isSplit(); });
 }
 
+bool ShardingAttr::hasSamePartial(ShardingAttr other) const {
+  return getPartial() == other.getPartial() && getPartialKind() == other.getPartialKind();
+}
+
 bool ShardingAttr::usesAxis(StringAttr axis) const {
   return llvm::is_contained(getPartial(), axis) ||
          llvm::any_of(getDims(),
                       [&](DimShardingAttr dim) { return llvm::is_contained(dim.getAxes(), axis); });
+}
+
+StringRef cleave::describePartial(ReductionKind kind) {
+  return kind == ReductionKind::Top ? "a rank's own candidates" : "a partial sum";
 }
 
 // ---- #cleave.split ----

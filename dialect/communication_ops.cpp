@@ -82,6 +82,10 @@ static LogicalResult verifyShares(Operation *op, RankedTensorType share, RankedT
 }
 
 LogicalResult AllReduceOp::verify() {
+  RankedTensorType type = getType();
+  if (getKind() == ReductionKind::Top &&
+      (type.getRank() != 3 || type.getDimSize(2) != 2 || type.isDynamicDim(1)))
+    return emitOpError("expects candidates [r, k, 2], found ") << type;
   return verifyGroup(*this, getGroup());
 }
 LogicalResult BroadcastOp::verify() {
@@ -97,6 +101,9 @@ LogicalResult AllGatherOp::verify() {
 }
 
 LogicalResult ReduceScatterOp::verify() {
+  if (getKind() != ReductionKind::Sum)
+    return emitOpError("has kind ")
+           << stringifyReductionKind(getKind()) << ", of which there is only an all_reduce";
   if (failed(verifyGroup(*this, getGroup())))
     return failure();
   return verifyShares(*this, cast<RankedTensorType>(getResult().getType()),

@@ -352,3 +352,43 @@ ShardingRule SliceOp::getShardingRule() {
   rule.linearIn = {0};
   return rule;
 }
+
+// ---- top_k ----
+
+LogicalResult TopKOp::verify() {
+  constexpr int64_t maxCandidates = 1024, maxColumns = int64_t{1} << 24;
+  if (failed(expectRank(*this, getX(), "x", 2)) ||
+      failed(expectRank(*this, getResult(), "a result", 3)) ||
+      failed(expectSameDim(*this, getResult(), 0, "the result", getX(), 0, "x")))
+    return failure();
+  RankedTensorType x = tensorOf(getX()), result = tensorOf(getResult());
+  if (x.isDynamicDim(1))
+    return emitOpError("expects rows of static size, found ") << x;
+  if (result.getDimSize(2) != 2 || result.getDimSize(1) < 1 || result.getDimSize(1) > maxCandidates)
+    return emitOpError("expects a result [r, k, 2] with 1 <= k <= ")
+           << maxCandidates << ", found " << result;
+  if (getOffset() < 0 || getOffset() > maxColumns - x.getDimSize(1))
+    return emitOpError("has ") << x.getDimSize(1) << " columns from " << getOffset()
+                               << " on, expected them in 0:" << maxColumns;
+  return success();
+}
+
+ShardingRule TopKOp::getShardingRule() {
+  enum { r, v, candidate, pair };
+  ShardingRule rule;
+  rule.factors = {{dimOf(getX(), 0)},
+                  {dimOf(getX(), 1), FactorKind::top},
+                  {dimOf(getResult(), 1), FactorKind::whole},
+                  {2, FactorKind::whole}};
+  rule.operands = {{one(r), one(v)}};
+  rule.results = {{one(r), one(candidate), one(pair)}};
+  return rule;
+}
+
+void TopKOp::localize(const LocalRanges &ranges) {
+  setOffset(getOffset() + ranges.operands[0][1].begin);
+}
+
+SmallVector<StringRef, 2> TopKOp::getLocalAttributes() {
+  return {getOffsetAttrName()};
+}

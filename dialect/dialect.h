@@ -75,6 +75,14 @@ llvm::StringRef getModelName(mlir::Operation *op);
 /// Whether the op is one of the rank form's that exchange values between ranks.
 bool communicates(mlir::Operation *op);
 
+/// How the parts are combined that ranks have of a result over a reduced factor.
+inline ReductionKind getReduction(FactorKind kind) {
+  return kind == FactorKind::top ? ReductionKind::Top : ReductionKind::Sum;
+}
+
+/// What messages call a value whose parts are combined so: "a partial sum".
+llvm::StringRef describePartial(ReductionKind kind);
+
 /// The pipeline stage of an op; 0 where none is given.
 int64_t getStage(mlir::Operation *op);
 

@@ -20,8 +20,14 @@ struct ElementRange {
 enum class FactorKind {
   parallel, ///< each rank computes its share of the results
   sum,      ///< each rank computes a summand: results that lack the factor are partial
+  top,      ///< each rank finds its share's best candidates: results are partial likewise
   whole,    ///< must not be cut: every rank needs all of it
 };
+
+/// Whether results lack the factor, and are partial where it is cut.
+inline bool isReduced(FactorKind kind) {
+  return kind == FactorKind::sum || kind == FactorKind::top;
+}
 
 /// One of the op's independent extents.
 struct Factor {
@@ -43,7 +49,8 @@ struct ShardingRule {
   llvm::SmallVector<Dims, 4> operands;
   llvm::SmallVector<Dims, 1> results;
   /// The operands in which the results are linear together: when all of these are
-  /// partial sums over an axis, so are the results. The others must be whole.
+  /// partial sums over an axis, so are the results. The others must be whole, and so must
+  /// what is partial otherwise than by `sum`. Reduced factors of one op are of one kind.
   llvm::SmallVector<unsigned, 2> linearIn;
 };
 

@@ -97,7 +97,8 @@ void Explainer::printDims(const void *holder, ShardingAttr sharding) {
            << "\n";
   }
   if (!sharding.getPartial().empty())
-    os << "  is a partial sum over " << getAxes(sharding.getPartial()) << "\n";
+    os << "  is " << describePartial(sharding.getPartialKind()) << " over "
+       << getAxes(sharding.getPartial()) << "\n";
 }
 
 /// Each rank's type and ranges; one line where all have the whole.
@@ -120,7 +121,11 @@ void Explainer::printParts(RankedTensorType type, ShardingAttr sharding, ArrayRe
         ElementRange range = getShare(mesh, at, sharding.getDims()[dim], type.getDimSize(dim));
         os << range.begin << ":" << range.end;
       }
-      os << "]" << (sharding.getPartial().empty() ? "" : ", its summand") << "\n";
+      os << "]"
+         << (sharding.getPartial().empty()                     ? ""
+             : sharding.getPartialKind() == ReductionKind::Sum ? ", its summand"
+                                                               : ", its candidates")
+         << "\n";
     }
 }
 
@@ -135,12 +140,14 @@ void Explainer::printReshard(ReshardOp reshard) {
   std::optional<size_t> scattered;
   for (auto [dim, before, after] :
        llvm::zip_equal(llvm::seq<size_t>(0, from.getDims().size()), from.getDims(), to.getDims()))
-    if (!summed.empty() && !scattered && !before.isSplit() &&
-        after.getAxes() == ArrayRef<StringAttr>(summed))
+    if (!summed.empty() && from.getPartialKind() == ReductionKind::Sum && !scattered &&
+        !before.isSplit() && after.getAxes() == ArrayRef<StringAttr>(summed))
       scattered = dim;
   if (!summed.empty())
     steps.push_back((scattered ? "reduce_scatter over " : "all_reduce over ") + getAxes(summed) +
-                    ", which adds up the ranks' summands");
+                    (from.getPartialKind() == ReductionKind::Sum
+                         ? ", which adds up the ranks' summands"
+                         : ", which keeps the best of the ranks' candidates"));
   for (auto [dim, before, after] :
        llvm::zip_equal(llvm::seq<size_t>(0, from.getDims().size()), from.getDims(), to.getDims())) {
     if (before == after || dim == scattered)
@@ -197,9 +204,11 @@ void Explainer::explainOp(Operation *op) {
     for (auto [dim, factors] : llvm::enumerate(dims))
       if (ShardingAttr sharding = getSharding(operand);
           sharding && sharding.getDims()[dim].isSplit() &&
-          rule.factors[factors.front()].kind == FactorKind::sum)
-        os << "  sums over dim " << dim << " of " << describeHolder(operand)
-           << ", which is cut over " << getAxes(sharding.getDims()[dim].getAxes()) << "\n";
+          isReduced(rule.factors[factors.front()].kind))
+        os << (rule.factors[factors.front()].kind == FactorKind::sum ? "  sums over dim "
+                                                                     : "  takes the best over dim ")
+           << dim << " of " << describeHolder(operand) << ", which is cut over "
+           << getAxes(sharding.getDims()[dim].getAxes()) << "\n";
   for (Value result : op->getResults()) {
     auto type = cast<RankedTensorType>(result.getType());
     ShardingAttr sharding = getSharding(result);

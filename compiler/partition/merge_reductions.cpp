@@ -13,7 +13,7 @@ namespace cleave {
 using namespace mlir;
 using namespace cleave;
 
-/// The reshard that `value` comes from, if it does nothing but reduce a partial sum and has
+/// The reshard that `value` comes from, if it does nothing but add up a partial sum and has
 /// no other reader.
 static ReshardOp getReduction(Value value) {
   auto reshard = value.getDefiningOp<ReshardOp>();
@@ -21,7 +21,7 @@ static ReshardOp getReduction(Value value) {
     return {};
   ShardingAttr from = getSharding(reshard.getX()), to = getSharding(reshard.getResult());
   if (!from || !to || from.getPartial().empty() || !to.getPartial().empty() ||
-      from.getDims() != to.getDims())
+      from.getPartialKind() != ReductionKind::Sum || from.getDims() != to.getDims())
     return {};
   return reshard;
 }

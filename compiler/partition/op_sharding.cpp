@@ -18,14 +18,14 @@ bool cleave::overlaps(DimShardingAttr dim) {
   return false;
 }
 
-/// Operands that are all partial over the same axes give results that are.
+/// Operands that are all partial sums over the same axes give results that are.
 static Axes getPassedPartial(Operation *op, const ShardingRule &rule,
                              function_ref<ShardingAttr(Value)> current) {
   Axes passed;
   for (auto [i, operand] : llvm::enumerate(rule.linearIn)) {
     ShardingAttr sharding = current(op->getOperand(operand));
     Axes partial;
-    if (sharding)
+    if (sharding && sharding.getPartialKind() == ReductionKind::Sum)
       partial.assign(sharding.getPartial().begin(), sharding.getPartial().end());
     if (i == 0)
       passed = partial;
@@ -53,8 +53,8 @@ FailureOr<OpSharding> cleave::getOpSharding(ShardingRuleOpInterface op, CutAnaly
       unsigned factor = factors.front();
       ArrayRef<StringAttr> axes = dim.getAxes();
       FactorKind kind = rule.factors[factor].kind;
-      bool isSummedTwice = kind == FactorKind::sum && overlaps(dim);
-      bool possible = kind != FactorKind::whole && !isSummedTwice &&
+      bool isCountedTwice = isReduced(kind) && overlaps(dim);
+      bool possible = kind != FactorKind::whole && !isCountedTwice &&
                       llvm::none_of(axes, [&](StringAttr axis) { return used.contains(axis); });
       if (decided[factor]) {
         possible = ArrayRef<StringAttr>(sharding.factors[factor]) == axes;
@@ -68,7 +68,7 @@ FailureOr<OpSharding> cleave::getOpSharding(ShardingRuleOpInterface op, CutAnaly
         InFlightDiagnostic error = op->emitError()
                                    << "'" << getModelName(op) << "' cannot work with weight '"
                                    << use.getWeight() << "' split as " << proposed << ": "
-                                   << (isSummedTwice
+                                   << (isCountedTwice
                                            ? "it would sum over shares that overlap, as key heads "
                                              "do; split its output features ('column') or nothing"
                                            : "it needs that dim whole, or split otherwise");
@@ -90,13 +90,16 @@ FailureOr<OpSharding> cleave::getOpSharding(ShardingRuleOpInterface op, CutAnaly
 
   Axes passed = getPassedPartial(op, rule, current);
   llvm::erase_if(passed, [&](StringAttr axis) { return used.contains(axis); });
-  Axes summed = passed;
+  Axes partial = passed;
+  ReductionKind partialKind = ReductionKind::Sum;
   for (auto [factor, axes] : llvm::zip_equal(rule.factors, sharding.factors))
-    if (factor.kind == FactorKind::sum)
-      summed.append(axes.begin(), axes.end());
+    if (isReduced(factor.kind) && !axes.empty()) {
+      partial.append(axes.begin(), axes.end());
+      partialKind = getReduction(factor.kind);
+    }
 
-  auto shardingOf = [&](Value value, const ShardingRule::Dims &dims,
-                        ArrayRef<StringAttr> partial) -> FailureOr<ShardingAttr> {
+  auto shardingOf = [&](Value value, const ShardingRule::Dims &dims, ArrayRef<StringAttr> partial,
+                        ReductionKind kind) -> FailureOr<ShardingAttr> {
     SmallVector<DimShardingAttr> result;
     for (auto [dim, factors] : llvm::enumerate(dims)) {
       FailureOr<DimShardingAttr> split =
@@ -107,18 +110,19 @@ FailureOr<OpSharding> cleave::getOpSharding(ShardingRuleOpInterface op, CutAnaly
                                << cuts.getUnit({getHolder(value), dim}) << " for the mesh";
       result.push_back(*split);
     }
-    return ShardingAttr::get(context, result, partial);
+    return ShardingAttr::get(context, result, partial, kind);
   };
   for (auto [number, value, dims] : llvm::zip_equal(llvm::seq<unsigned>(0, op->getNumOperands()),
                                                     op->getOperands(), rule.operands)) {
     bool mayBePartial = llvm::is_contained(rule.linearIn, number);
-    FailureOr<ShardingAttr> operand = shardingOf(value, dims, mayBePartial ? passed : Axes());
+    FailureOr<ShardingAttr> operand =
+        shardingOf(value, dims, mayBePartial ? passed : Axes(), ReductionKind::Sum);
     if (failed(operand))
       return failure();
     sharding.operands.push_back(*operand);
   }
   for (auto [value, dims] : llvm::zip_equal(op->getResults(), rule.results)) {
-    FailureOr<ShardingAttr> result = shardingOf(value, dims, summed);
+    FailureOr<ShardingAttr> result = shardingOf(value, dims, partial, partialKind);
     if (failed(result))
       return failure();
     sharding.results.push_back(*result);

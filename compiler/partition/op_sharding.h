@@ -14,8 +14,8 @@ struct OpSharding {
   llvm::SmallVector<ShardingAttr, 1> results;  ///< what it gives
 };
 
-/// Whether some elements are in several shares. Where an op sums over such a dim, each share
-/// gives a summand, and what is in two of them would count twice: so it is not cut there.
+/// Whether some elements are in several shares. Where an op reduces over such a dim, each
+/// share gives a part, and what is in two of them would count twice: so it is not cut there.
 bool overlaps(DimShardingAttr dim);
 
 /// The sharding of an op of which `current` tells how operands and results lie (null:

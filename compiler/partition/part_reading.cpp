@@ -40,11 +40,14 @@ InFlightDiagnostic PartVerifier::partialError(int64_t rank, Operation *op, const
                                               const Twine &what) {
   const Summands &summands = value.partial.front();
   Operation *origin = values.getCutFactor(summands.factors.front()).op;
+  ReductionKind kind = getKind(summands, values);
   InFlightDiagnostic error = rankError(rank, op)
-                             << " " << what << " '" << getModelName(origin)
-                             << "', which is a partial sum over " << describe(summands, values);
-  error.attachNote(origin->getLoc()) << "the partial sum is made here; expected an all_reduce "
-                                        "over the ranks that have the other elements";
+                             << " " << what << " '" << getModelName(origin) << "', which is "
+                             << describePartial(kind) << " over " << describe(summands, values);
+  error.attachNote(origin->getLoc())
+      << (kind == ReductionKind::Sum ? "the partial sum is made here; expected an all_reduce "
+                                     : "the candidates are found here; expected an all_reduce top ")
+      << "over the ranks that have the other elements";
   return error;
 }
 
@@ -211,7 +214,10 @@ FailureOr<SmallVector<Summands, 1>> PartVerifier::readPartials(int64_t rank, Ope
   const RankValue *first = nullptr, *whole = nullptr;
   for (auto [number, operand] : llvm::enumerate(op->getOperands())) {
     const RankValue &value = known[operand];
-    if (!llvm::is_contained(rule.linearIn, number)) {
+    bool isSum = llvm::all_of(value.partial, [&](const Summands &each) {
+      return getKind(each, values) == ReductionKind::Sum;
+    });
+    if (!llvm::is_contained(rule.linearIn, number) || !isSum) {
       if (!value.partial.empty())
         return partialError(rank, op, value, "needs a whole value, but reads");
       continue;
@@ -281,10 +287,11 @@ LogicalResult PartVerifier::evaluateCompute(int64_t rank, ShardingRuleOpInterfac
   for (const FactorGroup &group : groups) {
     unsigned factor = group.factors.front();
     const Reading &reading = group.reading;
-    if (rule.factors[factor].kind != FactorKind::sum || isRuntime(reading.size) ||
+    FactorKind kind = rule.factors[factor].kind;
+    if (!isReduced(kind) || isRuntime(reading.size) ||
         reading.range == ElementRange{0, reading.size})
       continue;
-    CutFactor cut{op, reading.size, ""};
+    CutFactor cut{op, reading.size, "", getReduction(kind)};
     for (DimRef ref : group.dims)
       if (auto use = op->getOperand(ref.operand).getDefiningOp<UseOp>())
         cut.weight = use.getWeight().str();

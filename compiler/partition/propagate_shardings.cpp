@@ -21,6 +21,7 @@ namespace {
 struct Assignment {
   SmallVector<Axes, 3> dims;
   Axes partial;
+  ReductionKind partialKind = ReductionKind::Sum;
   bool fixed = false; ///< the user said so: nothing may be added
 };
 
@@ -149,9 +150,9 @@ LogicalResult Propagation::readArguments() {
 bool Propagation::spread(ShardingRuleOpInterface op) {
   ShardingRule rule = op.getShardingRule();
   SmallVector<Axes, 6> factors(rule.factors.size());
-  // Axes over which a dim's shares overlap (keys of grouped queries) are none to sum over.
+  // Axes over which a dim's shares overlap (keys of grouped queries) are none to reduce over.
   auto canCut = [&](Value value, unsigned dim, FactorKind kind) {
-    if (kind != FactorKind::sum)
+    if (!isReduced(kind))
       return kind != FactorKind::whole;
     FailureOr<DimShardingAttr> cut =
         cuts.getDimSharding({getHolder(value), dim}, assignmentOf(value).dims[dim]);
@@ -215,7 +216,8 @@ void Propagation::findPartials() {
     SmallVector<DimShardingAttr> dims;
     for (const Axes &axes : assignment.dims)
       dims.push_back(DimShardingAttr::get(builder.getContext(), axes, {}));
-    return ShardingAttr::get(builder.getContext(), dims, assignment.partial);
+    return ShardingAttr::get(builder.getContext(), dims, assignment.partial,
+                             assignment.partialKind);
   };
   // A value whose dims are cut over an axis cannot be a sum over it as well.
   auto isCutOverPartial = [](const Assignment &assignment) {
@@ -224,8 +226,14 @@ void Propagation::findPartials() {
           axes, [&](StringAttr axis) { return llvm::is_contained(assignment.partial, axis); });
     });
   };
+  auto setWhole = [](Assignment &assignment) {
+    assignment.partial.clear();
+    assignment.partialKind = ReductionKind::Sum;
+  };
   llvm::DenseSet<const void *> reduced;
   auto mayStay = [&](Value value) {
+    if (assignmentOf(value).partialKind != ReductionKind::Sum)
+      return false; // no op is linear in anything else
     return llvm::all_of(value.getUses(), [&](OpOperand &use) {
       auto op = dyn_cast<ShardingRuleOpInterface>(use.getOwner());
       if (!op)
@@ -251,15 +259,16 @@ void Propagation::findPartials() {
       for (auto [result, given] : llvm::zip_equal(op->getResults(), sharding->results)) {
         Assignment &assignment = assignmentOf(result);
         assignment.partial.assign(given.getPartial().begin(), given.getPartial().end());
+        assignment.partialKind = given.getPartialKind();
         if (reduced.contains(result.getAsOpaquePointer()) || isCutOverPartial(assignment))
-          assignment.partial.clear();
+          setWhole(assignment);
       }
     }
     for (ShardingRuleOpInterface op : ops)
       for (Value result : op->getResults())
         if (!assignmentOf(result).partial.empty() && !mayStay(result)) {
           changed |= reduced.insert(result.getAsOpaquePointer()).second;
-          assignmentOf(result).partial.clear();
+          setWhole(assignmentOf(result));
         }
   }
 }
@@ -272,7 +281,7 @@ FailureOr<ShardingAttr> Propagation::getSharding(const void *holder, const Assig
       return failure();
     dims.push_back(*sharding);
   }
-  return ShardingAttr::get(builder.getContext(), dims, assignment.partial);
+  return ShardingAttr::get(builder.getContext(), dims, assignment.partial, assignment.partialKind);
 }
 
 LogicalResult Propagation::write() {

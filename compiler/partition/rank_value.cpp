@@ -46,6 +46,10 @@ bool cleave::isComplete(const Summands &summands, const LogicalValues &values) {
   return filled == space;
 }
 
+ReductionKind cleave::getKind(const Summands &summands, const LogicalValues &values) {
+  return values.getCutFactor(summands.factors.front()).kind;
+}
+
 std::string cleave::describe(const Summands &summands, const LogicalValues &values) {
   std::string text;
   llvm::raw_string_ostream os(text);

@@ -1,6 +1,6 @@
 // What a value on a rank is a part of: which logical value, which elements of it, and,
-// where it is a partial sum, which summands. The language in which verify_partials.cpp
-// speaks of all ranks at once.
+// where it is a partial result, which parts of it are in it. The language in which
+// verify_partials.cpp speaks of all ranks at once.
 #pragma once
 
 #include "dialect/dialect.h"
@@ -24,8 +24,9 @@ struct PartDim {
   bool operator==(const PartDim &) const = default;
 };
 
-/// The summands of a partial sum that a rank has: boxes in the space of the factors that
-/// were summed over. A sum is whole when the boxes of its ranks tile that space.
+/// The summands of a partial sum that a rank has, or what its candidates were chosen from:
+/// boxes in the space of the factors that were reduced over. The result is whole when the
+/// boxes of its ranks tile that space.
 struct Summands {
   using Box = llvm::SmallVector<ElementRange, 1>; ///< a range for each factor
 
@@ -46,11 +47,12 @@ struct RankValue {
   bool isKnown() const { return logical != 0; }
 };
 
-/// A factor that an op sums over and of which ranks have shares.
+/// A factor that an op reduces over and of which ranks have shares.
 struct CutFactor {
-  mlir::Operation *op = nullptr; ///< where the partial sum was made
+  mlir::Operation *op = nullptr; ///< where the partial result was made
   int64_t size = 0;
   std::string weight; ///< the weight that is cut, or empty
+  ReductionKind kind = ReductionKind::Sum;
 };
 
 /// Numbers for logical values: equal ops on equal operands have equal numbers, on
@@ -82,6 +84,9 @@ std::optional<Summands::Box> intersect(const Summands::Box &a, const Summands::B
 
 /// Whether disjoint boxes fill the space of their factors.
 bool isComplete(const Summands &summands, const LogicalValues &values);
+
+/// How these parts are combined: one kind for all.
+ReductionKind getKind(const Summands &summands, const LogicalValues &values);
 
 /// "elements 0:48 of 96 (weight 'blk.0.attn_output.weight')", for each factor.
 std::string describe(const Summands &summands, const LogicalValues &values);

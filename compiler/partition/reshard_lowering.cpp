@@ -29,12 +29,14 @@ public:
   ReshardLowering(OpBuilder &builder, Location loc, Value value, RankedTensorType global,
                   ShardingAttr from, const Mesh &mesh, RankPlace place, Attribute name)
       : builder(builder), loc(loc), value(value), global(global), mesh(mesh), place(place),
-        name(name), dims(from.getDims()), partial(from.getPartial()) {}
+        name(name), dims(from.getDims()), partial(from.getPartial()),
+        partialKind(from.getPartialKind()) {}
 
   FailureOr<Value> run(ShardingAttr to) {
     for (StringAttr axis : to.getPartial())
       if (!llvm::is_contained(partial, axis))
-        return emitError(loc) << "a whole value cannot become a partial sum over axis " << axis;
+        return emitError(loc) << "a whole value cannot become "
+                              << describePartial(to.getPartialKind()) << " over axis " << axis;
     reduce(to);
     for (unsigned dim = 0; dim < dims.size(); ++dim)
       if (dims[dim] != to.getDims()[dim])
@@ -86,16 +88,16 @@ private:
       return;
     for (unsigned dim = 0; dim < dims.size(); ++dim) {
       DimShardingAttr wanted = to.getDims()[dim];
-      if (dims[dim].isSplit() || wanted.getAxes() != ArrayRef<StringAttr>(axes))
+      if (partialKind != ReductionKind::Sum || dims[dim].isSplit() ||
+          wanted.getAxes() != ArrayRef<StringAttr>(axes))
         continue;
       SmallVector<int64_t> ranges = getRanges(dim, wanted);
       int64_t share = getShare(mesh, place.coordinate, wanted, global.getDimSize(dim)).size();
-      create<ReduceScatterOp>(getType(dim, share), ReductionKind::Sum, value, dim, ranges,
-                              getGroup(axes));
+      create<ReduceScatterOp>(getType(dim, share), partialKind, value, dim, ranges, getGroup(axes));
       dims[dim] = wanted;
       return;
     }
-    create<AllReduceOp>(value.getType(), ReductionKind::Sum, value, getGroup(axes));
+    create<AllReduceOp>(value.getType(), partialKind, value, getGroup(axes));
   }
 
   void gather(unsigned dim) {
@@ -122,6 +124,7 @@ private:
   Attribute name;
   SmallVector<DimShardingAttr> dims; ///< how `value` lies by now
   SmallVector<StringAttr> partial;
+  ReductionKind partialKind;
 };
 
 } // namespace

@@ -25,8 +25,9 @@ mlir::FailureOr<mlir::RankedTensorType> getLocalType(mlir::Location loc,
 /// Builds, at the builder's place, what turns `local`, this rank's part of a value of type
 /// `global` sharded as `from`, into its part under `to`. `name` is given to the ops.
 ///
-/// A partial sum becomes a reduce_scatter where `to` cuts a dim over the same axes, else
-/// an all_reduce; a dim that is cut otherwise is gathered whole and then sliced.
+/// A partial sum becomes a reduce_scatter where `to` cuts a dim over the same axes, else,
+/// as what is partial in another way, an all_reduce; a dim that is cut otherwise is gathered whole
+/// and then sliced.
 mlir::FailureOr<mlir::Value> lowerReshard(mlir::OpBuilder &builder, mlir::Location loc,
                                           mlir::Value local, mlir::RankedTensorType global,
                                           ShardingAttr from, ShardingAttr to, const Mesh &mesh,

@@ -41,26 +41,32 @@ LogicalResult PartVerifier::evaluateCollective(ArrayRef<std::pair<int64_t, Opera
   return isa<AllGatherOp>(op) ? evaluateGather(members) : evaluateReduction(members);
 }
 
-/// A sum is whole when its summands were all there, each once. Where shares are so uneven
-/// that one rank has all summands, its value is whole before, and the others' are empty.
+/// A result is whole when its summands, or candidates, were all there, each once. Where
+/// shares are so uneven that one rank has all, its value is whole before, and the others'
+/// are empty.
 LogicalResult PartVerifier::evaluateReduction(ArrayRef<std::pair<int64_t, Operation *>> members) {
   auto [firstRank, op] = members.front();
+  auto reduce = dyn_cast<AllReduceOp>(op);
+  ReductionKind kind = reduce ? reduce.getKind() : ReductionKind::Sum;
+  bool isSum = kind == ReductionKind::Sum;
+  StringRef does = isSum ? "adds up" : "takes the best of";
   const auto *partial = llvm::find_if(members, [&](const auto &member) {
     return !known[member.second->getOperand(0)].partial.empty();
   });
   RankValue sum = known[(partial == members.end() ? op : partial->second)->getOperand(0)];
   if (members.size() > 1 && sum.partial.empty())
     return rankError(firstRank, op)
-           << " adds up '" << values.getName(sum.logical)
-           << "', which is no partial sum on any rank of the group, and so "
-              "counts it "
-           << members.size() << " times";
+           << " " << does << " '" << values.getName(sum.logical) << "', which is no "
+           << (isSum ? "partial sum" : "rank's own candidates")
+           << " on any rank of the group, and so counts it " << members.size() << " times";
   // Who has which box, to name both ends.
   struct Held {
     int64_t rank;
     Summands::Box box;
   };
   for (auto [part, summands] : llvm::enumerate(sum.partial)) {
+    if (getKind(summands, values) != kind)
+      return partialError(partial->first, partial->second, sum, does);
     SmallVector<Held> held;
     for (auto [rank, at] : members) {
       const RankValue &value = known[at->getOperand(0)];
@@ -73,7 +79,9 @@ LogicalResult PartVerifier::evaluateReduction(ArrayRef<std::pair<int64_t, Operat
       }
       if (value.partial.size() != sum.partial.size() ||
           value.partial[part].factors != summands.factors)
-        return partialError(rank, at, value, "adds up other partial sums than its group, those of");
+        return partialError(rank, at, value,
+                            does + Twine(isSum ? " other partial sums" : " other candidates") +
+                                " than its group, those of");
       for (const Summands::Box &box : value.partial[part].boxes)
         held.push_back({rank, box});
     }
@@ -83,11 +91,11 @@ LogicalResult PartVerifier::evaluateReduction(ArrayRef<std::pair<int64_t, Operat
         if (std::optional<Summands::Box> common = intersect(mine.box, other.box)) {
           Summands twice{summands.factors, {*common}};
           InFlightDiagnostic error = rankError(firstRank, op)
-                                     << " adds up the summands over " << describe(twice, values)
-                                     << " twice, from rank " << other.rank << " and from rank "
-                                     << mine.rank;
+                                     << " " << does << (isSum ? " the summands" : " the candidates")
+                                     << " over " << describe(twice, values) << " twice, from rank "
+                                     << other.rank << " and from rank " << mine.rank;
           error.attachNote(values.getCutFactor(summands.factors.front()).op->getLoc())
-              << "the partial sum is made here";
+              << (isSum ? "the partial sum is made here" : "the candidates are found here");
           return error;
         }
       if (llvm::none_of(mine.box, [](ElementRange range) { return range.size() == 0; }))

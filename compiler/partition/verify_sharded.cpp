@@ -134,11 +134,14 @@ LogicalResult ShardedVerifier::verifyMove(Operation *op) {
       transfer && getSharding(transfer.getX()) != getSharding(transfer))
     return op->emitOpError("changes the sharding ")
            << getSharding(transfer.getX()) << " to " << getSharding(transfer);
-  if (auto reshard = dyn_cast<ReshardOp>(op))
-    for (StringAttr axis : getSharding(reshard).getPartial())
-      if (!llvm::is_contained(getSharding(reshard.getX()).getPartial(), axis))
-        return op->emitOpError("makes a partial sum over axis ")
-               << axis << " of a value that is none";
+  if (auto reshard = dyn_cast<ReshardOp>(op)) {
+    ShardingAttr from = getSharding(reshard.getX()), to = getSharding(reshard);
+    for (StringAttr axis : to.getPartial())
+      if (from.getPartialKind() != to.getPartialKind() ||
+          !llvm::is_contained(from.getPartial(), axis))
+        return op->emitOpError("makes ") << describePartial(to.getPartialKind()) << " over axis "
+                                         << axis << " of a value that is none";
+  }
   return success();
 }
 
@@ -147,7 +150,8 @@ LogicalResult ShardedVerifier::verifyMove(Operation *op) {
 LogicalResult ShardedVerifier::verifyRule(ShardingRuleOpInterface op) {
   ShardingRule rule = op.getShardingRule();
   SmallVector<std::pair<const ShardingRule::Dim *, DimShardingAttr>> seen;
-  llvm::DenseSet<StringAttr> summed;
+  llvm::DenseSet<StringAttr> reduced;
+  ReductionKind kind = ReductionKind::Sum;
   auto check = [&](Value value, const ShardingRule::Dims &dims, bool operand) -> LogicalResult {
     for (auto [split, factors] : llvm::zip_equal(getSharding(value).getDims(), dims)) {
       const Factor &leading = rule.factors[factors.front()];
@@ -155,8 +159,10 @@ LogicalResult ShardedVerifier::verifyRule(ShardingRuleOpInterface op) {
         return op->emitOpError("is given a value of type ")
                << value.getType() << " sharded as " << getSharding(value)
                << ", but needs that dim whole";
-      if (operand && leading.kind == FactorKind::sum)
-        summed.insert(split.getAxes().begin(), split.getAxes().end());
+      if (operand && isReduced(leading.kind) && split.isSplit()) {
+        reduced.insert(split.getAxes().begin(), split.getAxes().end());
+        kind = getReduction(leading.kind);
+      }
       for (auto &[other, otherSplit] : seen) {
         bool same = *other == factors;
         if (other->front() != factors.front() ||
@@ -177,22 +183,27 @@ LogicalResult ShardedVerifier::verifyRule(ShardingRuleOpInterface op) {
       return failure();
   // Partial operands: only where the op is linear, and then all of them and the result.
   for (auto [number, value] : llvm::enumerate(op->getOperands())) {
-    ArrayRef<StringAttr> partial = getSharding(value).getPartial();
+    ShardingAttr sharding = getSharding(value);
+    ArrayRef<StringAttr> partial = sharding.getPartial();
     if (partial.empty())
       continue;
-    bool linear = llvm::is_contained(rule.linearIn, number);
+    bool linear = llvm::is_contained(rule.linearIn, number) &&
+                  sharding.getPartialKind() == ReductionKind::Sum;
     for (unsigned other : rule.linearIn)
-      linear &= getSharding(op->getOperand(other)).getPartial() == partial;
+      linear &= getSharding(op->getOperand(other)).hasSamePartial(sharding);
     if (!linear)
-      return op->emitOpError("reads a partial sum ") << getSharding(value) << " as a whole value";
-    summed.insert(partial.begin(), partial.end());
+      return op->emitOpError("reads ") << describePartial(sharding.getPartialKind()) << " "
+                                       << sharding << " as a whole value";
+    reduced.insert(partial.begin(), partial.end());
   }
   for (Value result : op->getResults()) {
-    ArrayRef<StringAttr> partial = getSharding(result).getPartial();
-    if (partial.size() != summed.size() ||
-        !llvm::all_of(partial, [&](StringAttr axis) { return summed.contains(axis); }))
-      return op->emitOpError("gives partial sums over ")
-             << summed.size() << " axes, but its result is sharded as " << getSharding(result);
+    ShardingAttr sharding = getSharding(result);
+    if (sharding.getPartial().size() != reduced.size() || sharding.getPartialKind() != kind ||
+        !llvm::all_of(sharding.getPartial(),
+                      [&](StringAttr axis) { return reduced.contains(axis); }))
+      return op->emitOpError("gives ")
+             << describePartial(kind) << " over " << reduced.size()
+             << " axes, but its result is sharded as " << getSharding(result);
   }
   return success();
 }

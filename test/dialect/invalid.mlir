@@ -37,6 +37,16 @@ func.func private @f() attributes {a = #cleave.sharding<[{"tp"}], partial = {"tp
 
 // -----
 
+// expected-error@+1 {{unknown kind 'max', expected sum or top}}
+func.func private @f() attributes {a = #cleave.sharding<[{}], partial = {"tp" : max}>}
+
+// -----
+
+// expected-error@+1 {{a value is partial by top and by sum, expected one kind}}
+func.func private @f() attributes {a = #cleave.sharding<[{}], partial = {"tp" : sum, "data" : top}>}
+
+// -----
+
 // expected-error@+1 {{range 8:4 is not of the form begin:end with 0 <= begin <= end}}
 func.func private @f() attributes {a = #cleave.sharding<[{"tp" : [0:8, 8:4]}]>}
 

@@ -138,3 +138,19 @@ func.func @f(%x: tensor<4x6xf32>) {
   %y = cleave.reduce_scatter sum %x dim 1 ranges [] group [] : tensor<4x6xf32> -> tensor<4x3xf32>
   return
 }
+
+// -----
+
+func.func @f(%x: tensor<4x6xf32>) {
+  // expected-error@+1 {{expects candidates [r, k, 2], found 'tensor<4x6xf32>'}}
+  %y = cleave.all_reduce top %x group [0, 1] : tensor<4x6xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x6x2xf32>) {
+  // expected-error@+1 {{has kind top, of which there is only an all_reduce}}
+  %y = cleave.reduce_scatter top %x dim 0 ranges [0:2, 2:4] group [0, 1] : tensor<4x6x2xf32> -> tensor<2x6x2xf32>
+  return
+}

@@ -404,3 +404,69 @@ func.func @f(%x: tensor<4x8xf32>) {
   %y = cleave.slice %x dim 1 from 9223372036854775807 : tensor<4x8xf32> -> tensor<4x2xf32>
   return
 }
+
+// -----
+
+// === top_k ===
+
+func.func @f(%x: tensor<8xf32>) {
+  // expected-error@+1 {{expects x of rank 2}}
+  %y = cleave.top_k %x : tensor<8xf32> -> tensor<1x3x2xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{expects a result of rank 3}}
+  %y = cleave.top_k %x : tensor<4x8xf32> -> tensor<4x3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{expects dim 0 of the result to be dim 0 of x}}
+  %y = cleave.top_k %x : tensor<4x8xf32> -> tensor<5x3x2xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x?xf32, #cleave.dims<tokens>>) {
+  // expected-error@+1 {{expects rows of static size}}
+  %y = cleave.top_k %x : tensor<4x?xf32, #cleave.dims<tokens>> -> tensor<4x3x2xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{expects a result [r, k, 2] with 1 <= k <= 1024, found 'tensor<4x1025x2xf32>'}}
+  %y = cleave.top_k %x : tensor<4x8xf32> -> tensor<4x1025x2xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{expects a result [r, k, 2] with 1 <= k <= 1024, found 'tensor<4x3x3xf32>'}}
+  %y = cleave.top_k %x : tensor<4x8xf32> -> tensor<4x3x3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{has 8 columns from 16777209 on, expected them in 0:16777216}}
+  %y = cleave.top_k %x {offset = 16777209 : i64} : tensor<4x8xf32> -> tensor<4x3x2xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{has 8 columns from -1 on}}
+  %y = cleave.top_k %x {offset = -1 : i64} : tensor<4x8xf32> -> tensor<4x3x2xf32>
+  return
+}

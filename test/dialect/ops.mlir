@@ -109,6 +109,8 @@ module @declarations attributes {
     %a = cleave.silu %x {cleave.name = "act", cleave.sharding = [#cleave.sharding<[{}, {"tp", "data" : [0:24, 24:48, 48:64, 0:0]}]>], cleave.stage = 0 : i64} : tensor<?x64xf32, #quoted>
     // CHECK: cleave.reshard %{{.*}} {cleave.sharding = [#cleave.sharding<[{}, {}], partial = {"tp" : sum, "data" : sum}>]}
     %b = cleave.reshard %a {cleave.sharding = [#cleave.sharding<[{}, {}], partial = {"tp" : sum, "data" : sum}>]} : tensor<?x64xf32, #quoted>
+    // CHECK: cleave.top_k %{{.*}} {cleave.sharding = [#cleave.sharding<[{}, {}, {}], partial = {"tp" : top, "data" : top}>], offset = 7 : i64} : tensor<?x64xf32, #[[QUOTED]]> -> tensor<?x3x2xf32, #[[QUOTED]]>
+    %t = cleave.top_k %a {cleave.sharding = [#cleave.sharding<[{}, {}, {}], partial = {"tp" : top, "data" : top}>], offset = 7 : i64} : tensor<?x64xf32, #quoted> -> tensor<?x3x2xf32, #quoted>
     // CHECK: cleave.transfer %{{.*}} to 2 {cleave.stage = 1 : i64} :
     %c = cleave.transfer %b to 2 {cleave.stage = 1 : i64} : tensor<?x64xf32, #quoted>
     return %c : tensor<?x64xf32, #quoted>
@@ -116,9 +118,11 @@ module @declarations attributes {
 
   // CHECK-LABEL: module @rank1 attributes {cleave.coordinate = {tp = 1 : i64}, cleave.rank = 1 : i64, cleave.stage = 0 : i64}
   module @rank1 attributes {cleave.coordinate = {tp = 1 : i64}, cleave.rank = 1 : i64, cleave.stage = 0 : i64} {
-    func.func @step(%x: tensor<4x8xf32>) {
+    func.func @step(%x: tensor<4x8xf32>, %candidates: tensor<?x3x2xf32, #tokens>) {
       // CHECK: cleave.all_reduce sum %{{.*}} group [0, 1] : tensor<4x8xf32>
       %a = cleave.all_reduce sum %x group [0, 1] : tensor<4x8xf32>
+      // CHECK: cleave.all_reduce top %{{.*}} group [0, 1] : tensor<?x3x2xf32, #[[TOKENS]]>
+      %t = cleave.all_reduce top %candidates group [0, 1] : tensor<?x3x2xf32, #tokens>
       // CHECK: cleave.all_gather %{{.*}} dim 1 ranges [0:8, 4:12, 12:14] group [1, 0, 2] : tensor<4x8xf32> -> tensor<4x14xf32>
       %b = cleave.all_gather %a dim 1 ranges [0:8, 4:12, 12:14] group [1, 0, 2] : tensor<4x8xf32> -> tensor<4x14xf32>
       // CHECK: cleave.reduce_scatter sum %{{.*}} dim 0 ranges [0:1, 1:4] group [0, 1] : tensor<4x14xf32> -> tensor<3x14xf32>

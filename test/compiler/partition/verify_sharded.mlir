@@ -138,7 +138,7 @@ func.func @linear_in_both(%x: tensor<4x8xf32> {cleave.sharding = #cleave.shardin
 cleave.mesh @mesh <"tp" = 2>
 func.func @forgotten_partial(%x: tensor<4x8xf32> {cleave.sharding = #cleave.sharding<[{}, {"tp"}]>},
                              %w: tensor<6x8xf32> {cleave.sharding = #cleave.sharding<[{}, {"tp"}]>}) {
-  // expected-error@+1 {{gives partial sums over 1 axes, but its result is sharded as #cleave.sharding<[{}, {}]>}}
+  // expected-error@+1 {{gives a partial sum over 1 axes, but its result is sharded as #cleave.sharding<[{}, {}]>}}
   %y = cleave.linear %x, %w {cleave.sharding = [#cleave.sharding<[{}, {}]>]} : (tensor<4x8xf32>, tensor<6x8xf32>) -> tensor<4x6xf32>
   return
 }
@@ -147,7 +147,7 @@ func.func @forgotten_partial(%x: tensor<4x8xf32> {cleave.sharding = #cleave.shar
 
 cleave.mesh @mesh <"tp" = 2>
 func.func @invented_partial(%x: tensor<4x8xf32> {cleave.sharding = #cleave.sharding<[{}, {}]>}) {
-  // expected-error@+1 {{gives partial sums over 0 axes, but its result is sharded as #cleave.sharding<[{}, {}], partial = {"tp" : sum}>}}
+  // expected-error@+1 {{gives a partial sum over 0 axes, but its result is sharded as #cleave.sharding<[{}, {}], partial = {"tp" : sum}>}}
   %y = cleave.silu %x {cleave.sharding = [#cleave.sharding<[{}, {}], partial = {"tp" : sum}>]} : tensor<4x8xf32>
   return
 }
@@ -250,5 +250,33 @@ func.func @early(%x: tensor<4xf32> {cleave.sharding = #cleave.sharding<[{}]>}) {
 func.func @far(%x: tensor<4xf32> {cleave.sharding = #cleave.sharding<[{}]>}) {
   // expected-error@+1 {{has stage 65536, expected 0 to 65535}}
   %y = cleave.transfer %x to 65536 {cleave.stage = 0 : i64, cleave.sharding = [#cleave.sharding<[{}]>]} : tensor<4xf32>
+  return
+}
+
+// -----
+
+// What is partial in one way is not partial in another.
+cleave.mesh @mesh <"tp" = 2>
+func.func @other_kind(%x: tensor<4x3x2xf32> {cleave.sharding = #cleave.sharding<[{}, {}, {}], partial = {"tp" : top}>}) {
+  // expected-error@+1 {{makes a partial sum over axis "tp" of a value that is none}}
+  %y = cleave.reshard %x {cleave.sharding = [#cleave.sharding<[{}, {}, {}], partial = {"tp" : sum}>]} : tensor<4x3x2xf32>
+  return
+}
+
+// -----
+
+cleave.mesh @mesh <"tp" = 2>
+func.func @linear_in_sums_only(%x: tensor<4x3x2xf32> {cleave.sharding = #cleave.sharding<[{}, {}, {}], partial = {"tp" : top}>}) {
+  // expected-error@+1 {{reads a rank's own candidates #cleave.sharding<[{}, {}, {}], partial = {"tp" : top}> as a whole value}}
+  %y = cleave.add %x, %x {cleave.sharding = [#cleave.sharding<[{}, {}, {}], partial = {"tp" : top}>]} : tensor<4x3x2xf32>, tensor<4x3x2xf32>
+  return
+}
+
+// -----
+
+cleave.mesh @mesh <"tp" = 2>
+func.func @candidates_are_no_sum(%x: tensor<4x8xf32> {cleave.sharding = #cleave.sharding<[{}, {"tp"}]>}) {
+  // expected-error@+1 {{gives a rank's own candidates over 1 axes, but its result is sharded as #cleave.sharding<[{}, {}, {}], partial = {"tp" : sum}>}}
+  %y = cleave.top_k %x {cleave.sharding = [#cleave.sharding<[{}, {}, {}], partial = {"tp" : sum}>]} : tensor<4x8xf32> -> tensor<4x3x2xf32>
   return
 }
