@@ -23,7 +23,7 @@ namespace {
 class Explainer {
 public:
   Explainer(ModuleOp module, const Provenance &provenance, raw_ostream &os)
-      : module(module), mesh(Mesh::of(module)), provenance(provenance), os(os) {}
+      : module(module), mesh(Mesh::of(module)), planner(mesh), provenance(provenance), os(os) {}
 
   void explainHeld(Operation *holder, StringRef what, StringRef name, RankedTensorType type,
                    ShardingAttr sharding);
@@ -38,6 +38,7 @@ private:
 
   ModuleOp module;
   Mesh mesh;
+  ReshardPlanner planner;
   const Provenance &provenance;
   raw_ostream &os;
 };
@@ -129,37 +130,37 @@ void Explainer::printParts(RankedTensorType type, ShardingAttr sharding, ArrayRe
     }
 }
 
-/// The collectives that lowerReshard makes of a reshard.
+/// The collectives and slices that a reshard is.
 void Explainer::printReshard(ReshardOp reshard) {
-  ShardingAttr from = getSharding(reshard.getX()), to = getSharding(reshard.getResult());
-  SmallVector<StringAttr> summed;
-  for (StringAttr axis : from.getPartial())
-    if (!llvm::is_contained(to.getPartial(), axis))
-      summed.push_back(axis);
-  SmallVector<std::string> steps;
-  std::optional<size_t> scattered;
-  for (auto [dim, before, after] :
-       llvm::zip_equal(llvm::seq<size_t>(0, from.getDims().size()), from.getDims(), to.getDims()))
-    if (!summed.empty() && from.getPartialKind() == ReductionKind::Sum && !scattered &&
-        !before.isSplit() && after.getAxes() == ArrayRef<StringAttr>(summed))
-      scattered = dim;
-  if (!summed.empty())
-    steps.push_back((scattered ? "reduce_scatter over " : "all_reduce over ") + getAxes(summed) +
-                    (from.getPartialKind() == ReductionKind::Sum
-                         ? ", which adds up the ranks' summands"
-                         : ", which keeps the best of the ranks' candidates"));
-  for (auto [dim, before, after] :
-       llvm::zip_equal(llvm::seq<size_t>(0, from.getDims().size()), from.getDims(), to.getDims())) {
-    if (before == after || dim == scattered)
-      continue;
-    std::string which = "dim " + std::to_string(dim);
-    if (before.isSplit())
-      steps.push_back("all_gather over " + getAxes(before.getAxes()) +
-                      ", which joins the shares of " + which);
-    if (after.isSplit())
-      steps.push_back("a local slice of " + which);
+  const ReshardPlan *plan =
+      planner.plan(cast<RankedTensorType>(reshard.getType()), getSharding(reshard.getX()),
+                   getSharding(reshard.getResult()));
+  if (!plan || plan->empty()) {
+    os << (plan ? "nothing" : "no way to do it");
+    return;
   }
-  llvm::interleave(steps, os, "; then ");
+  auto print = [&](const ReshardStep &step) {
+    std::string over = " over " + getAxes(step.axes);
+    switch (step.kind) {
+    case ReshardStep::Kind::slice:
+      os << "a local slice of dim " << step.dim;
+      break;
+    case ReshardStep::Kind::allReduce:
+      os << "all_reduce" << over
+         << (getSharding(reshard.getX()).getPartialKind() == ReductionKind::Sum
+                 ? ", which adds up the ranks' summands"
+                 : ", which keeps the best of the ranks' candidates");
+      break;
+    case ReshardStep::Kind::allGather:
+      os << "all_gather" << over << ", which joins the shares of dim " << step.dim;
+      break;
+    case ReshardStep::Kind::reduceScatter:
+      os << "reduce_scatter" << over << ", which adds up the ranks' summands and cuts dim "
+         << step.dim;
+      break;
+    }
+  };
+  llvm::interleave(*plan, os, print, "; then ");
 }
 
 void Explainer::explainHeld(Operation *holder, StringRef what, StringRef name,

@@ -13,6 +13,8 @@ public:
   /// A mesh without axes: one coordinate.
   Mesh() = default;
   explicit Mesh(MeshOp op);
+  Mesh(llvm::ArrayRef<mlir::StringAttr> axes, llvm::ArrayRef<int64_t> sizes)
+      : axes(axes), sizes(sizes) {}
   /// The module's mesh, or one without axes where it declares none.
   static Mesh of(mlir::ModuleOp module);
 

@@ -24,30 +24,58 @@ FailureOr<RankedTensorType> cleave::getLocalType(Location loc, RankedTensorType 
 
 namespace {
 
+using Kind = ReshardStep::Kind;
+
 class ReshardLowering {
 public:
   ReshardLowering(OpBuilder &builder, Location loc, Value value, RankedTensorType global,
                   ShardingAttr from, const Mesh &mesh, RankPlace place, Attribute name)
-      : builder(builder), loc(loc), value(value), global(global), mesh(mesh), place(place),
-        name(name), dims(from.getDims()), partial(from.getPartial()),
-        partialKind(from.getPartialKind()) {}
+      : builder(builder), loc(loc), value(value), global(global), lies(from), mesh(mesh),
+        place(place), name(name) {}
 
-  FailureOr<Value> run(ShardingAttr to) {
-    for (StringAttr axis : to.getPartial())
-      if (!llvm::is_contained(partial, axis))
-        return emitError(loc) << "a whole value cannot become "
-                              << describePartial(to.getPartialKind()) << " over axis " << axis;
-    reduce(to);
-    for (unsigned dim = 0; dim < dims.size(); ++dim)
-      if (dims[dim] != to.getDims()[dim])
-        gather(dim);
-    for (unsigned dim = 0; dim < dims.size(); ++dim)
-      if (dims[dim] != to.getDims()[dim])
-        slice(dim, to.getDims()[dim]);
+  FailureOr<Value> run(const ReshardPlan &plan) {
+    for (const ReshardStep &step : plan) {
+      if (failed(apply(step)))
+        return failure();
+      lies = step.result;
+    }
     return value;
   }
 
 private:
+  LogicalResult apply(const ReshardStep &step) {
+    if (step.kind == Kind::allReduce) {
+      create<AllReduceOp>(value.getType(), lies.getPartialKind(), value, getGroup(step.axes));
+      return success();
+    }
+    FailureOr<RankedTensorType> type =
+        getLocalType(loc, global, step.result, mesh, place.coordinate);
+    // A dim that is joined is run-time in neither.
+    if (failed(type) || failed(getLocalType(loc, global, lies, mesh, place.coordinate)))
+      return failure();
+    unsigned dim = step.dim;
+    switch (step.kind) {
+    case Kind::slice: {
+      ElementRange held = getRange(lies, dim), wanted = getRange(step.result, dim);
+      create<SliceOp>(*type, value, dim, relativeTo(held, wanted).begin);
+      break;
+    }
+    case Kind::allGather:
+      create<AllGatherOp>(*type, value, dim,
+                          getRanges(step.axes, lies, dim, getRange(step.result, dim)),
+                          getGroup(step.axes));
+      break;
+    case Kind::reduceScatter:
+      create<ReduceScatterOp>(*type, ReductionKind::Sum, value, dim,
+                              getRanges(step.axes, step.result, dim, getRange(lies, dim)),
+                              getGroup(step.axes));
+      break;
+    case Kind::allReduce:
+      break;
+    }
+    return success();
+  }
+
   SmallVector<int64_t> getGroup(ArrayRef<StringAttr> axes) {
     SmallVector<int64_t> group = mesh.getGroup(place.coordinate, axes);
     for (int64_t &rank : group)
@@ -55,21 +83,30 @@ private:
     return group;
   }
 
-  /// Each member's range of a dim under `split`.
-  SmallVector<int64_t> getRanges(unsigned dim, DimShardingAttr split) {
+  ElementRange getRange(ShardingAttr sharding, unsigned dim) {
+    return getRange(sharding, dim, place.coordinate);
+  }
+  ElementRange getRange(ShardingAttr sharding, unsigned dim, int64_t coordinate) {
+    return getShare(mesh, coordinate, sharding.getDims()[dim], global.getDimSize(dim));
+  }
+
+  /// `range`, which lies in `whole`, as ops have it: counted from where `whole` begins. An
+  /// empty one can be declared to lie anywhere.
+  static ElementRange relativeTo(ElementRange whole, ElementRange range) {
+    if (range.size() == 0 && (range.begin < whole.begin || range.end > whole.end))
+      return {0, 0};
+    return {range.begin - whole.begin, range.end - whole.begin};
+  }
+
+  /// The range in `whole` of each member of a group.
+  SmallVector<int64_t> getRanges(ArrayRef<StringAttr> axes, ShardingAttr sharding, unsigned dim,
+                                 ElementRange whole) {
     SmallVector<int64_t> flat;
-    for (int64_t member : mesh.getGroup(place.coordinate, split.getAxes())) {
-      ElementRange range = getShare(mesh, member, split, global.getDimSize(dim));
+    for (int64_t member : mesh.getGroup(place.coordinate, axes)) {
+      ElementRange range = relativeTo(whole, getRange(sharding, dim, member));
       flat.append({range.begin, range.end});
     }
     return flat;
-  }
-
-  RankedTensorType getType(unsigned dim, int64_t size) {
-    auto type = cast<RankedTensorType>(value.getType());
-    SmallVector<int64_t> shape(type.getShape());
-    shape[dim] = size;
-    return withShape(type, shape);
   }
 
   template <typename OpT, typename... Args> void create(Args &&...args) {
@@ -79,58 +116,26 @@ private:
     value = op.getResult();
   }
 
-  void reduce(ShardingAttr to) {
-    SmallVector<StringAttr> axes;
-    for (StringAttr axis : partial)
-      if (!llvm::is_contained(to.getPartial(), axis))
-        axes.push_back(axis);
-    if (axes.empty())
-      return;
-    for (unsigned dim = 0; dim < dims.size(); ++dim) {
-      DimShardingAttr wanted = to.getDims()[dim];
-      if (partialKind != ReductionKind::Sum || dims[dim].isSplit() ||
-          wanted.getAxes() != ArrayRef<StringAttr>(axes))
-        continue;
-      SmallVector<int64_t> ranges = getRanges(dim, wanted);
-      int64_t share = getShare(mesh, place.coordinate, wanted, global.getDimSize(dim)).size();
-      create<ReduceScatterOp>(getType(dim, share), partialKind, value, dim, ranges, getGroup(axes));
-      dims[dim] = wanted;
-      return;
-    }
-    create<AllReduceOp>(value.getType(), partialKind, value, getGroup(axes));
-  }
-
-  void gather(unsigned dim) {
-    DimShardingAttr split = dims[dim];
-    if (!split.isSplit())
-      return;
-    create<AllGatherOp>(getType(dim, global.getDimSize(dim)), value, dim, getRanges(dim, split),
-                        getGroup(split.getAxes()));
-    dims[dim] = DimShardingAttr::get(builder.getContext(), {}, {});
-  }
-
-  void slice(unsigned dim, DimShardingAttr wanted) {
-    ElementRange range = getShare(mesh, place.coordinate, wanted, global.getDimSize(dim));
-    create<SliceOp>(getType(dim, range.size()), value, dim, range.begin);
-    dims[dim] = wanted;
-  }
-
   OpBuilder &builder;
   Location loc;
   Value value;
   RankedTensorType global;
+  ShardingAttr lies; ///< how `value` does by now
   const Mesh &mesh;
   RankPlace place;
   Attribute name;
-  SmallVector<DimShardingAttr> dims; ///< how `value` lies by now
-  SmallVector<StringAttr> partial;
-  ReductionKind partialKind;
 };
 
 } // namespace
 
 FailureOr<Value> cleave::lowerReshard(OpBuilder &builder, Location loc, Value local,
                                       RankedTensorType global, ShardingAttr from, ShardingAttr to,
-                                      const Mesh &mesh, RankPlace place, Attribute name) {
-  return ReshardLowering(builder, loc, local, global, from, mesh, place, name).run(to);
+                                      ReshardPlanner &planner, RankPlace place, Attribute name) {
+  const ReshardPlan *plan = planner.plan(global, from, to);
+  if (!plan)
+    return emitError(loc) << "a value sharded as " << from << " cannot become " << to
+                          << ": a whole value cannot become "
+                          << describePartial(to.getPartialKind());
+  return ReshardLowering(builder, loc, local, global, from, planner.getMesh(), place, name)
+      .run(*plan);
 }

@@ -1,7 +1,7 @@
 // What a change of sharding is on one rank: collectives and local slices.
 #pragma once
 
-#include "compiler/partition/mesh.h"
+#include "compiler/partition/reshard_plan.h"
 
 #include "mlir/IR/Builders.h"
 
@@ -23,14 +23,13 @@ mlir::FailureOr<mlir::RankedTensorType> getLocalType(mlir::Location loc,
                                                      int64_t coordinate);
 
 /// Builds, at the builder's place, what turns `local`, this rank's part of a value of type
-/// `global` sharded as `from`, into its part under `to`. `name` is given to the ops.
-///
-/// A partial sum becomes a reduce_scatter where `to` cuts a dim over the same axes, else,
-/// as what is partial in another way, an all_reduce; a dim that is cut otherwise is gathered whole
-/// and then sliced.
+/// `global` sharded as `from`, into its part under `to`: the planner's steps. `name` is given
+/// to the ops. Fails, with an error at `loc`, where there is no way from `from` to `to`, and
+/// where a run-time dim would be cut or joined.
 mlir::FailureOr<mlir::Value> lowerReshard(mlir::OpBuilder &builder, mlir::Location loc,
                                           mlir::Value local, mlir::RankedTensorType global,
-                                          ShardingAttr from, ShardingAttr to, const Mesh &mesh,
-                                          RankPlace place, mlir::Attribute name);
+                                          ShardingAttr from, ShardingAttr to,
+                                          ReshardPlanner &planner, RankPlace place,
+                                          mlir::Attribute name);
 
 } // namespace cleave

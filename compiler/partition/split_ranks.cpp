@@ -25,8 +25,9 @@ int64_t getProducingStage(Value value) {
 /// Makes the module of one rank.
 class RankBuilder {
 public:
-  RankBuilder(ModuleOp source, const Mesh &mesh, RankPlace place)
-      : source(source), mesh(mesh), place(place), builder(source.getContext()) {}
+  RankBuilder(ModuleOp source, ReshardPlanner &planner, RankPlace place)
+      : source(source), planner(planner), mesh(planner.getMesh()), place(place),
+        builder(source.getContext()) {}
 
   FailureOr<ModuleOp> build() {
     int64_t rank = place.getRank(mesh);
@@ -61,6 +62,7 @@ private:
   ElementRange weightRange(RankedTensorType type, ShardingAttr sharding, unsigned dim);
 
   ModuleOp source, target;
+  ReshardPlanner &planner;
   const Mesh &mesh;
   RankPlace place;
   OpBuilder builder;
@@ -162,7 +164,7 @@ FailureOr<Value> RankBuilder::takeShare(BlockArgument argument, Value whole) {
                                         << sharding << "; leave it whole";
   if (failed(localType(argument)))
     return failure();
-  return lowerReshard(builder, argument.getLoc(), whole, type, replicated, sharding, mesh, place,
+  return lowerReshard(builder, argument.getLoc(), whole, type, replicated, sharding, planner, place,
                       {});
 }
 
@@ -173,7 +175,7 @@ LogicalResult RankBuilder::buildOp(Operation &op) {
     FailureOr<Value> value = lowerReshard(
         builder, op.getLoc(), mapping.lookup(reshard.getX()),
         cast<RankedTensorType>(reshard.getType()), getSharding(reshard.getX()),
-        getSharding(reshard.getResult()), mesh, place, op.getAttr(CleaveDialect::nameAttrName));
+        getSharding(reshard.getResult()), planner, place, op.getAttr(CleaveDialect::nameAttrName));
     if (failed(value))
       return failure();
     mapping.map(reshard.getResult(), *value);
@@ -340,9 +342,10 @@ struct SplitRanksPass : public cleave::impl::SplitRanksPassBase<SplitRanksPass> 
       if (!isa<MeshOp>(op))
         old.push_back(&op);
     SmallVector<ModuleOp> ranks;
+    ReshardPlanner planner(mesh); // all ranks do the same
     for (int64_t stage = 0; stage < stages; ++stage)
       for (int64_t coordinate = 0; coordinate < mesh.getNumCoordinates(); ++coordinate) {
-        FailureOr<ModuleOp> rank = RankBuilder(module, mesh, {stage, coordinate}).build();
+        FailureOr<ModuleOp> rank = RankBuilder(module, planner, {stage, coordinate}).build();
         if (failed(rank)) {
           for (ModuleOp made : ranks)
             made.erase();

@@ -122,27 +122,58 @@ LogicalResult PartVerifier::evaluateReduction(ArrayRef<std::pair<int64_t, Operat
   return success();
 }
 
-/// Each member's share is the one that its range says, of all or of a window.
+/// Where the members' shares begin in the logical value's dim, if each is as far from there
+/// as its range says: what they join is then elements `begin` to `begin + size` of it.
+static std::optional<int64_t> getBegin(ArrayRef<PartDim> shares, ArrayRef<ElementRange> ranges,
+                                       int64_t size) {
+  int64_t begin = shares.front().range.begin;
+  for (auto [share, range] : llvm::zip_equal(shares, ranges))
+    if (range.size() > 0)
+      begin = share.range.begin - range.begin;
+  for (auto [share, range] : llvm::zip_equal(shares, ranges))
+    if (isRuntime(share.size) || share.range.size() != range.size() ||
+        (range.size() > 0 && share.range.begin != begin + range.begin))
+      return std::nullopt;
+  if (begin < 0 || begin + size > shares.front().size)
+    return std::nullopt;
+  return begin;
+}
+
+/// Each member's share is the one that its range says: of all, of a window, or of a range
+/// that the members share with no other rank.
 LogicalResult PartVerifier::evaluateGather(ArrayRef<std::pair<int64_t, Operation *>> members) {
   auto gather = cast<AllGatherOp>(members.front().second);
   unsigned dim = gather.getDim();
   SmallVector<ElementRange> ranges = getRanges(gather.getRanges());
   const RankValue first = known[gather.getX()];
+  for (auto [rank, op] : members) {
+    const RankValue &own = known[op->getOperand(0)];
+    if (own.partial != first.partial)
+      return partialError(rank, op, own.partial.empty() ? first : own,
+                          "joins shares of different summands of");
+  }
+  auto give = [&](const RankValue &joined) {
+    for (auto [rank, op] : members)
+      known[op->getResult(0)] = joined;
+    return success();
+  };
   int64_t size = tensorOf(gather.getResult()).getDimSize(dim);
+  SmallVector<PartDim> shares;
+  for (auto [rank, op] : members)
+    shares.push_back(known[op->getOperand(0)].dims[dim]);
   unsigned readings = getReadings(first.dims[dim]).size();
   std::string found;
   for (unsigned window = 0; window < readings; ++window) {
     bool allFit = true;
     for (auto [place, member] : llvm::enumerate(members)) {
-      const RankValue &value = known[member.second->getOperand(0)];
-      SmallVector<Reading, 2> own = getReadings(value.dims[dim]);
+      SmallVector<Reading, 2> own = getReadings(shares[place]);
       bool fit = window < own.size() && own[window].size == size &&
                  (own[window].range == ranges[place] ||
                   (own[window].range.size() == 0 && ranges[place].size() == 0));
       if (!fit && found.empty())
         found = "rank " + std::to_string(member.first) + " has elements " +
-                describe(value.dims[dim].range, value.dims[dim].size) + " of '" +
-                values.getName(value.logical).str() + "', but its range is " +
+                describe(shares[place].range, shares[place].size) + " of '" +
+                values.getName(first.logical).str() + "', but its range is " +
                 describe(ranges[place], size);
       allFit &= fit;
     }
@@ -151,15 +182,20 @@ LogicalResult PartVerifier::evaluateGather(ArrayRef<std::pair<int64_t, Operation
     RankValue joined = rebase(first, dim, window);
     joined.dims[dim].range = {0, size};
     joined.dims[dim].windows.clear();
-    for (auto [rank, op] : members) {
-      const RankValue &own = known[op->getOperand(0)];
-      if (own.partial != first.partial)
-        return partialError(rank, op, own.partial.empty() ? first : own,
-                            "joins shares of different summands of");
-    }
-    for (auto [rank, op] : members)
-      known[op->getResult(0)] = joined;
-    return success();
+    return give(joined);
+  }
+  if (std::optional<int64_t> begin = getBegin(shares, ranges, size)) {
+    RankValue joined = first;
+    PartDim &part = joined.dims[dim];
+    part.range = {*begin, *begin + size};
+    // Of the windows those stay that all have cut, and of which this is a part.
+    llvm::erase_if(part.windows, [&](ElementRange window) {
+      return window.begin > part.range.begin || window.end < part.range.end ||
+             llvm::any_of(
+                 shares,
+                 [&](const PartDim &share) { return !llvm::is_contained(share.windows, window); });
+    });
+    return give(joined);
   }
   return rankError(members.front().first, gather) << " joins what does not belong there: " << found;
 }
