@@ -6,6 +6,7 @@
 #include "mlir/Interfaces/FunctionInterfaces.h"
 
 #include <map>
+#include <set>
 
 namespace cleave {
 #define GEN_PASS_DEF_ASSIGNSTAGESPASS
@@ -19,8 +20,10 @@ namespace {
 
 class Staging {
 public:
-  explicit Staging(FunctionOpInterface function)
-      : function(function), builder(function.getContext()) {}
+  /// `used` is told the stages that have something to compute, `cuts` where each of those
+  /// after the first begins.
+  Staging(FunctionOpInterface function, std::set<int64_t> &used, SmallVectorImpl<Location> &cuts)
+      : function(function), builder(function.getContext()), used(used), allCuts(cuts) {}
 
   LogicalResult run() {
     if (!llvm::hasSingleElement(function.getFunctionBody()))
@@ -43,10 +46,14 @@ private:
     for (Operation &op : llvm::make_early_inc_range(body())) {
       if (isa<CutOp>(op)) {
         cuts.push_back(op.getLoc());
+        if (cuts.size() > allCuts.size())
+          allCuts.push_back(op.getLoc());
         op.erase();
         ++stage;
       } else if (!op.hasTrait<OpTrait::IsTerminator>()) {
         setStage(&op, stage);
+        if (isa<ShardingRuleOpInterface>(op))
+          used.insert(stage);
       }
     }
   }
@@ -122,6 +129,8 @@ private:
   FunctionOpInterface function;
   OpBuilder builder;
   SmallVector<Location> cuts; ///< where the k-th was
+  std::set<int64_t> &used;
+  SmallVectorImpl<Location> &allCuts;
 };
 
 /// A state lives in one stage, in all entries: it cannot be moved.
@@ -141,12 +150,27 @@ LogicalResult checkStates(ModuleOp module) {
   return failure(result.wasInterrupted());
 }
 
+/// Ranks of a stage without an op would have nothing to do.
+LogicalResult checkStagesAreUsed(const std::set<int64_t> &used, ArrayRef<Location> cuts) {
+  for (auto [i, cut] : llvm::enumerate(cuts)) {
+    if (i == 0 && !used.contains(0))
+      return emitError(cut) << "nothing stands before this cut: stage 0 would have nothing to do";
+    if (!used.contains(i + 1))
+      return emitError(cut) << "nothing stands between this cut and the "
+                            << (i + 1 < cuts.size() ? "next" : "end") << ": stage " << i + 1
+                            << " would have nothing to do";
+  }
+  return success();
+}
+
 struct AssignStagesPass : public cleave::impl::AssignStagesPassBase<AssignStagesPass> {
   void runOnOperation() override {
+    std::set<int64_t> used;
+    SmallVector<Location> cuts;
     for (auto function : getOperation().getOps<FunctionOpInterface>())
-      if (!function.isExternal() && failed(Staging(function).run()))
+      if (!function.isExternal() && failed(Staging(function, used, cuts).run()))
         return signalPassFailure();
-    if (failed(checkStates(getOperation())))
+    if (failed(checkStagesAreUsed(used, cuts)) || failed(checkStates(getOperation())))
       signalPassFailure();
   }
 };

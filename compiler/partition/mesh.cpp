@@ -63,6 +63,15 @@ SmallVector<int64_t> Mesh::getGroup(int64_t coordinate, ArrayRef<StringAttr> nam
   return group;
 }
 
+Location cleave::getAxisLoc(MeshOp mesh, StringAttr axis) {
+  auto fused = dyn_cast<FusedLoc>(mesh.getLoc());
+  size_t number = llvm::find(mesh.getAxes(), axis) - mesh.getAxes().begin();
+  if (fused && fused.getLocations().size() == mesh.getAxes().size() &&
+      number < mesh.getAxes().size())
+    return fused.getLocations()[number];
+  return mesh.getLoc();
+}
+
 ElementRange cleave::getShare(const Mesh &mesh, int64_t coordinate, DimShardingAttr dim,
                               int64_t size) {
   if (!dim.isSplit())

@@ -41,6 +41,10 @@ private:
   llvm::SmallVector<int64_t> sizes;
 };
 
+/// Where the user gave the axis: the mesh's location holds a place for each, where a plan
+/// made it.
+mlir::Location getAxisLoc(MeshOp mesh, mlir::StringAttr axis);
+
 /// The range of a dim of `size` elements that falls to mesh coordinate `coordinate`.
 /// `size` is static.
 ElementRange getShare(const Mesh &mesh, int64_t coordinate, DimShardingAttr dim, int64_t size);

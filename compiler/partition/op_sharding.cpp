@@ -35,6 +35,50 @@ static Axes getPassedPartial(Operation *op, const ShardingRule &rule,
   return passed;
 }
 
+static WeightOp getWeight(UseOp use) {
+  return SymbolTable::lookupNearestSymbolFrom<WeightOp>(use, use.getWeightAttr());
+}
+
+/// The weight of `use` is cut as `proposed`, and so `dim`, which is of `factor`: the op cannot
+/// cut it like that. `deciders` are the weights that had their say before, and the factors
+/// they cut, which `sharding` tells.
+static LogicalResult reportMisfit(ShardingRuleOpInterface op, UseOp use, ShardingAttr proposed,
+                                  DimShardingAttr dim, unsigned factor, const OpSharding &sharding,
+                                  ArrayRef<std::pair<WeightOp, unsigned>> deciders) {
+  FactorKind kind = op.getShardingRule().factors[factor].kind;
+  WeightOp weight = getWeight(use);
+  InFlightDiagnostic error = weight.emitError()
+                             << "'" << getModelName(op) << "' cannot work with weight '"
+                             << use.getWeight() << "' split as " << proposed << ": ";
+  WeightOp other;
+  unsigned otherFactor = factor;
+  for (auto [decider, cut] : deciders) {
+    bool sharesAxis = llvm::any_of(dim.getAxes(), [&](StringAttr axis) {
+      return llvm::is_contained(sharding.factors[cut], axis);
+    });
+    if (decider != weight && (cut == factor || sharesAxis)) {
+      other = decider;
+      otherFactor = cut;
+    }
+  }
+  if (kind == FactorKind::whole) {
+    error << "it needs that dim whole; split another dim, or nothing ('none')";
+  } else if (other) {
+    error << "it reads weight '" << other.getSymName() << "', too, which is "
+          << (otherFactor == factor ? "split otherwise along the same dim"
+                                    : "split over the same axis along another dim")
+          << "; split both alike";
+    error.attachNote(other.getLoc()) << "weight '" << other.getSymName() << "' is split here";
+  } else if (isReduced(kind) && overlaps(dim)) {
+    error << "it would sum over shares that overlap, as key heads do; split its output features "
+             "('column') or nothing";
+  } else {
+    error << "it needs that dim whole, or split otherwise";
+  }
+  error.attachNote(op->getLoc()) << "'" << getModelName(op) << "' reads it here";
+  return error;
+}
+
 FailureOr<OpSharding> cleave::getOpSharding(ShardingRuleOpInterface op, CutAnalysis &cuts,
                                             function_ref<ShardingAttr(Value)> current) {
   MLIRContext *context = op->getContext();
@@ -42,6 +86,7 @@ FailureOr<OpSharding> cleave::getOpSharding(ShardingRuleOpInterface op, CutAnaly
   OpSharding sharding;
   sharding.factors.resize(rule.factors.size());
   SmallVector<bool> decided(rule.factors.size(), false);
+  SmallVector<std::pair<WeightOp, unsigned>> deciders; // weights that did, and the factor
   llvm::DenseSet<StringAttr> used;
 
   // A value proposes for the leading factor of each of its dims.
@@ -62,20 +107,12 @@ FailureOr<OpSharding> cleave::getOpSharding(ShardingRuleOpInterface op, CutAnaly
         sharding.factors[factor].assign(axes.begin(), axes.end());
         used.insert(axes.begin(), axes.end());
         decided[factor] = true;
+        if (auto use = value.getDefiningOp<UseOp>())
+          deciders.push_back({getWeight(use), factor});
       }
-      if (binding && !axes.empty() && !possible) {
-        auto use = value.getDefiningOp<UseOp>();
-        InFlightDiagnostic error = op->emitError()
-                                   << "'" << getModelName(op) << "' cannot work with weight '"
-                                   << use.getWeight() << "' split as " << proposed << ": "
-                                   << (isCountedTwice
-                                           ? "it would sum over shares that overlap, as key heads "
-                                             "do; split its output features ('column') or nothing"
-                                           : "it needs that dim whole, or split otherwise");
-        auto weight = SymbolTable::lookupNearestSymbolFrom<WeightOp>(use, use.getWeightAttr());
-        error.attachNote(weight.getLoc()) << "the weight is split here";
-        return error;
-      }
+      if (binding && !axes.empty() && !possible)
+        return reportMisfit(op, value.getDefiningOp<UseOp>(), proposed, dim, factor, sharding,
+                            deciders);
     }
     return success();
   };

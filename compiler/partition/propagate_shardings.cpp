@@ -1,6 +1,6 @@
 // cleave-propagate-shardings: from the splits of some weights to a sharding for every
 // value. Knows ops by their sharding rules alone.
-#include "compiler/partition/explain.h"
+#include "compiler/partition/conflicts.h"
 #include "compiler/partition/op_sharding.h"
 #include "compiler/passes.h"
 
@@ -27,8 +27,8 @@ struct Assignment {
 
 class Propagation {
 public:
-  /// `provenance`, if not null, is told how each dim came to be cut.
-  Propagation(ModuleOp module, Provenance *provenance)
+  /// `provenance` is told how each dim came to be cut.
+  Propagation(ModuleOp module, Provenance &provenance)
       : module(module), cuts(module), builder(module.getContext()), provenance(provenance) {}
 
   LogicalResult run();
@@ -36,6 +36,7 @@ public:
 private:
   Assignment &assignmentOf(Value value);
   LogicalResult applySplit(WeightOp weight, SplitAttr split);
+  LogicalResult reportTooFewHeads(WeightOp weight, DimKey key, ArrayRef<StringAttr> axes);
   FailureOr<unsigned> getSplitDim(WeightOp weight, SplitAttr split);
   LogicalResult readArguments();
   bool spread(ShardingRuleOpInterface op);
@@ -46,7 +47,7 @@ private:
   ModuleOp module;
   CutAnalysis cuts;
   Builder builder;
-  Provenance *provenance;
+  Provenance &provenance;
   llvm::DenseMap<const void *, Assignment> assignments;
   SmallVector<ShardingRuleOpInterface> ops;
 };
@@ -110,11 +111,34 @@ LogicalResult Propagation::applySplit(WeightOp weight, SplitAttr split) {
   DimKey key(weight.getOperation(), *dim);
   if (succeeded(cuts.getDimSharding(key, assignment.dims[*dim])))
     return success();
+  return reportTooFewHeads(weight, key, assignment.dims[*dim]);
+}
+
+/// The dim is to go to more ranks than it has heads.
+LogicalResult Propagation::reportTooFewHeads(WeightOp weight, DimKey key,
+                                             ArrayRef<StringAttr> axes) {
   int64_t heads = cuts.getDecidingSize(key) / cuts.getUnit(key);
-  return weight.emitError() << "weight '" << weight.getSymName() << "' cannot be split over axis "
-                            << axis << " of size " << *size << ": there are " << heads
-                            << " heads of " << cuts.getUnit(key)
-                            << " to share out; the largest axis that works is " << heads;
+  int64_t shares = cuts.getMesh().getNumShares(axes);
+  InFlightDiagnostic error = weight.emitError()
+                             << "weight '" << weight.getSymName() << "' cannot be split over ";
+  if (axes.size() == 1) {
+    error << "axis " << axes.front() << " of size " << shares;
+  } else {
+    error << "axes ";
+    llvm::interleaveComma(axes, error);
+    error << " into " << shares << " shares";
+  }
+  error << ": there are " << heads << " heads of " << cuts.getUnit(key) << " to share out; ";
+  if (axes.size() == 1)
+    error << "the largest axis that works is " << heads;
+  else
+    error << "the most shares that work are " << heads;
+  for (MeshOp mesh : module.getOps<MeshOp>())
+    for (StringAttr axis : axes)
+      if (Location place = getAxisLoc(mesh, axis); place != weight.getLoc())
+        error.attachNote(place) << "axis " << axis << " has size "
+                                << *cuts.getMesh().getAxisSize(axis) << " here";
+  return error;
 }
 
 /// Inputs come whole to every rank; what wants a share of one slices it, which costs
@@ -190,12 +214,10 @@ bool Propagation::spread(ShardingRuleOpInterface op) {
           return;
     assignment.dims[dim] = factors[factor];
     changed = true;
-    if (provenance) {
-      auto [giver, giverDim] = givers[factor];
-      provenance->try_emplace(
-          {getHolder(value), dim},
-          CutReason{op, factor, {getHolder(giver), giverDim}, describeHolder(giver)});
-    }
+    auto [giver, giverDim] = givers[factor];
+    provenance.try_emplace(
+        {getHolder(value), dim},
+        CutReason{op, factor, {getHolder(giver), giverDim}, describeHolder(giver)});
   });
   return changed;
 }
@@ -349,14 +371,17 @@ LogicalResult Propagation::run() {
       changed |= spread(op);
   }
   findPartials();
-  return write();
+  if (failed(write()))
+    return failure();
+  return checkSplits(module, cuts, provenance);
 }
 
 namespace {
 struct PropagateShardingsPass
     : public cleave::impl::PropagateShardingsPassBase<PropagateShardingsPass> {
   void runOnOperation() override {
-    if (failed(Propagation(getOperation(), provenance).run()))
+    Provenance own;
+    if (failed(Propagation(getOperation(), provenance ? *provenance : own).run()))
       signalPassFailure();
   }
 

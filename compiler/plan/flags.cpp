@@ -99,25 +99,37 @@ Error parseStagesAndCuts(Plan &plan, const PlanFlags &flags) {
   return Error::success();
 }
 
-/// PATTERN=TYPE or PATTERN=TYPE@AXIS.
+/// PATTERN=TYPE, PATTERN=TYPE@AXIS, or PATTERN=TYPE@AXIS+TYPE@AXIS+...
 Expected<Split> parseSplit(StringRef value) {
   Flag flag("--split", value);
   Location where = flag.at(flag.value());
   auto [pattern, rest] = flag.value().rsplit('=');
   if (!flag.value().contains('='))
     return where.error("expected PATTERN=TYPE, as in --split 'blk.*.ffn_up.weight=column'");
-  auto [typeName, axis] = rest.split('@');
   Expected<NamePattern> weights = parsePattern(pattern, where);
   if (!weights)
     return weights.takeError();
-  Expected<SplitType> type = parseSplitType(typeName, flag.at(typeName));
-  if (!type)
-    return type.takeError();
-  if (rest.contains('@'))
-    if (Error e = checkAxisName(axis, flag.at(axis)))
-      return e;
-  Location axisWhere = rest.contains('@') ? flag.at(axis) : Location();
-  return Split{std::move(*weights), *type, axis.str(), where, axisWhere};
+  SmallVector<SplitType> types;
+  std::vector<std::pair<std::string, Location>> axes;
+  SmallVector<StringRef> words;
+  rest.split(words, '+');
+  for (StringRef word : words) {
+    auto [typeName, axis] = word.split('@');
+    Expected<SplitType> type = parseSplitType(typeName, flag.at(typeName));
+    if (!type)
+      return type.takeError();
+    types.push_back(*type);
+    if (word.contains('@'))
+      axes.emplace_back(axis.str(), flag.at(axis));
+    else if (words.size() > 1)
+      return flag.at(word).error("'" + word +
+                                 "' has no axis; expected TYPE@AXIS for each of "
+                                 "several cuts, as in 'column@tp+row@data'");
+  }
+  auto parts = makeSplitParts(types, axes, flag.at(rest));
+  if (!parts)
+    return parts.takeError();
+  return Split{std::move(*weights), std::move(*parts), where};
 }
 
 /// AXIS=PART,PART,...

@@ -110,6 +110,32 @@ Expected<SplitType> parseSplitType(StringRef text, const Location &location) {
                         "'; expected column, row, head, expert or none");
 }
 
+Expected<SmallVector<SplitPart, 1>> makeSplitParts(ArrayRef<SplitType> types,
+                                                   ArrayRef<std::pair<std::string, Location>> axes,
+                                                   const Location &location) {
+  SmallVector<SplitPart, 1> parts;
+  if (types.empty())
+    return location.error("found no type; expected one, or one for each axis");
+  if (llvm::is_contained(types, SplitType::none) && types.size() > 1)
+    return location.error("'none' says that the weight is not split; it stands alone");
+  if (types.front() == SplitType::none && !axes.empty())
+    return axes.front().second.error("'none' cuts nothing, so it has no axis; leave '" +
+                                     axes.front().first + "' out");
+  if (types.size() > 1 && types.size() != axes.size())
+    return location.error(Twine(types.size()) + " types, but the number of axes is " +
+                          Twine(axes.size()) + "; expected an axis for each type");
+  if (axes.empty())
+    parts.push_back({types.front(), "", Location()});
+  for (const auto &[i, axis] : llvm::enumerate(axes)) {
+    if (Error e = checkAxisName(axis.first, axis.second))
+      return e;
+    if (llvm::any_of(parts, [&](const SplitPart &part) { return part.axis == axis.first; }))
+      return axis.second.error("axis '" + axis.first + "' stands here twice");
+    parts.push_back({types.size() > 1 ? types[i] : types.front(), axis.first, axis.second});
+  }
+  return parts;
+}
+
 Error addAxis(Plan &plan, MeshAxis axis) {
   if (plan.findAxis(axis.name))
     return axis.location.error("the mesh has axis '" + axis.name + "' twice");
@@ -150,8 +176,9 @@ Error checkPlan(const Plan &plan) {
         Twine(plan.cuts.size()) + ", which makes " + Twine(plan.cuts.size() + 1) +
         " stages; leave one of the two out");
   for (const Split &split : plan.splits)
-    if (!split.axis.empty() && !plan.findAxis(split.axis))
-      return split.axisLocation.error("the mesh has no axis '" + split.axis + "'");
+    for (const SplitPart &part : split.parts)
+      if (!part.axis.empty() && !plan.findAxis(part.axis))
+        return part.axisLocation.error("the mesh has no axis '" + part.axis + "'");
   for (const Shares &shares : plan.shares) {
     const MeshAxis *axis = plan.findAxis(shares.axis);
     if (!axis)

@@ -69,14 +69,21 @@ struct Cut {
   Location location;
 };
 
-/// How the weights that match are split, over `axis` or, when that is empty, over
-/// the axis that the planner chooses.
-struct Split {
-  NamePattern weights;
+/// One cut of a weight, over `axis` or, when that is empty, over the axis that the
+/// planner chooses.
+struct SplitPart {
   SplitType type;
   std::string axis;
-  Location location;
   Location axisLocation;
+};
+
+/// How the weights that match are split: by one part, or by several over an axis each.
+/// Parts that cut the same dim do so major first: the first into as many shares as its
+/// axis is long, the next each of these.
+struct Split {
+  NamePattern weights;
+  llvm::SmallVector<SplitPart, 1> parts;
+  Location location;
 };
 
 /// In what proportion the coordinates of an axis share what is split over it.
@@ -111,7 +118,7 @@ struct PlanFlags {
   std::string tp;                  ///< --tp 2
   std::string stages;              ///< --stages 2
   std::vector<std::string> cuts;   ///< --cut blk.11
-  std::vector<std::string> splits; ///< --split 'blk.*.ffn_up.weight=column@tp'
+  std::vector<std::string> splits; ///< --split 'blk.*.ffn_up.weight=column@tp+row@data'
   std::vector<std::string> shares; ///< --shares tp=2,1
 };
 
@@ -146,6 +153,11 @@ llvm::Expected<int64_t> parseCount(llvm::StringRef text, const llvm::Twine &what
 llvm::Error checkAxisName(llvm::StringRef name, const Location &location);
 llvm::Expected<NamePattern> parsePattern(llvm::StringRef text, const Location &location);
 llvm::Expected<SplitType> parseSplitType(llvm::StringRef text, const Location &location);
+/// The parts that a list of types and a list of axes make: a type for each axis, or one
+/// for all. `location` is that of the types.
+llvm::Expected<llvm::SmallVector<SplitPart, 1>>
+makeSplitParts(llvm::ArrayRef<SplitType> types,
+               llvm::ArrayRef<std::pair<std::string, Location>> axes, const Location &location);
 /// Appends, or gives an error where the axis or the cut is there already.
 llvm::Error addAxis(Plan &plan, MeshAxis axis);
 llvm::Error addCut(Plan &plan, Cut cut);

@@ -12,6 +12,13 @@ static std::string quote(llvm::StringRef text) {
   return "\"" + llvm::yaml::escape(text) + "\"";
 }
 
+/// One word as it is, several as a list.
+static void printList(llvm::ArrayRef<llvm::StringRef> words, llvm::raw_ostream &os) {
+  os << (words.size() > 1 ? "[" : "");
+  llvm::interleaveComma(words, os);
+  os << (words.size() > 1 ? "]" : "");
+}
+
 std::string plan::printPlan(const Plan &plan) {
   std::string text;
   llvm::raw_string_ostream os(text);
@@ -31,10 +38,19 @@ std::string plan::printPlan(const Plan &plan) {
   if (!plan.splits.empty())
     os << "split:\n";
   for (const Split &split : plan.splits) {
-    os << "  - {weights: " << quote(split.weights.text())
-       << ", type: " << splitTypeName(split.type);
-    if (!split.axis.empty())
-      os << ", axis: " << split.axis;
+    os << "  - {weights: " << quote(split.weights.text()) << ", type: ";
+    bool isOneType = llvm::all_of(
+        split.parts, [&](const SplitPart &part) { return part.type == split.parts.front().type; });
+    llvm::SmallVector<llvm::StringRef> types, axes;
+    for (const SplitPart &part : split.parts) {
+      if (types.empty() || !isOneType)
+        types.push_back(splitTypeName(part.type));
+      if (!part.axis.empty())
+        axes.push_back(part.axis);
+    }
+    printList(types, os);
+    if (!axes.empty())
+      printList(axes, os << ", axis: ");
     os << "}\n";
   }
   if (!plan.shares.empty()) {

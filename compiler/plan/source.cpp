@@ -36,7 +36,10 @@ std::string Location::describe(const Twine &message, SourceMgr::DiagKind kind) c
   std::string result;
   raw_string_ostream os(result);
   if (!source) {
-    os << (kind == SourceMgr::DK_Note ? "note: " : "error: ") << message;
+    os << (kind == SourceMgr::DK_Note      ? "note: "
+           : kind == SourceMgr::DK_Warning ? "warning: "
+                                           : "error: ")
+       << message;
     return result;
   }
   SourceMgr manager;

@@ -40,6 +40,9 @@ private:
   Error eachKey(yaml::Node *node, StringRef what, OnItem onItem);
   Error eachElement(yaml::Node *node, StringRef what, function_ref<Error(yaml::Node *)> onElement);
   Expected<std::string> readScalar(yaml::Node *node, const Twine &what);
+  /// The words of a list, or the one word that stands for a list of one.
+  Error eachWord(yaml::Node *node, const Twine &what,
+                 function_ref<Error(const std::string &, const Location &)> onWord);
   /// What a node is, for a message.
   static StringRef kindOf(const yaml::Node *node);
   Error kindError(const yaml::Node *node, const Twine &expected);
@@ -114,6 +117,16 @@ Error Reader::eachElement(yaml::Node *node, StringRef what,
   return Error::success();
 }
 
+Error Reader::eachWord(yaml::Node *node, const Twine &what,
+                       function_ref<Error(const std::string &, const Location &)> onWord) {
+  auto onNode = [&](yaml::Node *word) -> Error {
+    Expected<std::string> text = readScalar(word, what);
+    return text ? onWord(*text, placeOf(word)) : text.takeError();
+  };
+  return isa_and_nonnull<yaml::SequenceNode>(node) ? eachElement(node, "a list", onNode)
+                                                   : onNode(node);
+}
+
 Error Reader::readDocument(yaml::Node *root) {
   // A file of comments only is an empty plan.
   if (!root || isa<yaml::NullNode>(root))
@@ -179,41 +192,55 @@ Error Reader::readSplits(yaml::Node *node) {
 
 Error Reader::readSplit(yaml::Node *node) {
   std::optional<NamePattern> weights;
-  std::optional<SplitType> type;
-  std::string axis;
-  Location place = placeOf(node), axisPlace;
+  SmallVector<SplitType> types;
+  std::vector<std::pair<std::string, Location>> axes;
+  Location place = placeOf(node), typePlace;
+  bool hasType = false;
+  auto onType = [&](const std::string &text, const Location &where) -> Error {
+    Expected<SplitType> type = parseSplitType(text, where);
+    if (!type)
+      return type.takeError();
+    types.push_back(*type);
+    return Error::success();
+  };
+  auto onAxis = [&](const std::string &text, const Location &where) -> Error {
+    axes.emplace_back(text, where);
+    return checkAxisName(text, where);
+  };
   Error error = eachKey(
       node, "{weights: PATTERN, type: TYPE}",
       [&](StringRef key, const Location &keyPlace, yaml::Node *value) -> Error {
-        if (key != "weights" && key != "type" && key != "axis")
+        if (key == "type") {
+          hasType = true;
+          typePlace = placeOf(value);
+          return eachWord(value, "a split type, or a list of them", onType);
+        }
+        if (key == "axis") {
+          if (Error e = eachWord(value, "the name of an axis, or a list of them", onAxis))
+            return e;
+          return axes.empty() ? placeOf(value).error("found no axis; expected one or several")
+                              : Error::success();
+        }
+        if (key != "weights")
           return keyPlace.error("unknown key '" + key + "'; expected weights, type or axis");
-        Expected<std::string> text = readScalar(value, "the value of '" + key + "', a text");
+        Expected<std::string> text = readScalar(value, "the value of 'weights', a text");
         if (!text)
           return text.takeError();
-        Location valuePlace = placeOf(value);
-        if (key == "weights") {
-          Expected<NamePattern> pattern = parsePattern(*text, valuePlace);
-          if (!pattern)
-            return pattern.takeError();
-          weights = std::move(*pattern);
-          place = valuePlace;
-        } else if (key == "type") {
-          Expected<SplitType> parsed = parseSplitType(*text, valuePlace);
-          if (!parsed)
-            return parsed.takeError();
-          type = *parsed;
-        } else {
-          axis = *text;
-          axisPlace = valuePlace;
-          return checkAxisName(axis, axisPlace);
-        }
+        place = placeOf(value);
+        Expected<NamePattern> pattern = parsePattern(*text, place);
+        if (!pattern)
+          return pattern.takeError();
+        weights = std::move(*pattern);
         return Error::success();
       });
   if (error)
     return error;
-  if (!weights || !type)
+  if (!weights || !hasType)
     return place.error(weights ? "this entry has no 'type'" : "this entry has no 'weights'");
-  plan.splits.push_back({std::move(*weights), *type, std::move(axis), place, axisPlace});
+  auto parts = makeSplitParts(types, axes, typePlace);
+  if (!parts)
+    return parts.takeError();
+  plan.splits.push_back({std::move(*weights), std::move(*parts), place});
   return Error::success();
 }
 

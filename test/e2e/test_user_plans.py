@@ -47,6 +47,27 @@ def test_two_axes_cut_attention_and_feed_forward_apart(package, models, model):
     assert np.abs(found - logits(models / f"{model}.gguf", TOKENS)).max() < TOLERANCE
 
 
+@pytest.mark.parametrize("ranks, flags", [
+    # One dim over two axes: six query heads' worth of ranks, the key heads on groups of them.
+    (6, ["--mesh", "data=2,tp=3", *split("*.attn_{q,k,v}.weight=head@data+head@tp",
+                                         "*.attn_output.weight=row@data+row@tp")]),
+    # Two dims, one axis each, for every matrix: a rank holds a tile.
+    (4, ["--mesh", "a=2,b=2", *split("*.attn_{q,k,v}.weight=head@a+row@b",
+                                     "*.attn_output.weight=row@a+column@b",
+                                     "*.ffn_{gate,up}.weight=column@a+row@b",
+                                     "*.ffn_down.weight=row@a+column@b",
+                                     "token_embd.weight=column@a+row@b")]),
+    # Twelve ranks in two stages, uneven on both axes.
+    (12, ["--mesh", "a=2,b=3", "--stages", 2, "--shares", "a=2,1", "--shares", "b=3,2,1",
+          *split("*.attn_{q,k,v}.weight=head@b", "*.attn_output.weight=row@b",
+                 "*.ffn_{gate,up}.weight=column@b+column@a", "*.ffn_down.weight=row@b+row@a",
+                 "token_embd.weight=column@a+column@b")]),
+], ids=["one dim", "tiles", "twelve"])
+def test_one_weight_over_two_axes(package, ranks, flags):
+    found = logits_of(package(EXAMPLE, *flags), ranks, TOKENS, *EXACT)
+    assert np.abs(found - logits(EXAMPLE, TOKENS)).max() < TOLERANCE
+
+
 def test_empty_share_inside_a_group_and_a_block(package, models):
     # Heads 3, 0 and 5: the empty share stands in the middle of a pair of query heads, and of a
     # block of attn_output's columns.

@@ -38,12 +38,25 @@ static StringRef nameOf(DiagnosticSeverity severity) {
   llvm_unreachable("all severities are listed");
 }
 
+static llvm::SourceMgr::DiagKind kindOf(DiagnosticSeverity severity) {
+  switch (severity) {
+  case DiagnosticSeverity::Error:
+    return llvm::SourceMgr::DK_Error;
+  case DiagnosticSeverity::Warning:
+    return llvm::SourceMgr::DK_Warning;
+  case DiagnosticSeverity::Note:
+    return llvm::SourceMgr::DK_Note;
+  case DiagnosticSeverity::Remark:
+    return llvm::SourceMgr::DK_Remark;
+  }
+  llvm_unreachable("all severities are listed");
+}
+
 void DiagnosticPrinter::print(Location loc, DiagnosticSeverity severity, const Twine &message) {
-  if (const auto *plan = OpaqueLoc::getUnderlyingLocationOrNull<const plan::Location *>(loc))
-    llvm::errs() << plan->describe(message, severity == DiagnosticSeverity::Note
-                                                ? llvm::SourceMgr::DK_Note
-                                                : llvm::SourceMgr::DK_Error)
-                 << "\n";
+  auto inPlan = loc->findInstanceOf<OpaqueLoc>();
+  if (const auto *plan =
+          inPlan ? OpaqueLoc::getUnderlyingLocationOrNull<const plan::Location *>(inPlan) : nullptr)
+    llvm::errs() << plan->describe(message, kindOf(severity)) << "\n";
   else if (loc->findInstanceOf<FileLineColLoc>())
     located.emitDiagnostic(loc, message, severity);
   else

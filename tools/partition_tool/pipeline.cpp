@@ -53,6 +53,7 @@ OwningOpRef<ModuleOp> cleave::makeWhole(ModuleOp logical) {
       weight.removeSplitsAttr();
     else if (isa<MeshOp, CutOp>(op))
       placing.push_back(op);
+    op->removeAttr(CleaveDialect::stageAttrName);
   });
   for (Operation *op : placing)
     op->erase();

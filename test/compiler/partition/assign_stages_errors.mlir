@@ -32,3 +32,33 @@ func.func @f(%x: tensor<4xf32>) {
 ^end:
   return
 }
+
+// -----
+
+// Cuts with nothing between them, before or after them.
+func.func @f(%x: tensor<4xf32>) -> tensor<4xf32> {
+  %a = cleave.silu %x : tensor<4xf32>
+  // expected-error@+1 {{nothing stands between this cut and the next: stage 1 would have nothing to do}}
+  cleave.cut "b"
+  cleave.cut "c"
+  %b = cleave.silu %a : tensor<4xf32>
+  return %b : tensor<4xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<4xf32>) -> tensor<4xf32> {
+  %a = cleave.silu %x : tensor<4xf32>
+  // expected-error@+1 {{nothing stands between this cut and the end: stage 1 would have nothing to do}}
+  cleave.cut "b"
+  return %a : tensor<4xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<4xf32>) -> tensor<4xf32> {
+  // expected-error@+1 {{nothing stands before this cut: stage 0 would have nothing to do}}
+  cleave.cut "b"
+  %a = cleave.silu %x : tensor<4xf32>
+  return %a : tensor<4xf32>
+}

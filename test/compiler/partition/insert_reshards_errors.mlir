@@ -3,11 +3,11 @@
 
 // The norm needs its weight whole.
 cleave.mesh @mesh <"tp" = 2>
-// expected-note@+1 {{the weight is split here}}
+// expected-error@+1 {{'norm' cannot work with weight 'n' split as #cleave.sharding<[{"tp"}]>: it needs that dim whole; split another dim, or nothing ('none')}}
 cleave.weight @n : tensor<8xf32> from none split [#cleave.split<column "tp">]
 func.func @f(%x: tensor<4x8xf32>) -> tensor<4x8xf32> {
   %n = cleave.use @n : tensor<8xf32>
-  // expected-error@+1 {{'norm' cannot work with weight 'n' split as #cleave.sharding<[{"tp"}]>: it needs that dim whole, or split otherwise}}
+  // expected-note@+1 {{'norm' reads it here}}
   %y = cleave.rms_norm %x, %n {cleave.name = "norm", epsilon = 1.0e-5 : f32} : tensor<4x8xf32>, tensor<8xf32>
   return %y : tensor<4x8xf32>
 }
@@ -37,7 +37,7 @@ func.func @f(%x: tensor<4x8xf32>, %p: tensor<4xi32>) -> tensor<?x?x16xf32, #cach
 cleave.mesh @mesh <"tp" = 2>
 cleave.weight @q : tensor<16x6xf32> from none split [#cleave.split<head "tp">]
 cleave.weight @k : tensor<8x6xf32> from none
-// expected-note@+1 {{the weight is split here}}
+// expected-error@+1 {{'y' cannot work with weight 'w' split as #cleave.sharding<[{}, {"tp" : [0:8, 0:8]}]>: it would sum over shares that overlap, as key heads do; split its output features ('column') or nothing}}
 cleave.weight @w : tensor<5x8xf32> from none split [#cleave.split<row "tp">]
 cleave.state @s : tensor<?x?x8xf32, #cache>
 func.func @f(%x: tensor<4x6xf32>, %p: tensor<4xi32>) -> (tensor<4x16xf32>, tensor<4x5xf32>) {
@@ -48,7 +48,7 @@ func.func @f(%x: tensor<4x6xf32>, %p: tensor<4xi32>) -> (tensor<4x16xf32>, tenso
   %kl = cleave.linear %x, %k : (tensor<4x6xf32>, tensor<8x6xf32>) -> tensor<4x8xf32>
   %s = cleave.state_update @s, %kl at %p, %p : (tensor<4x8xf32>, tensor<4xi32>, tensor<4xi32>) -> tensor<?x?x8xf32, #cache>
   %a = cleave.attention %ql, %s, %s at %p, %p {head_dim = 8, group = 2, scale = 1.0 : f32} : tensor<4x16xf32>, tensor<?x?x8xf32, #cache>, tensor<4xi32>, tensor<4xi32>
-  // expected-error@+1 {{'y' cannot work with weight 'w' split as #cleave.sharding<[{}, {"tp" : [0:8, 0:8]}]>: it would sum over shares that overlap, as key heads do; split its output features ('column') or nothing}}
+  // expected-note@+1 {{'y' reads it here}}
   %y = cleave.linear %kl, %w {cleave.name = "y"} : (tensor<4x8xf32>, tensor<5x8xf32>) -> tensor<4x5xf32>
   return %a, %y : tensor<4x16xf32>, tensor<4x5xf32>
 }

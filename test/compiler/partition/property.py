@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,7 @@ from pathlib import Path
 REFUSALS = (
     "heads of 8 to share out",
     "would part state",
-    "needs a state sharded as",
+    "split both weights over the same axes",
     "would sum over shares that overlap",
 )
 HEAD_DIM = 8
@@ -42,14 +43,16 @@ class Graph:
     # ---- The parts of a module ----
 
     def mesh(self) -> str:
+        """Called last: an axis over which nothing is split has one coordinate, or it is an error."""
         sizes = [self.random.randint(1, 5)]
         if len(self.axes) == 2:
-            sizes = [self.random.randint(1, 3), self.random.randint(1, 3)]
-        shares = ""
-        if self.random.random() < 0.3:
-            at = self.random.randrange(len(sizes))
-            parts = ", ".join(str(self.random.randint(1, 4)) for _ in range(sizes[at]))
-            shares = f" shares {{{self.axes[at]} = array<i64: {parts}>}}"
+            sizes = [self.random.randint(1, 3), self.random.randint(1, 4)]
+        sizes = [size if re.search(rf'(column|row|head) "{axis}"', "".join(self.weights)) else 1
+                 for axis, size in zip(self.axes, sizes)]
+        shares = [f"{axis} = array<i64: "
+                  + ", ".join(str(self.random.randint(1, 4)) for _ in range(size)) + ">"
+                  for axis, size in zip(self.axes, sizes) if self.random.random() < 0.25]
+        shares = f" shares {{{', '.join(shares)}}}" if shares else ""
         axes = ", ".join(f'"{axis}" = {size}' for axis, size in zip(self.axes, sizes))
         return f"cleave.mesh @mesh <{axes}>{shares}"
 
@@ -189,6 +192,8 @@ class Graph:
         self.values.append(("%x", width))
         for _ in range(self.random.randint(1, 8)):
             self.step()
+        if self.lines[-1].startswith("cleave.cut"):
+            self.lines.pop()  # nothing would stand after it
         results = [self.values[-1]]
         results += self.random.sample(self.values[1:], min(len(self.values) - 1,
                                                            self.random.randint(0, 2)))

@@ -1,6 +1,8 @@
 // RUN: cleave-opt %s -cleave-apply-plan="tp=2" | FileCheck %s --check-prefix=DEFAULT
 // RUN: cleave-opt %s -cleave-apply-plan="tp=2 split=blk.*.ffn_*.weight=none,blk.0.ffn_up.weight=column" | FileCheck %s --check-prefix=FIRST
 // RUN: cleave-opt %s -cleave-apply-plan="mesh=data=2;tp=3 split=output.weight=row@data" | FileCheck %s --check-prefix=AXES
+// RUN: cleave-opt %s -cleave-apply-plan="mesh=data=2;tp=3 split=blk.0.ffn_*.weight=column@data+row@tp,output.weight=column@tp+column@data" | FileCheck %s --check-prefix=BOTH
+// RUN: cleave-opt %s -cleave-apply-plan="mesh=x=2;y=3 split=output.weight=row@x" | FileCheck %s --check-prefix=NODEFAULT
 // RUN: cleave-opt %s -cleave-apply-plan | FileCheck %s --check-prefix=ONE
 // RUN: cleave-opt %s -cleave-apply-plan="cut=blk.1" | FileCheck %s --check-prefix=BLOCK
 // RUN: cleave-opt %s -cleave-apply-plan="cut=blk.0.ffn_silu,output" | FileCheck %s --check-prefix=OP
@@ -43,6 +45,16 @@
 // AXES-DAG: cleave.weight @blk.0.attn_q.weight {{.*}} split [#cleave.split<head "tp">]
 // AXES-DAG: cleave.weight @output.weight {{.*}} split [#cleave.split<row "data">]
 
+// Two axes cut two dims, or one dim, major first.
+// BOTH-DAG: cleave.weight @blk.0.ffn_gate.weight {{.*}} split [#cleave.split<column "data">, #cleave.split<row "tp">]
+// BOTH-DAG: cleave.weight @output.weight {{.*}} split [#cleave.split<column "tp">, #cleave.split<column "data">]
+// BOTH-DAG: cleave.weight @blk.0.attn_q.weight {{.*}} split [#cleave.split<head "tp">]
+
+// With several axes of which none is tp, the family's default plan says nothing.
+// NODEFAULT-DAG: cleave.weight @output.weight {{.*}} split [#cleave.split<row "x">]
+// NODEFAULT-DAG: cleave.weight @blk.0.attn_q.weight : tensor<8x8xf32> from none{{$}}
+// NODEFAULT-DAG: cleave.weight @blk.0.attn_norm.weight : tensor<8xf32> from none{{$}}
+
 // Without a plan there is one rank and nothing is written.
 // ONE-NOT: cleave.plan
 // ONE-NOT: cleave.mesh
@@ -53,7 +65,7 @@
 // BLOCK-COUNT-1: cleave.cut
 // BLOCK-NOT: cleave.cut
 // BLOCK: %blk.1.attn_norm = cleave.rms_norm
-// ... or before the named ops, in any order of naming ...
+// ... or before the named ops ...
 // OP: cleave.linear {{.*}} {cleave.name = "blk.0.ffn_gate"}
 // OP-NEXT: cleave.cut "blk.0.ffn_silu"
 // OP-NEXT: cleave.silu {{.*}} {cleave.name = "blk.0.ffn_silu"}

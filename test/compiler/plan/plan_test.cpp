@@ -55,6 +55,13 @@ std::vector<std::string> cutsOf(const Plan &plan) {
   return result;
 }
 
+std::vector<std::string> partsOf(const Split &split) {
+  std::vector<std::string> result;
+  for (const SplitPart &part : split.parts)
+    result.push_back(splitTypeName(part.type).str() + "@" + part.axis);
+  return result;
+}
+
 const char *fullPlan = R"(# a plan
 mesh: {tp: 3, data: 2}
 cut: [blk.11]
@@ -77,11 +84,9 @@ TEST(Plan, ReadsEveryField) {
   EXPECT_EQ(plan.meshSize(), 6);
   EXPECT_EQ(plan.rankCount(), 12);
   ASSERT_EQ(plan.splits.size(), 3u);
-  EXPECT_EQ(plan.splits[0].type, SplitType::head);
-  EXPECT_EQ(plan.splits[0].axis, "");
-  EXPECT_EQ(plan.splits[1].type, SplitType::row);
-  EXPECT_EQ(plan.splits[1].axis, "data");
-  EXPECT_EQ(plan.splits[2].type, SplitType::none);
+  EXPECT_THAT(partsOf(plan.splits[0]), ElementsAre("head@"));
+  EXPECT_THAT(partsOf(plan.splits[1]), ElementsAre("row@data"));
+  EXPECT_THAT(partsOf(plan.splits[2]), ElementsAre("none@"));
   ASSERT_EQ(plan.shares.size(), 1u);
   EXPECT_THAT(plan.shares[0].parts, ElementsAre(2, 1, 3));
 }
@@ -95,7 +100,7 @@ TEST(Plan, KeepsWhereEachEntryWasWritten) {
   EXPECT_EQ(place(plan.mesh[1].location), "plan.yaml:2:15");
   EXPECT_EQ(place(plan.cuts[0].location), "plan.yaml:3:7");
   EXPECT_EQ(place(plan.splits[0].location), "plan.yaml:5:15");
-  EXPECT_EQ(place(plan.splits[1].axisLocation), "plan.yaml:8:11");
+  EXPECT_EQ(place(plan.splits[1].parts[0].axisLocation), "plan.yaml:8:11");
   EXPECT_EQ(place(plan.shares[0].location), "plan.yaml:11:3");
   EXPECT_EQ(plan.cuts[0].location.describe("no such block"), "plan.yaml:3:7: error: no such block\n"
                                                              "cut: [blk.11]\n"
@@ -140,13 +145,42 @@ TEST(Plan, ReadsFlags) {
   EXPECT_THAT(cutsOf(plan), ElementsAre("blk.3"));
   ASSERT_EQ(plan.splits.size(), 2u);
   EXPECT_EQ(plan.splits[0].weights.text(), "a=b.*");
-  EXPECT_EQ(plan.splits[0].type, SplitType::column);
-  EXPECT_EQ(plan.splits[0].axis, "tp");
-  EXPECT_EQ(plan.splits[1].axis, "");
+  EXPECT_THAT(partsOf(plan.splits[0]), ElementsAre("column@tp"));
+  EXPECT_THAT(partsOf(plan.splits[1]), ElementsAre("none@"));
   EXPECT_THAT(plan.shares[0].parts, ElementsAre(2, 1));
   EXPECT_EQ(plan.splits[1].location.describe("x"), "command line:1:9: error: x\n"
                                                    "--split *=none\n"
                                                    "        ^");
+}
+
+TEST(Plan, ReadsSplitsOverSeveralAxes) {
+  auto parts = [](const std::string &entry) {
+    Plan plan =
+        llvm::cantFail(load("mesh: {tp: 2, data: 2}\nsplit: [{weights: a, " + entry + "}]"));
+    // It is printed as it is read.
+    Plan again = llvm::cantFail(load(printPlan(plan)));
+    EXPECT_EQ(partsOf(again.splits[0]), partsOf(plan.splits[0]));
+    return partsOf(plan.splits[0]);
+  };
+  EXPECT_THAT(parts("type: column, axis: [data, tp]"), ElementsAre("column@data", "column@tp"));
+  EXPECT_THAT(parts("type: [column, row], axis: [tp, data]"), ElementsAre("column@tp", "row@data"));
+  EXPECT_THAT(parts("type: [row], axis: [tp]"), ElementsAre("row@tp"));
+  EXPECT_THAT(parts("axis: tp, type: [head]"), ElementsAre("head@tp"));
+
+  PlanFlags flags;
+  flags.mesh = "tp=2,data=2";
+  flags.splits = {"a+b=column@tp+row@data"};
+  Plan plan = llvm::cantFail(load("", flags));
+  EXPECT_EQ(plan.splits[0].weights.text(), "a+b");
+  EXPECT_THAT(partsOf(plan.splits[0]), ElementsAre("column@tp", "row@data"));
+  EXPECT_EQ(printPlan(plan), "mesh: {tp: 2, data: 2}\nsplit:\n"
+                             "  - {weights: \"a+b\", type: [column, row], axis: [tp, data]}\n");
+  EXPECT_EQ(plan.splits[0].parts[1].axisLocation.describe("x"),
+            "command line:1:27: error: x\n--split a+b=column@tp+row@data\n"
+            "                          ^");
+  flags.splits = {"a=column@data+column@tp"};
+  EXPECT_THAT(printPlan(llvm::cantFail(load("", flags))),
+              HasSubstr("{weights: \"a\", type: column, axis: [data, tp]}"));
 }
 
 TEST(Plan, LetsFlagsWin) {
@@ -167,7 +201,7 @@ TEST(Plan, LetsFlagsWin) {
   plan = llvm::cantFail(load(fullPlan, flags));
   ASSERT_EQ(plan.splits.size(), 5u);
   EXPECT_EQ(plan.findSplit("blk.0.attn_q.weight"), &plan.splits[0]);
-  EXPECT_EQ(plan.splits[2].type, SplitType::head);
+  EXPECT_THAT(partsOf(plan.splits[2]), ElementsAre("head@"));
 
   flags = {};
   flags.tp = "4";
@@ -211,6 +245,27 @@ TEST(Plan, LocatesErrorsInTheFile) {
   EXPECT_THAT(errorOf("split: {weights: a, type: row}"), HasSubstr("found a mapping; expected a"));
   EXPECT_THAT(errorOf("split: [{weights: a, type: row, axis: 'a b'}]"),
               HasSubstr("'a b' is not an axis's name"));
+  auto splitError = [](const std::string &entry) {
+    return errorOf("mesh: {tp: 2, d: 2}\nsplit: [{weights: a, " + entry + "}]");
+  };
+  EXPECT_THAT(splitError("type: [column, row], axis: tp"),
+              StartsWith("plan.yaml:2:29: error: 2 types, but the number of axes is 1; expected an "
+                         "axis for each type"));
+  EXPECT_THAT(splitError("type: [column, row]"), HasSubstr("the number of axes is 0"));
+  EXPECT_THAT(splitError("type: [column, none], axis: [tp, d]"),
+              HasSubstr("'none' says that the weight is not split; it stands alone"));
+  EXPECT_THAT(splitError("type: none, axis: tp"),
+              StartsWith("plan.yaml:2:40: error: 'none' cuts nothing, so it has no axis; leave "
+                         "'tp' out"));
+  EXPECT_THAT(splitError("type: column, axis: [tp, tp]"),
+              StartsWith("plan.yaml:2:47: error: axis 'tp' stands here twice"));
+  EXPECT_THAT(splitError("type: column, axis: [tp, e]"),
+              StartsWith("plan.yaml:2:47: error: the mesh has no axis 'e'"));
+  EXPECT_THAT(splitError("type: []"), StartsWith("plan.yaml:2:29: error: found no type"));
+  EXPECT_THAT(splitError("type: row, axis: []"), HasSubstr("found no axis; expected one"));
+  EXPECT_THAT(splitError("type: [[row]]"), HasSubstr("found a list; expected a split type"));
+  EXPECT_THAT(splitError("type: {row: tp}"), HasSubstr("found a mapping; expected a split type"));
+  EXPECT_THAT(splitError("type: row, axis: [{tp: 1}]"), HasSubstr("expected the name of an axis"));
   EXPECT_THAT(errorOf("mesh: 2"), HasSubstr("1:7: error: found a value; expected a mapping of"));
   EXPECT_THAT(errorOf("mesh: {tp: two}"),
               HasSubstr("1:12: error: the size of axis 'tp' is 'two'; expected a whole number"));
@@ -269,6 +324,14 @@ TEST(Plan, LocatesErrorsInFlags) {
               HasSubstr("1:15: error: '' is not an axis"));
   EXPECT_THAT(with(&PlanFlags::splits, List{"a=row@tp"}),
               HasSubstr("1:15: error: the mesh has no"));
+  EXPECT_THAT(with(&PlanFlags::splits, List{"a=column@tp+row"}),
+              HasSubstr("1:21: error: 'row' has no axis; expected TYPE@AXIS for each"));
+  EXPECT_THAT(with(&PlanFlags::splits, List{"a=column@tp+"}),
+              HasSubstr("1:21: error: unknown split type ''"));
+  EXPECT_THAT(with(&PlanFlags::splits, List{"a=column@tp+row@tp"}),
+              HasSubstr("1:25: error: axis 'tp' stands here twice"));
+  EXPECT_THAT(with(&PlanFlags::splits, List{"a=none@tp"}),
+              HasSubstr("1:16: error: 'none' cuts nothing"));
   EXPECT_THAT(with(&PlanFlags::mesh, "tp"), HasSubstr("1:8: error: expected AXIS=SIZE"));
   EXPECT_THAT(with(&PlanFlags::mesh, "tp=2,tp=3"),
               HasSubstr("1:13: error: the mesh has axis 'tp'"));
