@@ -203,6 +203,24 @@ def Cleave_SiluOp : Cleave_ComputeOp<"silu", [Pure, SameOperandsAndResultType]> 
   let assemblyFormat = "$x attr-dict `:` type($x)";
 }
 
+def Cleave_ScaleOp : Cleave_ComputeOp<"scale", [Pure, SameOperandsAndResultType]> {
+  let summary = "x times a number";
+  let description = [{
+    ```mlir
+    func.func @f(%x: tensor<4xf32>) -> tensor<4xf32> {
+      %y = cleave.scale %x by 2.5e-1 : tensor<4xf32>
+      return %y : tensor<4xf32>
+    }
+    ```
+
+    **Constraints**: the factor is finite.
+  }];
+  let arguments = (ins Cleave_F32Tensor:$x, F32Attr:$factor);
+  let results = (outs Cleave_F32Tensor:$result);
+  let assemblyFormat = "$x `by` $factor attr-dict `:` type($x)";
+  let hasVerifier = 1;
+}
+
 class Cleave_BinaryOp<string mnemonic, string does>
     : Cleave_ComputeOp<mnemonic, [Pure, AllTypesMatch<["x", "result"]>]> {
   let summary = does;

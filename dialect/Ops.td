@@ -6,5 +6,6 @@
 include "dialect/CommunicationOps.td"
 include "dialect/ComputeOps.td"
 include "dialect/ModuleOps.td"
+include "dialect/ShapeOps.td"
 
 #endif // CLEAVE_OPS_TD

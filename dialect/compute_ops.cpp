@@ -286,6 +286,18 @@ ShardingRule SiluOp::getShardingRule() {
   return elementwiseRule(tensorOf(getX()));
 }
 
+LogicalResult ScaleOp::verify() {
+  if (getFactor().isFinite())
+    return success();
+  return emitOpError("has the factor ") << getFactorAttr() << ", expected a finite number";
+}
+
+ShardingRule ScaleOp::getShardingRule() {
+  ShardingRule rule = elementwiseRule(tensorOf(getX()));
+  rule.linearIn = {0};
+  return rule;
+}
+
 /// y is like x, or has x's last dim alone.
 template <typename OpT> static LogicalResult verifyBinary(OpT op) {
   RankedTensorType x = tensorOf(op.getX()), y = tensorOf(op.getY());
@@ -321,7 +333,10 @@ ShardingRule AddOp::getShardingRule() {
 }
 
 ShardingRule MulOp::getShardingRule() {
-  return binaryRule(getX(), getY());
+  // Linear in y as well, but a rule names only operands that are partial together.
+  ShardingRule rule = binaryRule(getX(), getY());
+  rule.linearIn = {0};
+  return rule;
 }
 
 // ---- slice ----

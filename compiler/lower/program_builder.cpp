@@ -120,6 +120,10 @@ Operation_ ProgramBuilder::buildOperation(Operation &op) {
       .Case([&](SiluOp) {
         return operation(Kind::Unary, fb::CreateUnary(buffer, fb::UnaryKind::Silu));
       })
+      .Case([&](ScaleOp scale) {
+        return operation(Kind::Unary, fb::CreateUnary(buffer, fb::UnaryKind::Scale,
+                                                      scale.getFactor().convertToFloat()));
+      })
       .Case([&](AddOp) {
         return operation(Kind::Binary, fb::CreateBinary(buffer, fb::BinaryKind::Add));
       })
@@ -129,6 +133,11 @@ Operation_ ProgramBuilder::buildOperation(Operation &op) {
       .Case([&](SliceOp slice) {
         return operation(Kind::Slice, fb::CreateSlice(buffer, slice.getDim(), slice.getBegin()));
       })
+      .Case([&](TransposeOp transpose) {
+        return operation(Kind::Transpose,
+                         fb::CreateTranspose(buffer, group(transpose.getPermutation())));
+      })
+      .Case([&](ReshapeOp) { return operation(Kind::Reshape, fb::CreateReshape(buffer)); })
       .Case([&](AllReduceOp reduce) {
         return operation(Kind::AllReduce, fb::CreateAllReduce(buffer, group(reduce.getGroup())));
       })

@@ -56,9 +56,28 @@ const CutAnalysis::Class &CutAnalysis::classOf(DimKey key) const {
   return it == classes.end() ? unknown : it->second;
 }
 
+void CutAnalysis::Class::add(const Class &more) {
+  unit = std::lcm(unit, more.unit);
+  grain = std::lcm(grain, more.grain);
+}
+
+/// Makes one class of two.
+void CutAnalysis::join(DimKey a, DimKey b) {
+  if (leader(a) == leader(b))
+    return;
+  Class both = classes[leader(a)], other = classes[leader(b)];
+  if (!both.parent) {
+    both.parent = other.parent;
+    both.parentUnit = other.parentUnit;
+    both.perUnit = other.perUnit;
+  }
+  both.add(other);
+  equivalent.unionSets(a, b);
+  classes[leader(a)] = both;
+}
+
 void CutAnalysis::addOp(Operation *op) {
   ShardingRule rule = cast<ShardingRuleOpInterface>(op).getShardingRule();
-  llvm::DenseMap<unsigned, DimKey> byFirstFactor;
   SmallVector<std::pair<ShardingRule::Dim, DimKey>> seen;
   forEachDim(op, rule, [&](Value value, unsigned dim, const ShardingRule::Dim &factors) {
     DimKey key(getHolder(value), dim);
@@ -72,21 +91,11 @@ void CutAnalysis::addOp(Operation *op) {
     else
       own.grain = rule.factors[factors[last - 1]].grain * own.unit;
 
-    auto merge = [&](DimKey with) {
-      auto add = [&](const Class &more) {
-        own.unit = std::lcm(own.unit, more.unit);
-        own.grain = std::lcm(own.grain, more.grain);
-      };
-      for (DimKey side : {leader(key), leader(with)})
-        if (auto it = classes.find(side); it != classes.end())
-          add(it->second);
-      equivalent.unionSets(key, with);
-      classes[leader(key)] = own;
-    };
-    merge(key);
+    if (!classes.try_emplace(leader(key), own).second)
+      classes[leader(key)].add(own);
     for (auto &[otherFactors, other] : seen)
       if (otherFactors == factors)
-        merge(other);
+        join(key, other);
     seen.push_back({factors, key});
   });
 }
@@ -111,7 +120,14 @@ void CutAnalysis::addProjections(Operation *op) {
         continue;
       for (size_t i = prefix; i < fine.size() - suffix; ++i)
         perUnit *= rule.factors[fine[i]].size;
+      if (perUnit == 1) { // neither is finer, and neither may wait for the other's cut
+        join(fineKey, coarseKey);
+        continue;
+      }
       Class &coarseClass = classes[leader(coarseKey)];
+      // Two dims that decide the cut of a third are cut alike themselves.
+      if (coarseClass.parent && coarseClass.parentUnit == unit && coarseClass.perUnit == perUnit)
+        join(*coarseClass.parent, fineKey);
       coarseClass.parent = fineKey;
       coarseClass.parentUnit = unit;
       coarseClass.perUnit = perUnit;

@@ -45,10 +45,13 @@ private:
     std::optional<DimKey> parent;
     int64_t parentUnit = 1; ///< elements of the parent's unit ...
     int64_t perUnit = 1;    ///< ... so many of which share one unit here
+
+    void add(const Class &more);
   };
 
   DimKey leader(DimKey key) const;
   const Class &classOf(DimKey key) const;
+  void join(DimKey a, DimKey b);
   void addOp(mlir::Operation *op);
   void addProjections(mlir::Operation *op);
   /// The weight of each share of a dim cut over `axes`.

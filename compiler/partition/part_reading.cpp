@@ -264,6 +264,30 @@ unsigned PartVerifier::numberOf(ShardingRuleOpInterface op, bool isWhole) {
   return values.get(std::move(key), getModelName(op));
 }
 
+/// The elements of each unit of the leading factor.
+static int64_t getInnerSize(const ShardingRule &rule, ArrayRef<unsigned> factors) {
+  int64_t inner = 1;
+  for (unsigned factor : factors.drop_front())
+    inner *= rule.factors[factor].size;
+  return inner;
+}
+
+/// What a rank has of a result's dim that shares with the operands only the factor it
+/// begins with; nothing where no operand has that.
+static std::optional<PartDim> getLeadingPart(const ShardingRule &rule, ArrayRef<FactorGroup> groups,
+                                             ArrayRef<unsigned> factors) {
+  for (const FactorGroup &group : groups) {
+    const Reading &reading = group.reading;
+    int64_t inner = getInnerSize(rule, group.factors), own = getInnerSize(rule, factors);
+    if (group.factors.front() != factors.front() || isRuntime(reading.size) || inner == 0)
+      continue;
+    return PartDim{reading.size / inner * own,
+                   {reading.range.begin / inner * own, reading.range.end / inner * own},
+                   {}};
+  }
+  return std::nullopt;
+}
+
 LogicalResult PartVerifier::evaluateCompute(int64_t rank, ShardingRuleOpInterface op) {
   ShardingRule rule = op.getShardingRule();
   SmallVector<FactorGroup, 4> groups;
@@ -310,7 +334,12 @@ LogicalResult PartVerifier::evaluateCompute(int64_t rank, ShardingRuleOpInterfac
     for (auto [dim, factors] : llvm::enumerate(dims)) {
       auto *group = llvm::find_if(
           groups, [&](auto &each) { return each.factors == ArrayRef<unsigned>(factors); });
-      if (group == groups.end() || isRuntime(group->reading.size))
+      if (group == groups.end()) {
+        if (std::optional<PartDim> part = getLeadingPart(rule, groups, factors))
+          value.dims[dim] = *part;
+        continue;
+      }
+      if (isRuntime(group->reading.size))
         continue;
       value.dims[dim] = {group->reading.size, group->reading.range, {}};
       DimRef first = group->dims.front();

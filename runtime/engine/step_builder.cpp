@@ -123,10 +123,11 @@ void StepBuilder::placeFixedAndInputs() {
 
 bool StepBuilder::canReplace(uint32_t operandNumber, uint32_t resultNumber) const {
   const fb::Value &from = value(operandNumber), &to = value(resultNumber);
-  std::span<const int64_t> a = dimsOf(from.dims()), b = dimsOf(to.dims());
+  // A reshape's dims differ, but not their product.
   return from.storage() == fb::Storage::Activation && lastUse[operandNumber] == position &&
          from.element_type() == to.element_type() &&
-         std::equal(a.begin(), a.end(), b.begin(), b.end());
+         (instruction->operation_type() == fb::Operation::Reshape ||
+          elements(operandNumber) == elements(resultNumber));
 }
 
 std::optional<uint32_t> StepBuilder::operandToReplace() const {
@@ -136,6 +137,7 @@ std::optional<uint32_t> StepBuilder::operandToReplace() const {
   case fb::Operation::Broadcast:
   case fb::Operation::Unary:
   case fb::Operation::Rope:
+  case fb::Operation::Reshape:
     candidates = 1;
     break;
   case fb::Operation::Binary:
@@ -187,6 +189,10 @@ void StepBuilder::addInstruction() {
     return addBinary(*instruction->operation_as_Binary());
   case fb::Operation::Slice:
     return addSlice(*instruction->operation_as_Slice());
+  case fb::Operation::Transpose:
+    return addTranspose(*instruction->operation_as_Transpose());
+  case fb::Operation::Reshape:
+    return addReshape();
   case fb::Operation::AllReduce:
     return addAllReduce(*instruction->operation_as_AllReduce());
   case fb::Operation::AllGather:

@@ -128,6 +128,8 @@ private:
   void addUnary(const fb::Unary &op);
   void addBinary(const fb::Binary &op);
   void addSlice(const fb::Slice &op);
+  void addTranspose(const fb::Transpose &op);
+  void addReshape();
   void addAllReduce(const fb::AllReduce &op);
   void addAllGather(const fb::AllGather &op);
   void addReduceScatter(const fb::ReduceScatter &op);

@@ -285,7 +285,7 @@ public:
   }
   void run(const RunContext &context) override {
     args.count = count(context.symbols);
-    runParts(kernel, args, args.count * 8, context); // an exponential each
+    runParts(kernel, args, args.count * 8, context); // about an exponential each
   }
 };
 
@@ -312,9 +312,10 @@ public:
 
 } // namespace
 
-void StepBuilder::addUnary(const fb::Unary &) {
+void StepBuilder::addUnary(const fb::Unary &op) {
   auto step = std::make_unique<UnaryStep>();
-  step->kernel = silu;
+  step->kernel = op.kind() == fb::UnaryKind::Silu ? silu : scale;
+  step->args.parameter = op.parameter();
   step->x = locations[operand(0)];
   step->y = locations[result(0)];
   step->count = elements(operand(0));

@@ -311,8 +311,9 @@ void InstructionCheck::checkAttention(const fb::Attention &op) const {
 
 void InstructionCheck::checkUnary(const fb::Unary &op) const {
   expectCounts(1, 1, 1);
-  if (op.kind() != fb::UnaryKind::Silu)
+  if (op.kind() != fb::UnaryKind::Silu && op.kind() != fb::UnaryKind::Scale)
     refuse("its kind is unknown");
+  expectFinite("its parameter", op.parameter());
   expectActivation(0, ElementType::f32);
   Dims x = dimsOf(operand(0));
   expectResultDims(ElementType::f32, {x.begin(), x.end()});
@@ -341,6 +342,46 @@ void InstructionCheck::checkSlice(const fb::Slice &op) const {
   if (op.begin() < 0 || size > whole[op.dim()] || op.begin() > whole[op.dim()] - size)
     refuse(std::to_string(size) + " from " + std::to_string(op.begin()) +
            " on are not within dimension " + std::to_string(op.dim()) + " of " + text(whole));
+}
+
+void InstructionCheck::checkTranspose(const fb::Transpose &op) const {
+  expectCounts(1, 1, 1);
+  const fb::Value &x = operand(0);
+  expectOperand(0, isDense(x), "a tensor of a plain type");
+  Dims from = dimsOf(x);
+  if (!op.permutation() || op.permutation()->size() != from.size())
+    refuse("its permutation does not have as many dimensions as " + text(from));
+  std::vector<int64_t> to;
+  std::vector<bool> named(from.size(), false);
+  for (uint32_t dim : *op.permutation()) {
+    if (dim >= from.size() || named[dim])
+      refuse("its permutation does not name each dimension of " + text(from) + " once");
+    named[dim] = true;
+    to.push_back(from[dim]);
+  }
+  expectResultDims(typeOf(x), to);
+}
+
+void InstructionCheck::checkReshape() const {
+  expectCounts(1, 1, 1);
+  const fb::Value &x = operand(0);
+  expectOperand(0, isDense(x), "a tensor of a plain type");
+  // What stands between two run-time dimensions has a product of its own.
+  auto productsOf = [&](Dims dims) {
+    std::vector<int64_t> products{1};
+    for (int64_t dim : dims) {
+      if (isSymbolDim(dim)) {
+        products.push_back(dim);
+        products.push_back(1);
+      } else {
+        products.back() *= dim; // at most 2^48: all values' sizes were proved
+      }
+    }
+    return products;
+  };
+  expectResult(
+      0, typeOf(result(0)) == typeOf(x) && productsOf(dimsOf(x)) == productsOf(dimsOf(result(0))),
+      "the elements of " + text(dimsOf(x)));
 }
 
 void InstructionCheck::checkAllReduce(const fb::AllReduce &op) const {
@@ -412,6 +453,10 @@ void InstructionCheck::check() const {
     return checkBinary(*instruction.operation_as_Binary());
   case fb::Operation::Slice:
     return checkSlice(*instruction.operation_as_Slice());
+  case fb::Operation::Transpose:
+    return checkTranspose(*instruction.operation_as_Transpose());
+  case fb::Operation::Reshape:
+    return checkReshape();
   case fb::Operation::AllReduce:
     return checkAllReduce(*instruction.operation_as_AllReduce());
   case fb::Operation::AllGather:

@@ -68,6 +68,8 @@ private:
   void checkUnary(const fb::Unary &op) const;
   void checkBinary(const fb::Binary &op) const;
   void checkSlice(const fb::Slice &op) const;
+  void checkTranspose(const fb::Transpose &op) const;
+  void checkReshape() const;
   void checkAllReduce(const fb::AllReduce &op) const;
   void checkAllGather(const fb::AllGather &op) const;
   void checkReduceScatter(const fb::ReduceScatter &op) const;

@@ -470,3 +470,81 @@ func.func @f(%x: tensor<4x8xf32>) {
   %y = cleave.top_k %x {offset = -1 : i64} : tensor<4x8xf32> -> tensor<4x3x2xf32>
   return
 }
+
+// -----
+
+// === scale ===
+
+func.func @scale_infinite(%x: tensor<4xf32>) {
+  // expected-error@+1 {{has the factor 0x7F800000 : f32, expected a finite number}}
+  %y = cleave.scale %x by 0x7F800000 : tensor<4xf32>
+  return
+}
+
+// -----
+
+// === transpose ===
+
+func.func @transpose_dim_twice(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{has permutation [1, 1], expected each of the 2 dims of 'tensor<4x8xf32>' once}}
+  %y = cleave.transpose %x [1, 1] : tensor<4x8xf32> -> tensor<8x8xf32>
+  return
+}
+
+// -----
+
+func.func @transpose_no_dim(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{has permutation [0, 2]}}
+  %y = cleave.transpose %x [0, 2] : tensor<4x8xf32> -> tensor<4x8xf32>
+  return
+}
+
+// -----
+
+func.func @transpose_too_few(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{by [0] does not make 'tensor<4xf32>' of 'tensor<4x8xf32>'}}
+  %y = cleave.transpose %x [0] : tensor<4x8xf32> -> tensor<4xf32>
+  return
+}
+
+// -----
+
+func.func @transpose_other_size(%x: tensor<?x?xf32, #cleave.dims<a, b>>) {
+  // expected-error@+1 {{by [1, 0] does not make}}
+  %y = cleave.transpose %x [1, 0] : tensor<?x?xf32, #cleave.dims<a, b>> -> tensor<?x?xf32, #cleave.dims<a, b>>
+  return
+}
+
+// -----
+
+// === reshape ===
+
+func.func @reshape_other_count(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{does not make 'tensor<5x6xf32>' of 'tensor<4x8xf32>'}}
+  %y = cleave.reshape %x : tensor<4x8xf32> -> tensor<5x6xf32>
+  return
+}
+
+// -----
+
+func.func @reshape_other_type(%x: tensor<4xf32>) {
+  // expected-error@+1 {{does not make 'tensor<4xi32>' of 'tensor<4xf32>'}}
+  %y = cleave.reshape %x : tensor<4xf32> -> tensor<4xi32>
+  return
+}
+
+// -----
+
+func.func @reshape_over_a_runtime_size(%x: tensor<2x?x8xf32, #cleave.dims<t>>) {
+  // expected-error@+1 {{does not make}}
+  %y = cleave.reshape %x : tensor<2x?x8xf32, #cleave.dims<t>> -> tensor<?x16xf32, #cleave.dims<t>>
+  return
+}
+
+// -----
+
+func.func @reshape_of_huge_sizes(%x: tensor<4294967296x4294967296xf32>) {
+  // expected-error@+1 {{does not make}}
+  %y = cleave.reshape %x : tensor<4294967296x4294967296xf32> -> tensor<0x4xf32>
+  return
+}

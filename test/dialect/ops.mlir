@@ -66,6 +66,12 @@ module @declarations attributes {
     %l = cleave.linear %x, %w : (tensor<?x64xf32, #tokens>, tensor<32x64xf32>) -> tensor<?x32xf32, #tokens>
     // CHECK: cleave.use @more
     %n = cleave.use @more : tensor<8xf32>
+    // CHECK: %[[SCALED:.*]] = cleave.scale %[[L]] by 2.500000e-01 : tensor<?x32xf32, #[[TOKENS]]>
+    %b = cleave.scale %l by 0.25 : tensor<?x32xf32, #tokens>
+    // CHECK: %[[SHAPED:.*]] = cleave.reshape %[[SCALED]] : tensor<?x32xf32, #[[TOKENS]]> -> tensor<?x4x1x8xf32, #[[TOKENS]]>
+    %shaped = cleave.reshape %b : tensor<?x32xf32, #tokens> -> tensor<?x4x1x8xf32, #tokens>
+    // CHECK: cleave.transpose %[[SHAPED]] [1, 0, 3, 2] : tensor<?x4x1x8xf32, #[[TOKENS]]> -> tensor<4x?x8x1xf32, #[[TOKENS]]>
+    %turned = cleave.transpose %shaped [1, 0, 3, 2] : tensor<?x4x1x8xf32, #tokens> -> tensor<4x?x8x1xf32, #tokens>
     // CHECK: %[[S:.*]] = cleave.slice %[[L]] dim 1 from 8 : tensor<?x32xf32, #[[TOKENS]]> -> tensor<?x8xf32, #[[TOKENS]]>
     %s = cleave.slice %l dim 1 from 8 : tensor<?x32xf32, #tokens> -> tensor<?x8xf32, #tokens>
     // CHECK: cleave.rms_norm %[[S]], %{{.*}} {epsilon = 5.000000e-01 : f32} : tensor<?x8xf32, #[[TOKENS]]>, tensor<8xf32>

@@ -119,6 +119,24 @@ class Graph:
         return self.op(f"slice {x[0]} dim 1 from {begin}", "",
                        f"{self.type_of(x[1])} -> {self.type_of(width)}", width)
 
+    def scale(self, x: tuple[str, int]) -> tuple[str, int]:
+        return self.op(f"scale {x[0]} by {self.random.choice((0.5, -1.25))}", "",
+                       self.type_of(x[1]), x[1])
+
+    def turns(self, x: tuple[str, int]) -> tuple[str, int]:
+        """Heads of some width, the tokens and the heads changed about, and all of it undone."""
+        width = self.random.choice([each for each in range(1, x[1] + 1) if x[1] % each == 0])
+        flat, heads = self.type_of(x[1]), x[1] // width
+        shapes = [f"tensor<?x{heads}x{width}xf32, #tokens>",
+                  f"tensor<{heads}x?x{width}xf32, #tokens>"]
+        name = f"t{self.count}"
+        self.lines += [
+            f"%{name}a = cleave.reshape {x[0]} : {flat} -> {shapes[0]}",
+            f"%{name}b = cleave.transpose %{name}a [1, 0, 2] : {shapes[0]} -> {shapes[1]}",
+            f"%{name}c = cleave.scale %{name}b by 2.0 : {shapes[1]}",
+            f"%{name}d = cleave.transpose %{name}c [1, 0, 2] : {shapes[1]} -> {shapes[0]}"]
+        return self.op(f"reshape %{name}d", "", f"{shapes[0]} -> {flat}", x[1])
+
     def embedding(self) -> tuple[str, int]:
         width = self.random.choice((8, 24, 32, 64))
         weight, kind = self.weight((self.random.randint(3, 40), width), ("column", "row", "none"))
@@ -178,8 +196,12 @@ class Graph:
             self.binary(self.random.choice(("add", "add", "mul")), x, self.random.choice(others))
         elif kind < 0.72:
             self.bias(x)
-        elif kind < 0.77:
+        elif kind < 0.75:
             self.slice(x)
+        elif kind < 0.77:
+            self.scale(x)
+        elif kind < 0.79:
+            self.turns(x)
         elif kind < 0.82:
             self.embedding()
         elif kind < 0.9:

@@ -191,6 +191,30 @@ TEST(Engine, SlicesInnerAndOuterDimensions) {
   EXPECT_THAT(getOutput(one.engine, "outer"), ElementsAre(6, 7, 8, 9, 10, 11));
 }
 
+TEST(Engine, TransposesAndReshapes) {
+  ProgramBuilder b;
+  int64_t t = b.symbol("t");
+  uint32_t x = b.input("x", {t, 6});
+  uint32_t parts = b.activation({t, 2, 3}), turned = b.activation({3, t, 2});
+  uint32_t scaled = b.activation({3, t, 2}), flat = b.activation({3, t, 1, 2});
+  std::vector<uint32_t> permutation{2, 0, 1};
+  b.add(fb::CreateReshape(b.fbb), {x}, {parts});
+  b.add(fb::CreateTransposeDirect(b.fbb, &permutation), {parts}, {turned});
+  b.add(fb::CreateUnary(b.fbb, fb::UnaryKind::Scale, 10), {turned}, {scaled});
+  b.add(fb::CreateReshape(b.fbb), {scaled}, {flat});
+  b.output("turned", turned);
+  b.output("flat", flat);
+  SingleRank one(b, {.bounds = {{"t", 5}}});
+  one.engine.setSymbol("t", 2);
+  setInput<float>(one.engine, "x", {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11});
+  for (int run = 0; run < 2; ++run) { // nothing is overwritten that is still needed
+    one.engine.run();
+    EXPECT_THAT(getOutput(one.engine, "turned"), ElementsAre(0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11));
+    EXPECT_THAT(getOutput(one.engine, "flat"),
+                ElementsAre(0, 30, 60, 90, 10, 40, 70, 100, 20, 50, 80, 110));
+  }
+}
+
 // ---- States ----
 
 /// One query head pair over one key head, two slots of four positions.

@@ -1,4 +1,5 @@
-// The kernels of rows and elements: norm, rotary embedding, unary, binary, slice.
+// The kernels of rows and elements: norm, rotary embedding, unary, binary, slice,
+// transpose.
 #include "reference.h"
 #include "test_support.h"
 
@@ -6,6 +7,7 @@
 #include "runtime/kernels/rms_norm.h"
 #include "runtime/kernels/rope.h"
 #include "runtime/kernels/slice.h"
+#include "runtime/kernels/transpose.h"
 #include "runtime/kernels/unary.h"
 
 #include <limits>
@@ -176,6 +178,63 @@ TEST(Binary, MatchesReference) {
             }
         });
       }
+}
+
+TEST(Scale, MultipliesEachElement) {
+  for (int64_t count : {0, 1, 7, 64, 1001}) {
+    Random random(5);
+    std::vector<float> x = random.floats(count);
+    forEachTarget([&] {
+      for (int parts : partCounts) {
+        std::vector<float> y = x;
+        runParts(scale, UnaryArgs{y.data(), y.data(), count, -0.3f}, parts);
+        for (int64_t i = 0; i < count; ++i)
+          ASSERT_EQ(y[i], x[i] * -0.3f);
+      }
+    });
+  }
+}
+
+/// Element by element, from the definition.
+template <typename T>
+void checkTranspose(const std::vector<int64_t> &from, std::vector<int> order) {
+  TransposeArgs args{.elementBytes = sizeof(T), .rank = static_cast<int>(from.size())};
+  int64_t count = 1;
+  for (int64_t size : from)
+    count *= size;
+  for (int d = 0; d < args.rank; ++d) {
+    args.dims[d] = from[order[d]];
+    args.strides[d] = 1;
+    for (size_t inner = order[d] + 1; inner < from.size(); ++inner)
+      args.strides[d] *= from[inner];
+  }
+  std::vector<T> x(count), expected(count);
+  for (int64_t i = 0; i < count; ++i)
+    x[i] = static_cast<T>(i * 7 + 1);
+  for (int64_t i = 0; i < count; ++i) {
+    int64_t rest = i, source = 0;
+    for (int d = args.rank - 1; d >= 0; rest /= args.dims[d], --d)
+      source += rest % args.dims[d] * args.strides[d];
+    expected[i] = x[source];
+  }
+  for (int parts : partCounts) {
+    std::vector<T> y(count);
+    args.x = x.data();
+    args.y = y.data();
+    runParts(transpose, args, parts);
+    ASSERT_EQ(y, expected) << parts << " parts";
+  }
+}
+
+TEST(Transpose, FollowsItsDefinition) {
+  checkTranspose<float>({3, 5}, {1, 0});
+  checkTranspose<float>({3, 5}, {0, 1});
+  checkTranspose<int64_t>({2, 3, 4}, {2, 0, 1});
+  checkTranspose<uint16_t>({4, 1, 3, 2}, {0, 2, 1, 3});
+  checkTranspose<uint8_t>({2, 2, 3, 2, 2, 1, 2, 3}, {7, 0, 6, 1, 5, 2, 4, 3});
+  checkTranspose<float>({0, 5}, {1, 0});
+  checkTranspose<float>({7}, {0});
+  checkTranspose<float>({}, {});
 }
 
 TEST(Slice, CopiesTheRangeOnly) {

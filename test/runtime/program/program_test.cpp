@@ -97,6 +97,10 @@ auto allGather(Values &v, const U &group, uint32_t dim, const L &ranges) {
 auto reduceScatter(Values &v, const U &group, uint32_t dim, const L &ranges) {
   return fb::CreateReduceScatterDirect(v.b.fbb, &group, dim, &ranges);
 }
+auto transpose(Values &v, const U &permutation) {
+  return fb::CreateTransposeDirect(v.b.fbb, &permutation);
+}
+
 auto allReduce(Values &v, const U &group) {
   return fb::CreateAllReduceDirect(v.b.fbb, &group);
 }
@@ -118,6 +122,9 @@ const Case accepted[] = {
     {"Unary", [](Values &v) { v.op(FB(Unary), {v.x}, {v.t, 8}); }, ""},
     {"BinaryWithAVector", [](Values &v) { v.op(FB(Binary), {v.x, v.norm}, {v.t, 8}); }, ""},
     {"Slice", [](Values &v) { v.op(FB(Slice, 1, 3), {v.x}, {v.t, 5}); }, ""},
+    {"Scale", [](Values &v) { v.op(FB(Unary, fb::UnaryKind::Scale, 2), {v.x}, {v.t, 8}); }, ""},
+    {"Transpose", [](Values &v) { v.op(transpose(v, {1, 0}), {v.x}, {8, v.t}); }, ""},
+    {"Reshape", [](Values &v) { v.op(FB(Reshape), {v.x}, {1, v.t, 2, 4}); }, ""},
     {"AllReduce", [](Values &v) { v.op(allReduce(v, {2, 1}), {v.x}, {v.t, 8}); }, ""},
     {"AllGatherWithOverlapAndEmptyShare",
      [](Values &v) { v.op(allGather(v, {2, 1, 0}, 1, {4, 12, 0, 8, 12, 12}), {v.x}, {v.t, 12}); },
@@ -338,6 +345,26 @@ const Case refusedCompute[] = {
      "its kind is unknown"},
     {"BinaryShape", [](Values &v) { v.op(FB(Binary), {v.vector, v.x}, {8}); },
      "is not like operand 0 or its last dimension"},
+    {"UnaryParameter",
+     [](Values &v) {
+       v.op(FB(Unary, fb::UnaryKind::Scale, std::numeric_limits<float>::quiet_NaN()), {v.x},
+            {v.t, 8});
+     },
+     "its parameter is not a finite number"},
+    {"TransposeTwice", [](Values &v) { v.op(transpose(v, {0, 0}), {v.x}, {v.t, v.t}); },
+     "does not name each dimension"},
+    {"TransposeBeyond", [](Values &v) { v.op(transpose(v, {0, 2}), {v.x}, {v.t, 8}); },
+     "does not name each dimension"},
+    {"TransposeTooShort", [](Values &v) { v.op(transpose(v, {0}), {v.x}, {v.t}); },
+     "as many dimensions"},
+    {"TransposeWithout", [](Values &v) { v.op(FB(Transpose), {v.x}, {v.t, 8}); },
+     "as many dimensions"},
+    {"TransposeResult", [](Values &v) { v.op(transpose(v, {1, 0}), {v.x}, {v.t, 8}); },
+     "is not f32"},
+    {"ReshapeMore", [](Values &v) { v.op(FB(Reshape), {v.x}, {v.t, 2, 5}); },
+     "is not the elements of"},
+    {"ReshapeOverASymbol", [](Values &v) { v.op(FB(Reshape), {v.x}, {2, v.t, 4}); },
+     "is not the elements of"},
     {"SliceDimension", [](Values &v) { v.op(FB(Slice, 2, 0), {v.x}, {v.t, 8}); },
      "dimension 2 is not one of ['tokens', 8]"},
     {"SliceDynamic", [](Values &v) { v.op(FB(Slice, 0, 0), {v.x}, {1, 8}); }, "is not constant"},
