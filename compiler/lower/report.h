@@ -6,17 +6,15 @@
 
 namespace cleave {
 
-/// Prints, for each rank of the verified rank form: stage and coordinate, bytes of weights,
-/// bytes of cache per token, operations per token (multiplications and additions of
-/// the matrix products), and each kind of collective with its count and its bytes per
-/// token; then what is replicated over ranks and which shares are empty.
+/// Prints of the verified rank form: how ranks are numbered; what each stage computes; for
+/// each rank its bytes of weights, bytes of cache per token and operations per token, and
+/// each kind of communication with its count and its bytes per token; then what is replicated
+/// over ranks or stages, and which shares are empty. Ranks and weights that are alike share
+/// a line.
 void printReport(mlir::ModuleOp module, llvm::raw_ostream &os);
 
-/// The same as one JSON object. Keys: `ranks`, a list of `rank`, `stage`, `coordinate`,
-/// `weight_bytes`, `cache_bytes_per_token`, `operations_per_token` and `communication` (a
-/// list of `op`, `count`, `bytes_per_token`); `weights`, of `bytes`, `copied_bytes`,
-/// `copies` (a list of `name`, `ranks`, `copied_bytes`) and `empty_shares` (a list of
-/// `name`, `ranks`, `empty_ranks`).
+/// The same as one JSON object, each rank and each weight for itself; docs/report.md lists
+/// the keys.
 void printJsonReport(mlir::ModuleOp module, llvm::raw_ostream &os);
 
 } // namespace cleave

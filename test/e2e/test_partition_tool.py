@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import resource
@@ -63,10 +64,9 @@ def test_half_of_the_weights_on_each_of_two_ranks(request, package, name):
 
     def held(*flags):
         """Weight bytes a rank, as the report says."""
-        report = partition_tool(model, *flags, "--report")
+        report = partition_tool(model, *flags, "--report=json")
         assert report.returncode == 0
-        return [int(size) for size in re.findall(r"^ +\d+ +\d+ .* (\d+) B +\d+ B ",
-                                                 report.stdout, re.M)]
+        return [rank["weight_bytes"] for rank in json.loads(report.stdout)["ranks"]]
 
     (whole,) = held("--tp", 1)
     halves = held("--tp", 2)
@@ -80,14 +80,14 @@ def test_half_of_the_weights_on_each_of_two_ranks(request, package, name):
     assert abs((made / "rank-0.weights").stat().st_size
                / package(model).joinpath("rank-0.weights").stat().st_size - 0.5) <= 0.02
     report = partition_tool(model, "--tp", 2, "--report").stdout
-    assert "blk.0.attn_norm.weight" in report and "blk.0.attn_q.weight" not in report
+    assert "blk.*.attn_norm.weight" in report and "attn_q.weight" not in report
 
 
 def test_report_counts_what_the_ranks_hold(package):
     # Two all-reduces a layer, one for the embedding; one all-gather of the logits.
-    report = partition_tool(EXAMPLE, "--tp", 2, "--report").stdout
-    assert re.findall(r"^ +\d +(\w+) +(\d+) ", report, re.M) == [
-        ("all_reduce", "9"), ("all_gather", "1")] * 2
+    report = json.loads(partition_tool(EXAMPLE, "--tp", 2, "--report=json").stdout)
+    assert [[(each["op"], each["count"]) for each in rank["communication"]]
+            for rank in report["ranks"]] == [[("all_reduce", 9), ("all_gather", 1)]] * 2
     program = (package(EXAMPLE, "--tp", 2) / "rank-1.mlir").read_text()
     assert program.count("cleave.all_reduce") == 9 and program.count("cleave.all_gather") == 1
 

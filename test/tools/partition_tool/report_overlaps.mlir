@@ -6,7 +6,7 @@
 // CHECK-NEXT: k (3 ranks, 64 B of copies)
 // CHECK-NEXT: norm (3 ranks, 32 B of copies)
 // CHECK-NEXT: grid (3 ranks, 8 B of copies)
-// CHECK-NEXT: empty share: norm2 on 1 of 1 ranks
+// CHECK-NEXT: empty share: norm2 (on 1 of 1 ranks)
 module {
   module @rank0 attributes {cleave.rank = 0 : i64} {
     cleave.weight @k : tensor<4x4xf32> from none slice [0:4, 0:4]
