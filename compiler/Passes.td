@@ -19,6 +19,8 @@ def ApplyPlanPass : Pass<"cleave-apply-plan", "::mlir::ModuleOp"> {
     Precondition: the logical form. Postcondition: the module has a `cleave.mesh`, weights
     carry `split` attributes, and a `cleave.cut` stands where each stage after the first
     begins. Splits that the plan leaves open are the default plan's for the model's family.
+    Stages that ops name (`cleave.stage`) become cuts as well, and ops are brought into
+    their order; a plan's own cuts or number of stages replace those of the module.
 
     Before and after, with `split=w=column tp=2`:
 
@@ -35,7 +37,7 @@ def ApplyPlanPass : Pass<"cleave-apply-plan", "::mlir::ModuleOp"> {
     Option<"stages", "stages", "std::string", "", "the number of pipeline stages">,
     Option<"mesh", "mesh", "std::string", "", "axes, as tp=2;data=2">,
     ListOption<"cuts", "cut", "std::string", "where a stage begins">,
-    ListOption<"splits", "split", "std::string", "PATTERN=TYPE">,
+    ListOption<"splits", "split", "std::string", "PATTERN=TYPE@AXIS+...">,
   ];
 }
 

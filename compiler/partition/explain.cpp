@@ -23,11 +23,14 @@ namespace {
 class Explainer {
 public:
   Explainer(ModuleOp module, const Provenance &provenance, raw_ostream &os)
-      : module(module), mesh(Mesh::of(module)), planner(mesh), provenance(provenance), os(os) {}
+      : module(module), mesh(Mesh::of(module)), cuts(module), planner(mesh), provenance(provenance),
+        os(os) {}
 
   void explainHeld(Operation *holder, StringRef what, StringRef name, RankedTensorType type,
                    ShardingAttr sharding);
   void explainOp(Operation *op);
+  void explainInput(BlockArgument argument, StringRef name);
+  void explainOutput(OpOperand &operand, StringRef name);
 
 private:
   void printDims(const void *holder, ShardingAttr sharding);
@@ -35,9 +38,12 @@ private:
   void printReshard(ReshardOp reshard);
   std::string getAxes(ArrayRef<StringAttr> axes);
   std::string getAnnotation(WeightOp weight);
+  std::string getPlaces(DimKey key, ArrayRef<StringAttr> axes);
+  void printReaders(Value value);
 
   ModuleOp module;
   Mesh mesh;
+  CutAnalysis cuts;
   ReshardPlanner planner;
   const Provenance &provenance;
   raw_ostream &os;
@@ -59,11 +65,18 @@ std::string Explainer::getAnnotation(WeightOp weight) {
   if (!weight.getSplits())
     return "no split is asked for";
   llvm::interleaveComma(weight.getSplitsAttr().getAsRange<SplitAttr>(), stream,
-                        [&](SplitAttr split) { stream << stringifySplitKind(split.getKind()); });
+                        [&](SplitAttr split) {
+                          stream << stringifySplitKind(split.getKind());
+                          if (split.getAxis())
+                            stream << " over " << split.getAxis().getValue();
+                        });
   auto place = weight.getLoc()->findInstanceOf<FileLineColLoc>();
-  // The default plan's splits stand where the mesh was given.
+  // The default plan's splits stand where the axis was given.
   bool isDefault = llvm::any_of(module.getOps<MeshOp>(), [&](MeshOp grid) {
-    return isa<OpaqueLoc>(grid.getLoc()) && grid.getLoc() == weight.getLoc();
+    return llvm::any_of(mesh.getAxes(), [&](StringAttr axis) {
+      Location given = getAxisLoc(grid, axis);
+      return isa<OpaqueLoc>(given) && given == weight.getLoc();
+    });
   });
   if (place && isa<OpaqueLoc>(weight.getLoc()) && !isDefault)
     stream << ", by the plan's entry at " << place.getFilename().getValue() << ":"
@@ -75,25 +88,43 @@ std::string Explainer::getAnnotation(WeightOp weight) {
   return text;
 }
 
+/// Where a dim is cut: what is not, or better not, cut inside, and unequal shares.
+std::string Explainer::getPlaces(DimKey key, ArrayRef<StringAttr> axes) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  if (int64_t unit = cuts.getUnit(key); unit > 1)
+    stream << ", between heads of " << unit;
+  for (MeshOp grid : module.getOps<MeshOp>())
+    for (StringAttr axis : axes)
+      if (auto shares = grid.getShares() ? grid.getShares()->getAs<DenseI64ArrayAttr>(axis)
+                                         : DenseI64ArrayAttr()) {
+        stream << ", in proportion ";
+        llvm::interleave(shares.asArrayRef(), stream, ":");
+        if (axes.size() > 1)
+          stream << " over " << axis.getValue();
+      }
+  return text;
+}
+
 /// For each dim that is cut, the way back to what was cut to begin with.
 void Explainer::printDims(const void *holder, ShardingAttr sharding) {
   for (auto [dim, split] : llvm::enumerate(sharding.getDims())) {
     if (!split.isSplit())
       continue;
-    os << "  dim " << dim << " is cut over " << getAxes(split.getAxes()) << ":\n";
     DimKey key(holder, dim);
+    os << "  dim " << dim << " is cut over " << getAxes(split.getAxes())
+       << getPlaces(key, split.getAxes()) << "\n";
     llvm::DenseSet<DimKey> seen;
     std::string name;
     for (auto it = provenance.find(key); it != provenance.end() && seen.insert(key).second;
          it = provenance.find(key)) {
       const CutReason &reason = it->second;
       os << "    as dim " << reason.from.second << " of " << reason.fromName << ", through "
-         << reason.op->getName().stripDialect() << " '" << getModelName(reason.op) << "' (factor "
-         << reason.factor << ")\n";
+         << reason.op->getName().stripDialect() << " '" << getModelName(reason.op) << "'\n";
       key = reason.from;
     }
     for (WeightOp weight : module.getOps<WeightOp>())
-      if (weight.getOperation() == key.first)
+      if (weight.getOperation() == key.first && weight.getOperation() != holder)
         os << "    weight '" << weight.getSymName() << "' is split " << getAnnotation(weight)
            << "\n";
   }
@@ -163,6 +194,72 @@ void Explainer::printReshard(ReshardOp reshard) {
   llvm::interleave(*plan, os, print, "; then ");
 }
 
+/// What an op, a stage or an output is called where it reads a value.
+static std::string describeReader(OpOperand &use) {
+  Operation *reader = use.getOwner();
+  if (auto transfer = dyn_cast<TransferOp>(reader))
+    return "stage " + std::to_string(transfer.getTo());
+  if (auto function = dyn_cast<func::FuncOp>(reader->getParentOp());
+      function && reader->hasTrait<OpTrait::ReturnLike>())
+    if (auto name = function.getResultAttrOfType<StringAttr>(use.getOperandNumber(),
+                                                             CleaveDialect::outputAttrName))
+      return ("output '" + name.getValue() + "'").str();
+  return ("'" + getModelName(reader) + "'").str();
+}
+
+/// Uses in the order of the graph; MLIR lists the last first.
+static SmallVector<OpOperand *> getUses(Value value) {
+  SmallVector<OpOperand *> uses;
+  for (OpOperand &use : value.getUses())
+    uses.insert(uses.begin(), &use);
+  return uses;
+}
+
+/// Who reads a value as it is, and for whom it is moved, and how.
+void Explainer::printReaders(Value value) {
+  for (OpOperand *use : getUses(value)) {
+    auto reshard = dyn_cast<ReshardOp>(use->getOwner());
+    if (!reshard) {
+      os << (isa<TransferOp>(use->getOwner()) ? "  sent to " : "  read by ") << describeReader(*use)
+         << "\n";
+      continue;
+    }
+    os << "  output: ";
+    printReshard(reshard);
+    bool isFirst = true;
+    for (OpOperand *reader : getUses(reshard.getResult())) {
+      os << (isFirst ? ", for " : ", ") << describeReader(*reader);
+      isFirst = false;
+    }
+    os << "\n";
+  }
+}
+
+void Explainer::explainInput(BlockArgument argument, StringRef name) {
+  os << "input '" << name << "' : " << argument.getType() << ", given to every rank whole\n";
+  if (ShardingAttr sharding = getSharding(argument); sharding && !sharding.isReplicated()) {
+    os << "  of which each takes its share\n";
+    printDims(getHolder(argument), sharding);
+  }
+  printReaders(argument);
+}
+
+void Explainer::explainOutput(OpOperand &operand, StringRef name) {
+  Value value = operand.get();
+  os << "output '" << name << "' : " << value.getType() << "\n";
+  auto reshard = value.getDefiningOp<ReshardOp>();
+  Value made = reshard ? reshard.getX() : value;
+  os << "  made by " << describeHolder(made);
+  if (Operation *op = made.getDefiningOp())
+    os << " in stage " << getStage(op);
+  if (reshard) {
+    os << ", then ";
+    printReshard(reshard);
+  }
+  int64_t stage = value.getDefiningOp() ? getStage(value.getDefiningOp()) : 0;
+  os << "\n  whole on every rank of stage " << stage << "\n";
+}
+
 void Explainer::explainHeld(Operation *holder, StringRef what, StringRef name,
                             RankedTensorType type, ShardingAttr sharding) {
   os << what << " '" << name << "' : " << type << "\n";
@@ -185,6 +282,8 @@ void Explainer::explainHeld(Operation *holder, StringRef what, StringRef name,
     return;
   }
   printDims(holder, sharding);
+  if (stages.size() > 1)
+    os << "  is held by several stages, which all read it\n";
   printParts(type, sharding, stages);
   for (Operation *user : users)
     os << "  read by " << user->getName().stripDialect() << " '" << getModelName(user) << "'\n";
@@ -199,6 +298,9 @@ void Explainer::explainOp(Operation *op) {
          << ": ";
       printReshard(reshard);
       os << "\n";
+    } else if (auto transfer = operand.get().getDefiningOp<TransferOp>()) {
+      os << "  input " << operand.getOperandNumber() << ", " << describeHolder(transfer)
+         << ": received from stage " << getStage(transfer) << "\n";
     }
   ShardingRule rule = cast<ShardingRuleOpInterface>(op).getShardingRule();
   for (auto [operand, dims] : llvm::zip_equal(op->getOperands(), rule.operands))
@@ -216,19 +318,63 @@ void Explainer::explainOp(Operation *op) {
     os << "  gives " << type << " sharded " << sharding << "\n";
     printDims(getHolder(result), sharding);
     printParts(type, sharding, {getStage(op)});
-    for (Operation *user : result.getUsers()) {
-      if (auto reshard = dyn_cast<ReshardOp>(user)) {
-        os << "  output: ";
-        printReshard(reshard);
-        for (Operation *reader : reshard.getResult().getUsers())
-          os << (reader == *reshard.getResult().getUsers().begin() ? ", for " : ", ") << "'"
-             << getModelName(reader) << "'";
-        os << "\n";
-      } else if (auto transfer = dyn_cast<TransferOp>(user)) {
-        os << "  output: sent to stage " << transfer.getTo() << "\n";
-      }
-    }
+    printReaders(result);
   }
+}
+
+namespace {
+/// Something of the module that a name may mean.
+struct Named {
+  StringRef what, name;
+};
+} // namespace
+
+/// All inputs and outputs: `visitInput(argument, name)`, `visitOutput(operand, name)`.
+static void forEachPort(ModuleOp module, function_ref<void(BlockArgument, StringRef)> visitInput,
+                        function_ref<void(OpOperand &, StringRef)> visitOutput) {
+  for (auto function : module.getOps<func::FuncOp>()) {
+    for (BlockArgument argument : function.getArguments())
+      if (auto name = function.getArgAttrOfType<StringAttr>(argument.getArgNumber(),
+                                                            CleaveDialect::inputAttrName))
+        visitInput(argument, name.getValue());
+    for (OpOperand &operand : function.getFunctionBody().front().getTerminator()->getOpOperands())
+      if (auto name = function.getResultAttrOfType<StringAttr>(operand.getOperandNumber(),
+                                                               CleaveDialect::outputAttrName))
+        visitOutput(operand, name.getValue());
+  }
+}
+
+std::string cleave::suggestName(ModuleOp module, StringRef name) {
+  SmallVector<Named> all;
+  for (WeightOp weight : module.getOps<WeightOp>())
+    all.push_back({"weight", weight.getSymName()});
+  for (StateOp state : module.getOps<StateOp>())
+    all.push_back({"state", state.getSymName()});
+  module.walk([&](ShardingRuleOpInterface op) {
+    if (op->hasAttr(CleaveDialect::nameAttrName))
+      all.push_back({"op", getModelName(op)});
+  });
+  forEachPort(
+      module, [&](BlockArgument, StringRef port) { all.push_back({"input", port}); },
+      [&](OpOperand &, StringRef port) { all.push_back({"output", port}); });
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  // What it begins: a block's name.
+  size_t inside = llvm::count_if(
+      all, [&](const Named &each) { return each.name.starts_with((name + ".").str()); });
+  if (inside > 0) {
+    os << "; " << inside << " names begin with '" << name << ".', as ";
+    size_t told = 0;
+    for (const Named &each : all)
+      if (each.name.starts_with((name + ".").str()) && told < 3)
+        os << (told++ ? ", " : "") << each.what << " '" << each.name << "'";
+  } else if (!all.empty()) {
+    auto nearest = llvm::min_element(all, [&](const Named &a, const Named &b) {
+      return a.name.edit_distance(name) < b.name.edit_distance(name);
+    });
+    os << "; the nearest name is that of " << nearest->what << " '" << nearest->name << "'";
+  }
+  return text;
 }
 
 LogicalResult cleave::explain(ModuleOp module, StringRef name, const Provenance &provenance,
@@ -252,5 +398,17 @@ LogicalResult cleave::explain(ModuleOp module, StringRef name, const Provenance 
       explainer.explainOp(op);
     }
   });
+  forEachPort(
+      module,
+      [&](BlockArgument argument, StringRef port) {
+        if (port == name)
+          explainer.explainInput(argument, port);
+        found |= port == name;
+      },
+      [&](OpOperand &operand, StringRef port) {
+        if (port == name)
+          explainer.explainOutput(operand, port);
+        found |= port == name;
+      });
   return success(found);
 }

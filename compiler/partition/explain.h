@@ -26,10 +26,14 @@ std::unique_ptr<mlir::Pass> createPropagateShardingsPass(Provenance &provenance)
 /// What messages call a value: its weight or state, or the op that gives it.
 std::string describeHolder(mlir::Value value);
 
-/// Prints for each weight, state or op of that name in `module`, which is in the sharded
-/// form: its sharding, what gave it, each rank's part, and the collectives at an op's
-/// operands and results. Fails, without a message, where nothing has the name.
+/// Prints for each weight, state, op, input or output of that name in `module`, which is in
+/// the sharded form: its sharding, what gave it, each rank's part, and the collectives at an
+/// op's operands and results. Fails, without a message, where nothing has the name.
 mlir::LogicalResult explain(mlir::ModuleOp module, llvm::StringRef name,
                             const Provenance &provenance, llvm::raw_ostream &os);
+
+/// For the message that nothing has a name: "; the nearest name is that of op 'x'", or what
+/// begins with it.
+std::string suggestName(mlir::ModuleOp module, llvm::StringRef name);
 
 } // namespace cleave

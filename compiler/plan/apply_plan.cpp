@@ -8,6 +8,7 @@
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Builders.h"
+#include "llvm/ADT/StringSet.h"
 
 namespace cleave {
 #define GEN_PASS_DEF_APPLYPLANPASS
@@ -151,6 +152,14 @@ private:
         return emitError(at(split.location))
                << "pattern '" << split.weights.text() << "' matches no weight of the model"
                << suggest(split.weights.text());
+    llvm::StringSet<> read;
+    module.walk([&](UseOp use) { read.insert(use.getWeight()); });
+    for (const plan::Split &split : plan.splits)
+      if (llvm::none_of(module.getOps<WeightOp>(), [&](WeightOp weight) {
+            return read.contains(weight.getSymName()) && split.weights.matches(weight.getSymName());
+          }))
+        return emitError(at(split.location))
+               << "pattern '" << split.weights.text() << "' matches only weights that no op reads";
     for (auto [i, split] : llvm::enumerate(plan.splits)) {
       // Flags are there to overrule a file.
       auto overruled = [&](const plan::Split &before) {

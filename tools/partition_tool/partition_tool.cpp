@@ -47,8 +47,9 @@ cl::opt<bool> check("check", cl::cat(category),
                     cl::desc("Run the ranks and the model on random inputs and compare"));
 cl::opt<std::string> against("against", cl::value_desc("model"), cl::cat(category),
                              cl::desc("With --check: the model that ranks are compared with"));
-cl::opt<std::string> explained("explain", cl::value_desc("name"), cl::cat(category),
-                               cl::desc("Print why a weight, state or op is split as it is"));
+cl::opt<std::string>
+    explained("explain", cl::value_desc("name"), cl::cat(category),
+              cl::desc("Print why a weight, state, op, input or output is split as it is"));
 cl::opt<std::string> planFile("plan", cl::value_desc("file"), cl::cat(category),
                               cl::desc("A plan in YAML"));
 cl::opt<std::string> tp("tp", cl::value_desc("N"), cl::cat(category),
@@ -60,7 +61,8 @@ cl::opt<std::string> mesh("mesh", cl::value_desc("axis=N,..."), cl::cat(category
 cl::list<std::string> cuts("cut", cl::value_desc("name"), cl::cat(category),
                            cl::desc("Begin a stage at this block, op or tensor"));
 cl::list<std::string> splits("split", cl::value_desc("pattern=type"), cl::cat(category),
-                             cl::desc("Split weights: column, row, head or none, and @axis"));
+                             cl::desc("Split weights: column, row, head or none, @axis where there "
+                                      "are several, as in 'w=column@tp+row@data'"));
 cl::list<std::string> shares("shares", cl::value_desc("axis=a,b,..."), cl::cat(category),
                              cl::desc("In what proportion an axis's ranks share"));
 cl::opt<bool> noOptimize("no-optimize", cl::cat(category),
@@ -260,7 +262,8 @@ LogicalResult run() {
     if (failed(runPipeline(*module, from, Form::sharded, *plan, !noOptimize, &provenance)))
       return failure();
     if (failed(explain(*module, explained, provenance, llvm::outs())))
-      return fail("--explain: no weight, state or op is named '" + explained + "'");
+      return fail("--explain: no weight, state, op, input or output is named '" + explained + "'" +
+                  suggestName(*module, explained));
     return flushOutput();
   }
   OwningOpRef<ModuleOp> whole;

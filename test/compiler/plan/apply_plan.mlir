@@ -1,5 +1,5 @@
 // RUN: cleave-opt %s -cleave-apply-plan="tp=2" | FileCheck %s --check-prefix=DEFAULT
-// RUN: cleave-opt %s -cleave-apply-plan="tp=2 split=blk.*.ffn_*.weight=none,blk.0.ffn_up.weight=column" | FileCheck %s --check-prefix=FIRST
+// RUN: cleave-opt %s -cleave-apply-plan="tp=2 split=blk.*.ffn_*.weight=none,blk.0.ffn_down.weight=column" | FileCheck %s --check-prefix=FIRST
 // RUN: cleave-opt %s -cleave-apply-plan="mesh=data=2;tp=3 split=output.weight=row@data" | FileCheck %s --check-prefix=AXES
 // RUN: cleave-opt %s -cleave-apply-plan="mesh=data=2;tp=3 split=blk.0.ffn_*.weight=column@data+row@tp,output.weight=column@tp+column@data" | FileCheck %s --check-prefix=BOTH
 // RUN: cleave-opt %s -cleave-apply-plan="mesh=x=2;y=3 split=output.weight=row@x" | FileCheck %s --check-prefix=NODEFAULT

@@ -2,6 +2,7 @@
 // test/tools/partition_tool/plan_errors.test.
 // RUN: not cleave-opt %s -cleave-apply-plan="tp=2" 2>&1 | FileCheck %s --check-prefix=UNKNOWN
 // RUN: not cleave-opt %s -cleave-apply-plan="tp=2 split=a=column,c*=none" 2>&1 | FileCheck %s --check-prefix=PATTERN
+// RUN: not cleave-opt %s -cleave-apply-plan="tp=2 split=b=row,un*=column" 2>&1 | FileCheck %s --check-prefix=UNREAD
 // RUN: not cleave-opt %s -cleave-apply-plan="mesh=x=2;y=2 split=a=column" 2>&1 | FileCheck %s --check-prefix=AXIS
 // RUN: not cleave-opt %s -cleave-apply-plan="cut=thrid" 2>&1 | FileCheck %s --check-prefix=CUT
 // RUN: not cleave-opt %s -cleave-apply-plan="cut=first" 2>&1 | FileCheck %s --check-prefix=FIRST
@@ -12,6 +13,7 @@
 
 // UNKNOWN: axis 'tp' of size 2 is given, but no weight is split; say how with --split or in a plan (there is no default plan for this graph)
 // PATTERN: pattern 'c*' matches no weight of the model; the nearest name is '{{[ab]}}'
+// UNREAD: pattern 'un*' matches only weights that no op reads
 // AXIS: the mesh has several axes; say over which one to split, as in 'a=column@x'
 // CUT: 'thrid' names no block, op or tensor of the model
 // FIRST: a cut at 'first' leaves nothing for the stage before it
@@ -29,6 +31,7 @@
 
 cleave.weight @a : tensor<8x8xf32> from none
 cleave.weight @b : tensor<8x8xf32> from none
+cleave.weight @unread : tensor<8x8xf32> from none
 func.func @f(%x: tensor<4x8xf32> {cleave.input = "x"}) -> (tensor<4x8xf32> {cleave.output = "y"}) {
   %a = cleave.use @a : tensor<8x8xf32>
   %first = cleave.linear %x, %a {cleave.name = "first"} : (tensor<4x8xf32>, tensor<8x8xf32>) -> tensor<4x8xf32>
