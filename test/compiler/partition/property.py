@@ -20,7 +20,7 @@ from pathlib import Path
 # What a split may be refused for. Errors of the verifiers behind partitioning are not among them:
 # a graph that gets there was partitioned wrongly.
 REFUSALS = (
-    "heads of 8 to share out",
+    " to share out; the ",
     "would part state",
     "split both weights over the same axes",
     "would sum over shares that overlap",
@@ -39,6 +39,9 @@ class Graph:
         self.lines: list[str] = []
         self.values: list[tuple[str, int]] = []  # name and width, of the token's values
         self.count = 0
+        # Some graphs say in which stage an op is, others where stages begin.
+        self.names_stages = random.random() < 0.1
+        self.stage = 0
 
     # ---- The parts of a module ----
 
@@ -80,8 +83,12 @@ class Graph:
         self.count += 1
         name = f"v{self.count}"
         attributes = f'cleave.name = "{name}"' + (", " + attributes if attributes else "")
+        if self.names_stages and self.random.random() < 0.3:
+            if self.count > 1 and self.random.random() < 0.5:
+                self.stage += 1
+            attributes += f", cleave.stage = {self.stage} : i64"
         self.lines.append(f"%{name} = cleave.{text} {{{attributes}}} : {signature}")
-        if self.random.random() < 0.04:
+        if not self.names_stages and self.random.random() < 0.04:
             self.lines.append(f'cleave.cut "c{self.count}"')
         self.values.append((f"%{name}", width))
         return self.values[-1]

@@ -46,6 +46,11 @@ func.func @branches(%x: tensor<4xf32>) -> tensor<4xf32> {
 // CHECK-NEXT: cleave.cut "last"
 // CHECK-NEXT: cleave.cut "last"
 // CHECK-NEXT: {cleave.name = "last"}
+// PLAN-LABEL: func.func @ends
+// PLAN: {cleave.name = "first"}
+// PLAN-NEXT: cleave.cut "last"
+// PLAN-NEXT: {cleave.name = "last"}
+// PLAN-NOT: cleave.cut
 func.func @all(%x: tensor<4xf32>) -> tensor<4xf32> {
   %a = cleave.silu %x {cleave.name = "first", cleave.stage = 0 : i64} : tensor<4xf32>
   %b = cleave.silu %a {cleave.name = "middle", cleave.stage = 1 : i64} : tensor<4xf32>
