@@ -117,7 +117,7 @@ static void printHeader(const Report &report, llvm::raw_ostream &os) {
   for (const StageReport &stage : report.stages)
     os << llvm::formatv("{0,5}  {1,-7}  {2}\n", stage.stage,
                         range(stage.firstRank, stage.firstRank + stage.ranks - 1),
-                        list(stage.parts));
+                        stage.parts.empty() ? "ops without names" : list(stage.parts));
 }
 
 static void printRanks(const Report &report, llvm::raw_ostream &os) {

@@ -425,8 +425,12 @@ LogicalResult plan::cutAtStages(ModuleOp module) {
   SmallVector<StageReading> readings;
   std::map<int64_t, Operation *> first;
   bool isGiven = false;
-  for (func::FuncOp function : getEntries(module))
+  for (func::FuncOp function : getEntries(module)) {
+    if (function->hasAttr(CleaveDialect::stageAttrName))
+      return function.emitError() << "'" << CleaveDialect::stageAttrName
+                                  << "' is for ops; a function may span several stages";
     function.walk([&](Operation *op) { isGiven |= op->hasAttr(CleaveDialect::stageAttrName); });
+  }
   if (!isGiven)
     return success();
   for (func::FuncOp function : getEntries(module))

@@ -199,6 +199,8 @@ OwningOpRef<ModuleOp> readWhole(ModuleOp module, Form form, MLIRContext &context
 }
 
 LogicalResult run() {
+  if (failed(checkFlags()))
+    return failure();
   bool report = reportFormat != Report::none;
   if (report && (emit == Emit::logical || emit == Emit::sharded))
     return fail("--report tells of ranks; it goes with --emit=ranks and --emit=package");
@@ -218,8 +220,6 @@ LogicalResult run() {
   if (!explained.empty() && (emit.getNumOccurrences() > 0 || !output.empty() || report || check))
     return fail("--explain only prints; it goes without -o, --emit, --report and --check");
 
-  if (failed(checkFlags()))
-    return failure();
   DialectRegistry registry;
   registry.insert<CleaveDialect, func::FuncDialect>();
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);

@@ -55,3 +55,11 @@ func.func @weight(%x: tensor<4xf32>) -> tensor<4xf32> {
   %b = cleave.add %x, %w {cleave.name = "b"} : tensor<4xf32>, tensor<4xf32>
   return %b : tensor<4xf32>
 }
+
+// -----
+
+// expected-error@+1 {{'cleave.stage' is for ops; a function may span several stages}}
+func.func @function(%x: tensor<4xf32>) -> tensor<4xf32> attributes {cleave.stage = 1 : i64} {
+  %a = cleave.silu %x {cleave.name = "a"} : tensor<4xf32>
+  return %a : tensor<4xf32>
+}
