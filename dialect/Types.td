@@ -9,7 +9,7 @@ include "mlir/IR/AttrTypeBase.td"
 def Cleave_BlockType : TypeDef<CleaveDialect, "Block"> {
   let summary = "elements that are stored in blocks which share a scale";
   let description = [{
-    The element type of a quantized weight, `!cleave.q8_0` or `!cleave.q4_0`: one type for
+    The element type of a quantized weight, such as `!cleave.q4_0` or `!cleave.q6_k`: one for
     each row with blocks in the table of element types (`runtime/program/element_type.h`),
     which gives the block's length in elements and its size in bytes.
 

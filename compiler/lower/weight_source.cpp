@@ -1,6 +1,7 @@
 // Slices of tensors, in whole quantization blocks, from wherever they are.
 #include "compiler/lower/weight_source.h"
 
+#include "runtime/program/block_formats.h"
 #include "runtime/program/npy.h"
 
 #include "llvm/Support/MemoryBuffer.h"
@@ -135,7 +136,7 @@ static uint64_t mix(uint64_t x) {
 }
 
 /// One element or block from random bits: of either sign and, unquantized, of a magnitude
-/// in [1/32, 1/16); quantized with a scale that gives magnitudes up to 1/16.
+/// in [1/32, 1/16); quantized with scales that give magnitudes up to 1/16.
 static void makeBlock(const ElementTypeInfo &info, uint64_t bits, std::byte *block) {
   auto put = [&](auto value) { std::memcpy(block, &value, sizeof value); };
   uint64_t sign = bits >> 63;
@@ -149,11 +150,30 @@ static void makeBlock(const ElementTypeInfo &info, uint64_t bits, std::byte *blo
   default:
     break;
   }
-  // A block: a half as the scale (2^-11 for 8 bits, 2^-7 for 4), then random values.
-  put(static_cast<uint16_t>((info.type == ElementType::q8_0 ? 4u : 8u) << 10));
-  for (uint32_t at = 2; at < info.blockBytes; at += 8) {
+  // A block: random bits, then halves as scale and minimum.
+  for (uint32_t at = 0; at < info.blockBytes; at += 8) {
     bits = mix(bits);
     std::memcpy(block + at, &bits, std::min<uint32_t>(8, info.blockBytes - at));
+  }
+  auto putPower = [&](size_t at, int exponent) { // 2^exponent, which may be subnormal
+    uint16_t half = exponent >= -14 ? (exponent + 15) << 10 : 1 << (exponent + 24);
+    std::memcpy(block + at, &half, sizeof half);
+  };
+  switch (info.type) {
+  case ElementType::q8_0:
+    return putPower(offsetof(BlockQ8_0, scale), -11);
+  case ElementType::q4_0:
+    return putPower(offsetof(BlockQ4_0, scale), -7);
+  case ElementType::q4_k:
+    putPower(offsetof(BlockQ4_K, scale), -14);
+    return putPower(offsetof(BlockQ4_K, minimum), -11);
+  case ElementType::q5_k:
+    putPower(offsetof(BlockQ5_K, scale), -15);
+    return putPower(offsetof(BlockQ5_K, minimum), -11);
+  case ElementType::q6_k:
+    return putPower(offsetof(BlockQ6_K, scale), -16);
+  default:
+    llvm_unreachable("a type without blocks");
   }
 }
 

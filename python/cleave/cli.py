@@ -77,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
         add.add_argument(f"--{name}", type=int, required=True, metavar="N", help=text)
     add.add_argument("--context", type=int, default=2048, metavar="N", help="context length (2048)")
     add.add_argument("--type", default="f32", dest="kind", metavar="TYPE",
-                     help="f32, f16, bf16, q8_0 or q4_0 (f32)")
+                     help="f32, f16, bf16, q8_0, q4_0, q4_k, q5_k, q6_k, q4_k_m or q5_k_m (f32)")
     add.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the weights (0)")
     add.add_argument("--tied", action="store_true", help="the output matrix is the embedding")
     add.add_argument("--bias", action="store_true", help="q, k and v have biases")

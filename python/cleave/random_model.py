@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator
 from os import PathLike
@@ -20,7 +21,11 @@ from .errors import CleaveError
 from .llama_file import LlamaShape, complete_file
 from .vocabulary import Vocabulary
 
-TYPES = {"f32": Type.F32, "f16": Type.F16, "bf16": Type.BF16, "q8_0": Type.Q8_0, "q4_0": Type.Q4_0}
+TYPES = {"f32": Type.F32, "f16": Type.F16, "bf16": Type.BF16, "q8_0": Type.Q8_0, "q4_0": Type.Q4_0,
+         "q4_k": Type.Q4_K, "q5_k": Type.Q5_K, "q6_k": Type.Q6_K}
+MIXES = {"q4_k_m": Type.Q4_K, "q5_k_m": Type.Q5_K}
+"""Files of two types, as they are usual: this one, and Q6_K for the matrices of FINER."""
+FINER = re.compile(r"output\.weight|blk\.\d*[02468]\.(attn_v|ffn_down)\.weight")
 PIECE = 1 << 22
 """Weights drawn at once."""
 
@@ -30,21 +35,22 @@ log = logging.getLogger("cleave")
 def random_model(
     output: str | PathLike[str], shape: LlamaShape, kind: str = "f32", seed: int = 0
 ) -> None:
-    """Writes a model of `shape` whose matrices are of type `kind`, a key of TYPES.
+    """Writes a model of `shape` whose matrices are of type `kind`, a key of TYPES or MIXES.
 
     Norms and biases are F32; a matrix whose rows are no multiple of the block length becomes F16,
     which is logged. The same arguments give the same bytes. Raises CleaveError for an unknown type,
     a vocabulary too small for the special tokens, or a file that cannot be written.
     """
-    if kind not in TYPES:
-        raise CleaveError(f"unknown element type '{kind}', expected one of {', '.join(TYPES)}")
+    if kind not in TYPES | MIXES:
+        known = ", ".join(TYPES | MIXES)
+        raise CleaveError(f"unknown element type '{kind}', expected one of {known}")
     vocabulary = Vocabulary.synthetic(shape.vocab)
     unfit: Counter[int] = Counter()
     with complete_file(output) as path:
         writer = shape.writer(path, f"random-{kind}", vocabulary)
         tensors: list[tuple[str, tuple[int, ...], Type]] = []
         for name, size in shape.tensors():
-            chosen = TYPES[kind] if len(size) == 2 else Type.F32
+            chosen = matrix_type(kind, name) if len(size) == 2 else Type.F32
             if size[-1] % gguf.GGML_QUANT_SIZES[chosen][0]:
                 unfit[size[-1]] += 1
                 chosen = Type.F16
@@ -69,6 +75,13 @@ def random_model(
     for row, count in unfit.items():
         log.warning("note: %d tensors have rows of %d weights, no multiple of the block length of "
                     "%s; they are f16", count, row, kind)
+
+
+def matrix_type(kind: str, name: str) -> Type:
+    """The type of the matrix `name` in a file of `kind`."""
+    if kind in MIXES:
+        return Type.Q6_K if FINER.fullmatch(name) else MIXES[kind]
+    return TYPES[kind]
 
 
 def byte_size(size: tuple[int, ...], kind: Type) -> int:
@@ -110,15 +123,49 @@ def draw_piece(
         if kind == Type.F16:
             return values.astype(np.float16)
         return gguf.quants.quantize(values, kind) if kind == Type.BF16 else values
-    # Both block types: a half-precision scale, then whole bytes of integers, all of them valid.
-    # Uniform integers of [-127, 127] and [-8, 7] deviate by 73.3 and 4.6.
     blocks = np.empty((count // block, width), np.uint8)
-    step = deviation / (73.3 if kind == Type.Q8_0 else 4.6)
-    scales = generator.uniform(0.5, 1.5, len(blocks)).astype(np.float32) * np.float32(step)
+    scales = generator.uniform(0.5, 1.5, len(blocks)).astype(np.float32) * np.float32(deviation)
     # Scales of either sign, as files have them, also undo that Q4_0's integers are -0.5 on average.
     scales *= generator.integers(0, 2, len(blocks), np.int8) * np.int8(2) - np.int8(1)
-    blocks[:, :2] = scales.astype(np.float16).view(np.uint8).reshape(-1, 2)
+    if block == 256:
+        fill_wide(blocks, scales, kind, generator)
+        return blocks
+    # A half-precision scale, then whole bytes of integers, all of them valid. Uniform integers of
+    # [-127, 127] and [-8, 7] deviate by 73.3 and 4.6.
+    blocks[:, :2] = halves(scales / np.float32(73.3 if kind == Type.Q8_0 else 4.6))
     low, high = (-127, 128) if kind == Type.Q8_0 else (-128, 128)
     integers = generator.integers(low, high, (len(blocks), width - 2), np.int8)
     blocks[:, 2:] = integers.view(np.uint8)
     return blocks
+
+
+def fill_wide(
+    blocks: np.ndarray, scales: np.ndarray, kind: Type, generator: np.random.Generator
+) -> None:
+    """Draws blocks of 256 weights whose deviations are `scales`: see BlockQ4_K in
+    runtime/program/block_formats.h."""
+    blocks[:] = generator.integers(0, 256, blocks.shape, np.uint8)
+    if kind == Type.Q6_K:
+        # Integers of [-32, 31] deviate by 18.5, the products of both scales by 50.4 from zero.
+        signs = generator.integers(0, 2, (len(blocks), 16), np.int8) * np.int8(2) - np.int8(1)
+        integers = generator.integers(32, 64, (len(blocks), 16), np.int8) * signs
+        blocks[:, 192:208] = integers.view(np.uint8)
+        blocks[:, 208:] = halves(scales / np.float32(18.5 * 50.4))
+        return
+    # A sub-block's minimum is about its scale times half the largest integer, so that weights are
+    # around zero. Integers of [0, 15] and [0, 31] deviate by 4.6 and 9.2 from that, the products of
+    # both scales by 48.1 from zero.
+    middle, spread = (7.5, 4.6) if kind == Type.Q4_K else (15.5, 9.2)
+    factors = generator.integers(32, 60, (len(blocks), 8), np.uint8)
+    minimums = factors + generator.integers(0, 7, factors.shape, np.uint8) - np.uint8(3)
+    scales /= np.float32(spread * 48.1)
+    blocks[:, 0:2] = halves(scales)
+    blocks[:, 2:4] = halves(scales * np.float32(middle))
+    blocks[:, 4:8] = factors[:, :4] | factors[:, 4:] >> 4 << 6
+    blocks[:, 8:12] = minimums[:, :4] | minimums[:, 4:] >> 4 << 6
+    blocks[:, 12:16] = factors[:, 4:] & 15 | minimums[:, 4:] << 4
+
+
+def halves(values: np.ndarray) -> np.ndarray:
+    """The bytes of `values` in half precision, a row each."""
+    return values.astype(np.float16).view(np.uint8).reshape(-1, 2)

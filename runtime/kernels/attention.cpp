@@ -55,7 +55,7 @@ HWY_INLINE void scoreRows(D d, const float *const *q, const uint8_t *k, int64_t 
         V values[4];
         HWY_UNROLL(4)
         for (int i = 0; i < 4; ++i)
-          values[i] = S::load(d, group[i], {}, j);
+          values[i] = S::load(d, group[i], j);
         HWY_UNROLL(4)
         for (int r = 0; r < R; ++r) {
           const V query = hn::LoadU(d, q[r] + j);
@@ -73,7 +73,7 @@ HWY_INLINE void scoreRows(D d, const float *const *q, const uint8_t *k, int64_t 
       for (int r = 0; r < R; ++r) {
         V acc = hn::Zero(d);
         for (int64_t j = 0; j < headDim; j += lanes)
-          acc = hn::MulAdd(hn::LoadU(d, q[r] + j), S::load(d, k + key * keyBytes, {}, j), acc);
+          acc = hn::MulAdd(hn::LoadU(d, q[r] + j), S::load(d, k + key * keyBytes, j), acc);
         scores[r][key] = sumLanes(d, acc);
       }
   }
@@ -94,7 +94,7 @@ HWY_INLINE void addValues(D d, const float (*weights)[chunkKeys], const float *f
     V values[J];
     HWY_UNROLL(4)
     for (int j = 0; j < J; ++j)
-      values[j] = S::load(d, v + key * keyBytes, {}, column + j * lanes);
+      values[j] = S::load(d, v + key * keyBytes, column + j * lanes);
     HWY_UNROLL(4)
     for (int r = 0; r < R; ++r) {
       const V weight = hn::Set(d, weights[r][key]);

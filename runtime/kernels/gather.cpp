@@ -16,7 +16,6 @@ namespace cleave::rt::HWY_NAMESPACE {
 template <class W> HWY_INLINE void gatherRows(const GatherArgs &args, Part part) {
   const FloatTag d;
   const int64_t rowBytes = args.columns / W::blockLength * W::blockBytes;
-  constexpr int64_t groupBytes = groupColumns / W::blockLength * W::blockBytes;
   const PartRange range = partRange(args.tokens, part);
   for (int64_t t = range.begin; t < range.end; ++t) {
     const int64_t row = int64_t{args.indices[t]} - args.offset;
@@ -25,17 +24,17 @@ template <class W> HWY_INLINE void gatherRows(const GatherArgs &args, Part part)
       std::memset(y, 0, args.columns * sizeof(float));
       continue;
     }
-    const auto *group = static_cast<const uint8_t *>(args.source) + row * rowBytes;
+    const auto *bytes = static_cast<const uint8_t *>(args.source) + row * rowBytes;
     int64_t column = 0;
-    for (; column + groupColumns <= args.columns; column += groupColumns, group += groupBytes) {
-      const auto scale = W::scale(d, group);
+    for (; column + groupColumns <= args.columns; column += groupColumns) {
+      const auto group = W::group(d, bytes, column);
       for (int64_t j = 0; j < groupColumns; j += hn::MaxLanes(d))
-        hn::StoreU(W::load(d, group, scale, j), d, y + column + j);
+        hn::StoreU(W::load(d, group, j), d, y + column + j);
     }
     if constexpr (W::blockLength == 1) {
       const hn::CappedTag<float, 1> single;
-      for (; column < args.columns; ++column, group += W::blockBytes)
-        hn::StoreU(W::load(single, group, {}, 0), single, y + column);
+      for (; column < args.columns; ++column)
+        hn::StoreU(W::load(single, W::group(single, bytes, column), 0), single, y + column);
     }
   }
 }
@@ -52,6 +51,12 @@ void gather(const GatherArgs &args, Part part) {
     return gatherRows<WeightsQ8_0>(args, part);
   case ElementType::q4_0:
     return gatherRows<WeightsQ4_0>(args, part);
+  case ElementType::q4_k:
+    return gatherRows<WeightsQ4_K>(args, part);
+  case ElementType::q5_k:
+    return gatherRows<WeightsQ5_K>(args, part);
+  case ElementType::q6_k:
+    return gatherRows<WeightsQ6_K>(args, part);
   default:
     return; // canGather says no
   }
@@ -72,6 +77,9 @@ bool canGather(ElementType type) {
   case ElementType::bf16:
   case ElementType::q8_0:
   case ElementType::q4_0:
+  case ElementType::q4_k:
+  case ElementType::q5_k:
+  case ElementType::q6_k:
     return true;
   default:
     return false;

@@ -13,7 +13,7 @@ namespace cleave::rt {
 /// there is none.
 struct GatherArgs {
   const void *source = nullptr;        ///< [rows, columns] in Layout::rows
-  ElementType type = ElementType::f32; ///< f32, f16, bf16, q8_0 or q4_0: see canGather
+  ElementType type = ElementType::f32; ///< see canGather
   const int32_t *indices = nullptr;    ///< [tokens]
   float *y = nullptr;                  ///< [tokens, columns]
   int64_t rows = 0;

@@ -19,6 +19,12 @@ LinearKernel selectLinear(ElementType weight, bool quantizedActivations) {
       return firstOf(linear_q8_q8_0_avx512vnni(), linear_q8_q8_0_avxvnni(), linear_q8_q8_0);
     case ElementType::q4_0:
       return firstOf(linear_q8_q4_0_avx512vnni(), linear_q8_q4_0_avxvnni(), linear_q8_q4_0);
+    case ElementType::q4_k:
+      return firstOf(linear_q8_q4_k_avx512vnni(), linear_q8_q4_k_avxvnni(), linear_q8_q4_k);
+    case ElementType::q5_k:
+      return firstOf(linear_q8_q5_k_avx512vnni(), linear_q8_q5_k_avxvnni(), linear_q8_q5_k);
+    case ElementType::q6_k:
+      return firstOf(linear_q8_q6_k_avx512vnni(), linear_q8_q6_k_avxvnni(), linear_q8_q6_k);
     default:
       return nullptr;
     }
@@ -34,6 +40,12 @@ LinearKernel selectLinear(ElementType weight, bool quantizedActivations) {
     return linear_f32_q8_0;
   case ElementType::q4_0:
     return linear_f32_q4_0;
+  case ElementType::q4_k:
+    return linear_f32_q4_k;
+  case ElementType::q5_k:
+    return linear_f32_q5_k;
+  case ElementType::q6_k:
+    return linear_f32_q6_k;
   default:
     return nullptr;
   }

@@ -39,8 +39,8 @@ struct LinearArgs {
 using LinearKernel = void (*)(const LinearArgs &, Part);
 
 /// The kernel for `weight` on this CPU, or null where there is none. With
-/// `quantizedActivations` it is one that reads LinearArgs::quantized (q8_0 and q4_0
-/// only); otherwise products and sums are f32, weights being promoted exactly.
+/// `quantizedActivations` it is one that reads LinearArgs::quantized (types with
+/// blocks only); otherwise products and sums are f32, weights being promoted exactly.
 LinearKernel selectLinear(ElementType weight, bool quantizedActivations);
 
 /// The kernels themselves, named op_activationtype_weighttype.
@@ -49,14 +49,26 @@ void linear_f32_f16(const LinearArgs &args, Part part);
 void linear_f32_bf16(const LinearArgs &args, Part part);
 void linear_f32_q8_0(const LinearArgs &args, Part part);
 void linear_f32_q4_0(const LinearArgs &args, Part part);
+void linear_f32_q4_k(const LinearArgs &args, Part part);
+void linear_f32_q5_k(const LinearArgs &args, Part part);
+void linear_f32_q6_k(const LinearArgs &args, Part part);
 void linear_q8_q8_0(const LinearArgs &args, Part part);
 void linear_q8_q4_0(const LinearArgs &args, Part part);
+void linear_q8_q4_k(const LinearArgs &args, Part part);
+void linear_q8_q5_k(const LinearArgs &args, Part part);
+void linear_q8_q6_k(const LinearArgs &args, Part part);
 
 /// The same with an instruction that Highway lacks; null where the compiler or this
 /// CPU has it not.
 LinearKernel linear_q8_q8_0_avx512vnni();
 LinearKernel linear_q8_q4_0_avx512vnni();
+LinearKernel linear_q8_q4_k_avx512vnni();
+LinearKernel linear_q8_q5_k_avx512vnni();
+LinearKernel linear_q8_q6_k_avx512vnni();
 LinearKernel linear_q8_q8_0_avxvnni();
 LinearKernel linear_q8_q4_0_avxvnni();
+LinearKernel linear_q8_q4_k_avxvnni();
+LinearKernel linear_q8_q5_k_avxvnni();
+LinearKernel linear_q8_q6_k_avxvnni();
 
 } // namespace cleave::rt

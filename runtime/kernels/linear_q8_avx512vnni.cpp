@@ -1,258 +1,43 @@
-// linear_q8_q8_0 and linear_q8_q4_0 with AVX-512 VNNI. A lane is a row of the weight:
-// blocks of 16 rows are transposed, so that 8 instructions multiply them with a
-// token's block and their sums need no shuffles. VNNI multiplies unsigned by signed
-// bytes; so weights get an offset that makes them unsigned, and sums begin with what
-// that adds: sum w x = sum (w + offset) x - offset sum x.
-#include "runtime/kernels/linear.h"
-#include "runtime/kernels/quantize.h"
-#include "runtime/program/block_formats.h"
+// linear_q8_q8_0 and linear_q8_q4_0 with AVX-512 VNNI.
+#include "runtime/kernels/linear_q8_avx512vnni-inl.h"
 
 #if defined(__x86_64__)
 
-#include <immintrin.h>
-
-#include <algorithm>
-#include <cstddef>
-#include <cstring>
-
-// After all includes, so that no function of a header is compiled for AVX-512.
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,f16c,fma")
 
 namespace cleave::rt {
 namespace {
 
-constexpr int64_t tileRows = 16;
-
-/// Where a tile's rows begin: behind the last row it stands again.
-struct RowOffsets {
-  int64_t at[tileRows];
-};
-
-/// A block of 16 rows: lane r of values[g] is columns 4g .. 4g + 3 of row r, plus the
-/// offset, as unsigned bytes.
-struct Transposed {
-  __m512i values[8];
-  __m512 scales;
-};
-
-inline __m128i load128(const uint8_t *p) {
-  return _mm_loadu_si128(reinterpret_cast<const __m128i *>(p));
-}
-inline __m256i load256(const uint8_t *p) {
-  return _mm256_loadu_si256(reinterpret_cast<const __m256i *>(p));
-}
-
-/// In each of the four 128-bit parts, turns 4 vectors of 4 dwords into 4 of 4.
-inline void transpose4x4(__m512i (&v)[4]) {
-  const __m512i low01 = _mm512_unpacklo_epi32(v[0], v[1]);
-  const __m512i high01 = _mm512_unpackhi_epi32(v[0], v[1]);
-  const __m512i low23 = _mm512_unpacklo_epi32(v[2], v[3]);
-  const __m512i high23 = _mm512_unpackhi_epi32(v[2], v[3]);
-  v[0] = _mm512_unpacklo_epi64(low01, low23);
-  v[1] = _mm512_unpackhi_epi64(low01, low23);
-  v[2] = _mm512_unpacklo_epi64(high01, high23);
-  v[3] = _mm512_unpackhi_epi64(high01, high23);
-}
-
-/// The scales of the rows' blocks, which begin with them.
-inline __m512 loadScales(const uint8_t *block, const RowOffsets &rows) {
-  const auto at = [&](int row) {
-    short half;
-    std::memcpy(&half, block + rows.at[row], sizeof(half));
-    return half;
-  };
-  return _mm512_cvtph_ps(_mm256_setr_epi16(at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7),
-                                           at(8), at(9), at(10), at(11), at(12), at(13), at(14),
-                                           at(15)));
-}
-
-// A weight type is a struct with its Block, the offset, and
-//   load(block, rows): the block of 16 rows that begins at `block` in the first.
-
 struct WeightsQ8_0 {
   using Block = BlockQ8_0;
-  static constexpr int offset = 128;
+  static constexpr int groups = 1, offset = 128, scaleCount = 1;
+  static constexpr bool hasMinimum = false;
 
-  static Transposed load(const uint8_t *block, const RowOffsets &rows) {
-    const uint8_t *values = block + offsetof(Block, values);
-    // Halves[h][i] is rows 8h + i and 8h + i + 4, 8 dwords each.
-    __m512i halves[2][4];
-    for (int h = 0; h < 2; ++h) {
-      for (int i = 0; i < 4; ++i)
-        halves[h][i] =
-            _mm512_inserti64x4(_mm512_castsi256_si512(load256(values + rows.at[8 * h + i])),
-                               load256(values + rows.at[8 * h + i + 4]), 1);
-      transpose4x4(halves[h]); // [i]: dwords i of 4 rows, i + 4, i of 4 more, i + 4
-    }
-    Transposed result;
-    const __m512i flip = _mm512_set1_epi8(static_cast<char>(offset));
-    for (int i = 0; i < 4; ++i) {
-      result.values[i] =
-          _mm512_xor_si512(flip, _mm512_shuffle_i32x4(halves[0][i], halves[1][i], 0x88));
-      result.values[i + 4] =
-          _mm512_xor_si512(flip, _mm512_shuffle_i32x4(halves[0][i], halves[1][i], 0xdd));
-    }
-    result.scales = loadScales(block, rows);
-    return result;
+  static void load(const uint8_t *block, const RowOffsets &rows, Transposed<1, false> *group) {
+    transpose32(block + offsetof(Block, values), rows, group->values);
+    for (__m512i &values : group->values)
+      values = _mm512_xor_si512(values, _mm512_set1_epi8(static_cast<char>(offset)));
+    group->scales[0] = loadHalves(block, rows);
   }
 };
 
 struct WeightsQ4_0 {
   using Block = BlockQ4_0;
-  static constexpr int offset = 8;
+  static constexpr int groups = 1, offset = 8, scaleCount = 1;
+  static constexpr bool hasMinimum = false;
 
-  static Transposed load(const uint8_t *block, const RowOffsets &rows) {
-    const uint8_t *nibbles = block + offsetof(Block, nibbles);
-    __m512i bytes[4]; // rows i, i + 4, i + 8, i + 12
-    for (int i = 0; i < 4; ++i) {
-      __m512i v = _mm512_castsi128_si512(load128(nibbles + rows.at[i]));
-      v = _mm512_inserti32x4(v, load128(nibbles + rows.at[i + 4]), 1);
-      v = _mm512_inserti32x4(v, load128(nibbles + rows.at[i + 8]), 2);
-      bytes[i] = _mm512_inserti32x4(v, load128(nibbles + rows.at[i + 12]), 3);
-    }
-    transpose4x4(bytes);
-    Transposed result;
+  static void load(const uint8_t *block, const RowOffsets &rows, Transposed<1, false> *group) {
+    __m512i bytes[4];
+    transpose16(block + offsetof(Block, nibbles), rows, bytes);
     const __m512i mask = _mm512_set1_epi8(15);
     for (int i = 0; i < 4; ++i) {
-      result.values[i] = _mm512_and_si512(bytes[i], mask);
-      result.values[i + 4] = _mm512_and_si512(_mm512_srli_epi64(bytes[i], 4), mask);
+      group->values[i] = _mm512_and_si512(bytes[i], mask);
+      group->values[i + 4] = _mm512_and_si512(_mm512_srli_epi64(bytes[i], 4), mask);
     }
-    result.scales = loadScales(block, rows);
-    return result;
+    group->scales[0] = loadHalves(block, rows);
   }
 };
-
-/// A token's quantized row.
-struct Activations {
-  const std::byte *values;
-  const float *scales;
-  const int32_t *sums;
-
-  Activations(const std::byte *row, int64_t columns)
-      : values(row), scales(reinterpret_cast<const float *>(row + q8ScalesOffset(columns))),
-        sums(reinterpret_cast<const int32_t *>(row + q8SumsOffset(columns))) {}
-
-  /// Columns 4g .. 4g + 3 of a block, in every lane.
-  __m512i four(int64_t block, int g) const {
-    int32_t bytes;
-    std::memcpy(&bytes, values + block * q8BlockLength + g * 4, sizeof(bytes));
-    return _mm512_set1_epi32(bytes);
-  }
-};
-
-/// acc + the products of 16 rows' blocks with a token's. The integer sums are exact, so
-/// their order is free; the one rounded operation is the same in every tile.
-template <int offset>
-inline __m512 addBlock(const Transposed &weights, const Activations &x, int64_t block, __m512 acc) {
-  __m512i even = _mm512_set1_epi32(-offset * x.sums[block]);
-  __m512i odd = _mm512_setzero_si512();
-#pragma GCC unroll 4
-  for (int g = 0; g < 8; g += 2) {
-    even = _mm512_dpbusd_epi32(even, weights.values[g], x.four(block, g));
-    odd = _mm512_dpbusd_epi32(odd, weights.values[g + 1], x.four(block, g + 1));
-  }
-  const __m512 scales = _mm512_mul_ps(weights.scales, _mm512_set1_ps(x.scales[block]));
-  return _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_add_epi32(even, odd)), scales, acc);
-}
-
-/// 16 rows of y for one token: the weights stream through registers.
-template <class W>
-void streamRows(const LinearArgs &args, const uint8_t *weight, const RowOffsets &rows,
-                __mmask16 mask, int64_t token, float *y) {
-  constexpr int64_t blockBytes = sizeof(typename W::Block);
-  const int64_t blocks = args.inputs / q8BlockLength;
-  const Activations x(args.quantized + token * q8RowBytes(args.inputs), args.inputs);
-  // The next tile's bytes, which lie behind this one's.
-  const uint8_t *next = weight + tileRows * blocks * blockBytes;
-  __m512 acc = _mm512_setzero_ps();
-  for (int64_t b = 0; b < blocks; ++b, weight += blockBytes) {
-    for (int64_t line = 0; line < tileRows * blockBytes; line += 64)
-      __builtin_prefetch(next + line);
-    next += tileRows * blockBytes;
-    acc = addBlock<W::offset>(W::load(weight, rows), x, b, acc);
-  }
-  _mm512_mask_storeu_ps(y + token * args.yStride, mask, acc);
-}
-
-/// Blocks that are transposed together, for many tokens: they stay in the first cache.
-constexpr int64_t panelBlocks = 32;
-
-/// y += a panel's products, for T tokens; the first panel begins the sums.
-template <class W, int T>
-inline void addPanel(const LinearArgs &args, const Transposed *panel, int64_t first, int64_t last,
-                     __mmask16 mask, int64_t token, float *y) {
-  __m512 acc[T];
-#pragma GCC unroll 8
-  for (int t = 0; t < T; ++t)
-    acc[t] = first == 0 ? _mm512_setzero_ps()
-                        : _mm512_maskz_loadu_ps(mask, y + (token + t) * args.yStride);
-  const int64_t xBytes = q8RowBytes(args.inputs);
-  const std::byte *x = args.quantized + token * xBytes;
-  for (int64_t b = first; b < last; ++b) {
-    const Transposed &weights = panel[b - first];
-    __m512i sums[T];
-#pragma GCC unroll 8
-    for (int t = 0; t < T; ++t)
-      sums[t] = _mm512_set1_epi32(-W::offset * Activations(x + t * xBytes, args.inputs).sums[b]);
-#pragma GCC unroll 8
-    for (int g = 0; g < 8; ++g) {
-      const __m512i values = weights.values[g];
-#pragma GCC unroll 8
-      for (int t = 0; t < T; ++t)
-        sums[t] = _mm512_dpbusd_epi32(sums[t], values,
-                                      Activations(x + t * xBytes, args.inputs).four(b, g));
-    }
-#pragma GCC unroll 8
-    for (int t = 0; t < T; ++t) {
-      const __m512 scales = _mm512_mul_ps(
-          weights.scales, _mm512_set1_ps(Activations(x + t * xBytes, args.inputs).scales[b]));
-      acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[t]), scales, acc[t]);
-    }
-  }
-#pragma GCC unroll 8
-  for (int t = 0; t < T; ++t)
-    _mm512_mask_storeu_ps(y + (token + t) * args.yStride, mask, acc[t]);
-}
-
-/// 16 rows of y for many tokens, a panel of columns at a time.
-template <class W>
-void panelRows(const LinearArgs &args, const uint8_t *weight, const RowOffsets &rows,
-               __mmask16 mask, float *y) {
-  constexpr int T = 8;
-  constexpr int64_t blockBytes = sizeof(typename W::Block);
-  const int64_t blocks = args.inputs / q8BlockLength;
-  Transposed panel[panelBlocks];
-  for (int64_t first = 0; first < blocks; first += panelBlocks) {
-    const int64_t last = std::min(blocks, first + panelBlocks);
-    for (int64_t b = first; b < last; ++b)
-      panel[b - first] = W::load(weight + b * blockBytes, rows);
-    int64_t t = 0;
-    for (; t + T <= args.tokens; t += T)
-      addPanel<W, T>(args, panel, first, last, mask, t, y);
-    for (; t + T / 2 <= args.tokens; t += T / 2)
-      addPanel<W, T / 2>(args, panel, first, last, mask, t, y);
-    for (; t < args.tokens; ++t)
-      addPanel<W, 1>(args, panel, first, last, mask, t, y);
-  }
-}
-
-template <class W> void linear(const LinearArgs &args, Part part) {
-  const int64_t rowBytes = args.inputs / q8BlockLength * sizeof(typename W::Block);
-  const PartRange range = partRange(args.outputs, part, tileRows);
-  for (int64_t row = range.begin; row < range.end; row += tileRows) {
-    const int64_t count = std::min(tileRows, range.end - row);
-    const auto mask = static_cast<__mmask16>((1u << count) - 1);
-    RowOffsets rows;
-    for (int64_t r = 0; r < tileRows; ++r)
-      rows.at[r] = std::min(r, count - 1) * rowBytes;
-    const uint8_t *weight = static_cast<const uint8_t *>(args.weight) + row * rowBytes;
-    if (args.tokens == 1)
-      streamRows<W>(args, weight, rows, mask, 0, args.y + row);
-    else
-      panelRows<W>(args, weight, rows, mask, args.y + row);
-  }
-}
 
 } // namespace
 } // namespace cleave::rt
@@ -261,16 +46,11 @@ template <class W> void linear(const LinearArgs &args, Part part) {
 
 namespace cleave::rt {
 
-static bool hasVnni() {
-  return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
-}
-
 LinearKernel linear_q8_q8_0_avx512vnni() {
-  return hasVnni() ? linear<WeightsQ8_0> : nullptr;
+  return hasAvx512Vnni() ? linear<WeightsQ8_0> : nullptr;
 }
 LinearKernel linear_q8_q4_0_avx512vnni() {
-  return hasVnni() ? linear<WeightsQ4_0> : nullptr;
+  return hasAvx512Vnni() ? linear<WeightsQ4_0> : nullptr;
 }
 
 } // namespace cleave::rt

@@ -1,5 +1,5 @@
-// linear_q8_q8_0 and linear_q8_q4_0 with AVX-VNNI, for CPUs that have VNNI in 256
-// bits only. One block an instruction; otherwise as linear_q8_avx512vnni.cpp, where
+// The linear_q8 kernels with AVX-VNNI, for CPUs that have VNNI in 256 bits only. One
+// block of activations an instruction; otherwise as linear_q8_avx512vnni-inl.h, where
 // the offset is explained.
 #include "runtime/kernels/linear.h"
 #include "runtime/kernels/quantize.h"
@@ -19,26 +19,96 @@
 namespace cleave::rt {
 namespace {
 
-// A weight type is a struct with its Block, the offset, and
-//   values(block): the block's values plus offset, as 32 unsigned bytes.
+/// 32 columns of a row: values plus offset as unsigned bytes, the scale of each lane's
+/// four, and what is taken from all where the type has a minimum.
+struct Group {
+  __m256i values;
+  __m256 scales;
+  float minimum = 0;
+};
+
+inline __m256i load256(const void *p) {
+  return _mm256_loadu_si256(static_cast<const __m256i *>(p));
+}
+
+/// The low or, with a shift of 4, the high halves of bytes.
+inline __m256i nibbles(const uint8_t *bytes, int shift) {
+  return _mm256_and_si256(_mm256_srl_epi16(load256(bytes), _mm_cvtsi32_si128(shift)),
+                          _mm256_set1_epi8(15));
+}
+
+/// Bits `shift` and on of bytes that `mask` selects, moved up to bit 4.
+inline __m256i highBits(const uint8_t *bytes, int shift, char mask) {
+  const __m256i low = _mm256_srl_epi16(load256(bytes), _mm_cvtsi32_si128(shift));
+  return _mm256_slli_epi16(_mm256_and_si256(low, _mm256_set1_epi8(mask)), 4);
+}
+
+// A weight type is a struct with its Block, the number of groups in it, the offset,
+// whether it has a minimum, and
+//   group(block, s): its group s.
 
 struct WeightsQ8_0 {
   using Block = BlockQ8_0;
+  static constexpr int groups = 1;
   static constexpr char offset = static_cast<char>(128);
-  static __m256i values(const Block *block) {
-    return _mm256_xor_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(block->values)),
-                            _mm256_set1_epi8(offset));
+  static constexpr bool hasMinimum = false;
+  static Group group(const Block &block, int) {
+    return {_mm256_xor_si256(load256(block.values), _mm256_set1_epi8(offset)),
+            _mm256_set1_ps(_cvtsh_ss(block.scale))};
   }
 };
 
 struct WeightsQ4_0 {
   using Block = BlockQ4_0;
+  static constexpr int groups = 1;
   static constexpr char offset = 8;
-  static __m256i values(const Block *block) {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i *>(block->nibbles));
+  static constexpr bool hasMinimum = false;
+  static Group group(const Block &block, int) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i *>(block.nibbles));
     const __m256i both =
         _mm256_inserti128_si256(_mm256_castsi128_si256(bytes), _mm_srli_epi64(bytes, 4), 1);
-    return _mm256_and_si256(both, _mm256_set1_epi8(15));
+    return {_mm256_and_si256(both, _mm256_set1_epi8(15)), _mm256_set1_ps(_cvtsh_ss(block.scale))};
+  }
+};
+
+struct WeightsQ4_K {
+  using Block = BlockQ4_K;
+  static constexpr int groups = 8;
+  static constexpr char offset = 0;
+  static constexpr bool hasMinimum = true;
+  static Group group(const Block &block, int s) {
+    const SubBlock sub = subBlock(block.packed, s);
+    return {nibbles(block.nibbles + s / 2 * 32, s % 2 * 4),
+            _mm256_set1_ps(_cvtsh_ss(block.scale) * sub.scale),
+            _cvtsh_ss(block.minimum) * sub.minimum};
+  }
+};
+
+struct WeightsQ5_K {
+  using Block = BlockQ5_K;
+  static constexpr int groups = 8;
+  static constexpr char offset = 0;
+  static constexpr bool hasMinimum = true;
+  static Group group(const Block &block, int s) {
+    const SubBlock sub = subBlock(block.packed, s);
+    return {_mm256_or_si256(nibbles(block.nibbles + s / 2 * 32, s % 2 * 4),
+                            highBits(block.highBits, s, 1)),
+            _mm256_set1_ps(_cvtsh_ss(block.scale) * sub.scale),
+            _cvtsh_ss(block.minimum) * sub.minimum};
+  }
+};
+
+struct WeightsQ6_K {
+  using Block = BlockQ6_K;
+  static constexpr int groups = 8;
+  static constexpr char offset = 32;
+  static constexpr bool hasMinimum = false;
+  static Group group(const Block &block, int s) {
+    const float scale = _cvtsh_ss(block.scale);
+    return {_mm256_or_si256(nibbles(block.nibbles + s / 4 * 64 + s % 2 * 32, s % 4 / 2 * 4),
+                            highBits(block.highBits + s / 4 * 32, s % 4 * 2, 3)),
+            _mm256_set_m128(_mm_set1_ps(scale * block.scales[2 * s + 1]),
+                            _mm_set1_ps(scale * block.scales[2 * s]))};
   }
 };
 
@@ -52,7 +122,7 @@ inline float sumLanes(__m256 v) {
 template <class W, int R, int T>
 __attribute__((noinline)) void tile(const LinearArgs &args, const typename W::Block *rows,
                                     const std::byte *x, float *y) {
-  const int64_t blocks = args.inputs / q8BlockLength;
+  const int64_t blocks = args.inputs / q8BlockLength / W::groups;
   const int64_t xBytes = q8RowBytes(args.inputs);
   const int64_t scales = q8ScalesOffset(args.inputs);
   const __m256i offset = _mm256_set1_epi8(W::offset);
@@ -62,31 +132,43 @@ __attribute__((noinline)) void tile(const LinearArgs &args, const typename W::Bl
     for (int t = 0; t < T; ++t)
       acc[r][t] = _mm256_setzero_ps();
 
-  for (int64_t b = 0; b < blocks; ++b) {
-    __m256i values[T];
-    __m256i start[T];
-    float valueScales[T];
-#pragma GCC unroll 8
-    for (int t = 0; t < T; ++t) {
-      const std::byte *row = x + t * xBytes;
-      values[t] = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(row + b * q8BlockLength));
-      start[t] =
-          _mm256_sub_epi32(_mm256_setzero_si256(),
-                           _mm256_dpbusd_avx_epi32(_mm256_setzero_si256(), offset, values[t]));
-      valueScales[t] = reinterpret_cast<const float *>(row + scales)[b];
-    }
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      const typename W::Block *block = rows + r * blocks + b;
-      const __m256i weights = W::values(block);
-      const float weightScale = _cvtsh_ss(block->scale);
-      if constexpr (T == 1) // one token streams the weights: fetch the next tile's rows
-        __builtin_prefetch(block + R * blocks);
+  for (int64_t block = 0; block < blocks; ++block) {
+    if constexpr (T == 1) // one token streams the weights: fetch the next tile's rows
+      for (int r = 0; r < R; ++r)
+        for (size_t line = 0; line < sizeof(typename W::Block); line += 64)
+          __builtin_prefetch(reinterpret_cast<const char *>(rows + (R + r) * blocks + block) +
+                             line);
+    for (int s = 0; s < W::groups; ++s) {
+      const int64_t b = block * W::groups + s;
+      __m256i values[T];
+      __m256i start[T];
+      __m256 valueScales[T];
+      __m256 sums[T]; // of each lane's values, scaled
 #pragma GCC unroll 8
       for (int t = 0; t < T; ++t) {
-        const __m256 sums =
-            _mm256_cvtepi32_ps(_mm256_dpbusd_avx_epi32(start[t], weights, values[t]));
-        acc[r][t] = _mm256_fmadd_ps(sums, _mm256_set1_ps(weightScale * valueScales[t]), acc[r][t]);
+        const std::byte *row = x + t * xBytes;
+        values[t] = load256(row + b * q8BlockLength);
+        valueScales[t] = _mm256_set1_ps(reinterpret_cast<const float *>(row + scales)[b]);
+        start[t] = _mm256_setzero_si256();
+        if constexpr (W::offset != 0)
+          start[t] =
+              _mm256_sub_epi32(start[t], _mm256_dpbusd_avx_epi32(start[t], offset, values[t]));
+        if constexpr (W::hasMinimum)
+          sums[t] = _mm256_mul_ps(valueScales[t], _mm256_cvtepi32_ps(_mm256_dpbusd_avx_epi32(
+                                                      start[t], _mm256_set1_epi8(1), values[t])));
+      }
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        const Group group = W::group(rows[r * blocks + block], s);
+#pragma GCC unroll 8
+        for (int t = 0; t < T; ++t) {
+          const __m256 products =
+              _mm256_cvtepi32_ps(_mm256_dpbusd_avx_epi32(start[t], group.values, values[t]));
+          acc[r][t] =
+              _mm256_fmadd_ps(products, _mm256_mul_ps(group.scales, valueScales[t]), acc[r][t]);
+          if constexpr (W::hasMinimum)
+            acc[r][t] = _mm256_fnmadd_ps(_mm256_set1_ps(group.minimum), sums[t], acc[r][t]);
+        }
       }
     }
   }
@@ -99,8 +181,8 @@ template <class W, int R>
 inline void rowsOf(const LinearArgs &args, int64_t row, int64_t first, int64_t last) {
   constexpr int T = 2;
   const int64_t xBytes = q8RowBytes(args.inputs);
-  const auto *rows =
-      static_cast<const typename W::Block *>(args.weight) + row * (args.inputs / q8BlockLength);
+  const auto *rows = static_cast<const typename W::Block *>(args.weight) +
+                     row * (args.inputs / q8BlockLength / W::groups);
   int64_t t = first;
   for (; t + T <= last; t += T)
     tile<W, R, T>(args, rows, args.quantized + t * xBytes, args.y + t * args.yStride + row);
@@ -141,6 +223,15 @@ LinearKernel linear_q8_q8_0_avxvnni() {
 LinearKernel linear_q8_q4_0_avxvnni() {
   return hasVnni() ? linear<WeightsQ4_0> : nullptr;
 }
+LinearKernel linear_q8_q4_k_avxvnni() {
+  return hasVnni() ? linear<WeightsQ4_K> : nullptr;
+}
+LinearKernel linear_q8_q5_k_avxvnni() {
+  return hasVnni() ? linear<WeightsQ5_K> : nullptr;
+}
+LinearKernel linear_q8_q6_k_avxvnni() {
+  return hasVnni() ? linear<WeightsQ6_K> : nullptr;
+}
 
 } // namespace cleave::rt
 
@@ -151,6 +242,15 @@ LinearKernel linear_q8_q8_0_avxvnni() {
   return nullptr;
 }
 LinearKernel linear_q8_q4_0_avxvnni() {
+  return nullptr;
+}
+LinearKernel linear_q8_q4_k_avxvnni() {
+  return nullptr;
+}
+LinearKernel linear_q8_q5_k_avxvnni() {
+  return nullptr;
+}
+LinearKernel linear_q8_q6_k_avxvnni() {
   return nullptr;
 }
 } // namespace cleave::rt

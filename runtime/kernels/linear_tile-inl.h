@@ -18,21 +18,21 @@
 HWY_BEFORE_NAMESPACE();
 namespace cleave::rt::HWY_NAMESPACE {
 
-/// acc[r][t] += the products of one group of columns; row r of the weights is r *
-/// rowBytes further, token t of x is t * xStride further.
+/// acc[r][t] += the products of the group of columns from `column`; row r of the weights
+/// is r * rowBytes further, token t of x is t * xStride further.
 template <class W, int R, int T, class D, class V = hn::Vec<D>>
-HWY_INLINE void addGroup(D d, const uint8_t *group, int64_t rowBytes, const float *x,
+HWY_INLINE void addGroup(D d, const uint8_t *rows, int64_t rowBytes, int64_t column, const float *x,
                          int64_t xStride, V (&acc)[R][T]) {
-  typename W::template Scale<D> scales[R];
+  typename W::template Group<D> groups[R];
   HWY_UNROLL(8)
   for (int r = 0; r < R; ++r)
-    scales[r] = W::scale(d, group + r * rowBytes);
+    groups[r] = W::group(d, rows + r * rowBytes, column);
   HWY_UNROLL(8)
   for (size_t j = 0; j < groupColumns; j += hn::MaxLanes(d)) {
     V weights[R];
     HWY_UNROLL(8)
     for (int r = 0; r < R; ++r)
-      weights[r] = W::load(d, group + r * rowBytes, scales[r], j);
+      weights[r] = W::load(d, groups[r], j);
     HWY_UNROLL(8)
     for (int t = 0; t < T; ++t) {
       const V values = hn::LoadU(d, x + t * xStride + j);
@@ -46,7 +46,7 @@ HWY_INLINE void addGroup(D d, const uint8_t *group, int64_t rowBytes, const floa
 /// The same for a group of which x has columns [begin, end) only, `x` pointing at
 /// the first of them: the others count as zero, and are not read.
 template <class W, int R, int T, class D, class V = hn::Vec<D>>
-HWY_INLINE void addEdge(D d, const uint8_t *group, int64_t rowBytes, const float *x,
+HWY_INLINE void addEdge(D d, const uint8_t *rows, int64_t rowBytes, int64_t column, const float *x,
                         int64_t xStride, int64_t begin, int64_t end, V (&acc)[R][T]) {
   alignas(64) float values[T * groupColumns] = {};
   for (int t = 0; t < T; ++t)
@@ -56,10 +56,11 @@ HWY_INLINE void addEdge(D d, const uint8_t *group, int64_t rowBytes, const float
     alignas(64) uint8_t weights[R * groupColumns * W::blockBytes] = {};
     for (int r = 0; r < R; ++r)
       std::memcpy(weights + (r * groupColumns + begin) * W::blockBytes,
-                  group + r * rowBytes + begin * W::blockBytes, (end - begin) * W::blockBytes);
-    addGroup<W>(d, weights, groupColumns * W::blockBytes, values, groupColumns, acc);
+                  rows + r * rowBytes + (column + begin) * W::blockBytes,
+                  (end - begin) * W::blockBytes);
+    addGroup<W>(d, weights, groupColumns * W::blockBytes, 0, values, groupColumns, acc);
   } else {
-    addGroup<W>(d, group, rowBytes, values, groupColumns, acc);
+    addGroup<W>(d, rows, rowBytes, column, values, groupColumns, acc);
   }
 }
 
@@ -79,28 +80,27 @@ HWY_NOINLINE void linearTile(const LinearArgs &args, const uint8_t *rows, int64_
   const int64_t begin = args.padBefore;
   const int64_t end = args.padBefore + args.xColumns;
   int64_t column = W::blockLength == 1 ? begin : begin / groupColumns * groupColumns;
-  const uint8_t *group = rows + column / W::blockLength * W::blockBytes;
-  constexpr int64_t groupBytes = groupColumns / W::blockLength * W::blockBytes;
+  constexpr int64_t groupBytes = groupColumns * W::blockBytes / W::blockLength;
   if (column < begin) {
     const int64_t last = std::min(end, column + groupColumns);
-    addEdge<W>(d, group, rowBytes, x, args.xStride, begin - column, last - column, acc);
+    addEdge<W>(d, rows, rowBytes, column, x, args.xStride, begin - column, last - column, acc);
     column += groupColumns;
-    group += groupBytes;
   }
-  for (; column + groupColumns <= end; column += groupColumns, group += groupBytes) {
+  for (; column + groupColumns <= end; column += groupColumns) {
     if constexpr (T == 1) {
       // One token streams the weights from memory: fetch the next tile's rows.
+      const uint8_t *next = rows + R * rowBytes + column * W::blockBytes / W::blockLength;
       HWY_UNROLL(8)
       for (int r = 0; r < R; ++r) {
-        hwy::Prefetch(group + (R + r) * rowBytes);
+        hwy::Prefetch(next + r * rowBytes);
         if constexpr (groupBytes > 64)
-          hwy::Prefetch(group + (R + r) * rowBytes + 64);
+          hwy::Prefetch(next + r * rowBytes + 64);
       }
     }
-    addGroup<W>(d, group, rowBytes, x + (column - begin), args.xStride, acc);
+    addGroup<W>(d, rows, rowBytes, column, x + (column - begin), args.xStride, acc);
   }
   if (column < end)
-    addEdge<W>(d, group, rowBytes, x + (column - begin), args.xStride, 0, end - column, acc);
+    addEdge<W>(d, rows, rowBytes, column, x + (column - begin), args.xStride, 0, end - column, acc);
 
   for (int r = 0; r < R; ++r)
     for (int t = 0; t < T; ++t)

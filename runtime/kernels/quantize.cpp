@@ -15,7 +15,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace cleave::rt::HWY_NAMESPACE {
 
-HWY_INLINE void quantizeBlock(const float *x, int8_t *values, float *scale, int32_t *sum) {
+HWY_INLINE void quantizeBlock(const float *x, int8_t *values, float *scale, int16_t *sums) {
   const FloatTag d;
   const hn::Rebind<int8_t, FloatTag> di8;
   auto largest = hn::Zero(d);
@@ -31,13 +31,16 @@ HWY_INLINE void quantizeBlock(const float *x, int8_t *values, float *scale, int3
   *scale = (tiny ? 0.0f : maximum / 127.0f) + sumLanes(d, zeroOrNaN);
   const auto inverse = hn::Set(d, tiny ? 0.0f : 127.0f / maximum);
   const hn::RebindToSigned<FloatTag> di32;
-  auto total = hn::Zero(di32);
-  for (int64_t j = 0; j < q8BlockLength; j += hn::MaxLanes(d)) {
-    const auto rounded = hn::NearestInt(hn::Mul(hn::LoadU(d, x + j), inverse));
-    total = hn::Add(total, rounded);
-    hn::StoreU(hn::DemoteTo(di8, rounded), di8, values + j);
+  constexpr int64_t half = q8BlockLength / 2;
+  for (int64_t first = 0; first < q8BlockLength; first += half) {
+    auto total = hn::Zero(di32);
+    for (int64_t j = first; j < first + half; j += hn::MaxLanes(d)) {
+      const auto rounded = hn::NearestInt(hn::Mul(hn::LoadU(d, x + j), inverse));
+      total = hn::Add(total, rounded);
+      hn::StoreU(hn::DemoteTo(di8, rounded), di8, values + j);
+    }
+    sums[first / half] = static_cast<int16_t>(hn::GetLane(hn::SumOfLanes(di32, total)));
   }
-  *sum = hn::GetLane(hn::SumOfLanes(di32, total));
 }
 
 void quantizeQ8(const QuantizeArgs &args, Part part) {
@@ -50,19 +53,19 @@ void quantizeQ8(const QuantizeArgs &args, Part part) {
     std::byte *row = args.y + token * rowBytes;
     auto *values = reinterpret_cast<int8_t *>(row) + block * q8BlockLength;
     auto *scale = reinterpret_cast<float *>(row + q8ScalesOffset(args.columns)) + block;
-    auto *sum = reinterpret_cast<int32_t *>(row + q8SumsOffset(args.columns)) + block;
+    auto *sums = reinterpret_cast<int16_t *>(row + q8SumsOffset(args.columns)) + 2 * block;
     // Columns of x: the block's first, and those of the block that x has.
     const int64_t origin = block * q8BlockLength - args.padBefore;
     const int64_t begin = std::clamp<int64_t>(origin, 0, args.xColumns);
     const int64_t end = std::clamp<int64_t>(origin + q8BlockLength, 0, args.xColumns);
     const float *x = args.x + token * args.xStride;
     if (end - begin == q8BlockLength) {
-      quantizeBlock(x + begin, values, scale, sum);
+      quantizeBlock(x + begin, values, scale, sums);
     } else {
       alignas(64) float padded[q8BlockLength] = {};
       if (begin < end)
         std::memcpy(padded + (begin - origin), x + begin, (end - begin) * sizeof(float));
-      quantizeBlock(padded, values, scale, sum);
+      quantizeBlock(padded, values, scale, sums);
     }
   }
 }

@@ -15,7 +15,8 @@ inline constexpr int64_t q8BlockLength = 32;
 /// multiple of 32, in blocks of 32) is
 ///   int8 values[columns],
 ///   float scales[blocks],
-///   int32 sums[blocks], of the block's values, for kernels that shift weights,
+///   int16 sums[2 * blocks], of the values of each half of a block, for kernels whose
+///     weights have an offset or a minimum,
 /// each up to a multiple of 64 bytes. Element i stands for scales[i / 32] * values[i];
 /// values are in [-127, 127].
 constexpr int64_t q8ScalesOffset(int64_t columns) {

@@ -37,86 +37,175 @@ HWY_INLINE float halfToFloat(uint16_t bits) {
 
 // A weight type is a struct with
 //   blockLength, and blockBytes as in the table of element types,
-//   Scale, what a group's vectors have in common, made by scale(d, group),
-//   load(d, group, scale, j): elements j .. j + Lanes(d) of the group as f32,
-// where `group` points to groupColumns elements; Lanes(d) divides 16.
+//   Group, what groupColumns columns of a row have in common and where they are,
+//   group(d, row, column): of the columns from `column`, a multiple of groupColumns in
+//     types with blocks,
+//   load(d, group, j): columns j .. j + Lanes(d) of the group as f32, where Lanes(d)
+//     divides 16.
 
-struct NoScale {};
-
-struct WeightsF32 {
+/// Plain elements, of which load() alone differs.
+template <int64_t bytes> struct PlainWeights {
   static constexpr int64_t blockLength = 1;
-  static constexpr int64_t blockBytes = 4;
-  template <class D> using Scale = NoScale;
+  static constexpr int64_t blockBytes = bytes;
+  template <class D> using Group = const uint8_t *;
 
-  template <class D> static HWY_INLINE NoScale scale(D, const uint8_t *) { return {}; }
-  template <class D>
-  static HWY_INLINE hn::Vec<D> load(D d, const uint8_t *group, NoScale, size_t j) {
+  template <class D> static HWY_INLINE const uint8_t *group(D, const uint8_t *row, int64_t column) {
+    return row + column * bytes;
+  }
+};
+
+struct WeightsF32 : PlainWeights<4> {
+  template <class D> static HWY_INLINE hn::Vec<D> load(D d, const uint8_t *group, size_t j) {
     return hn::LoadU(d, reinterpret_cast<const float *>(group) + j);
   }
 };
 
-struct WeightsF16 {
-  static constexpr int64_t blockLength = 1;
-  static constexpr int64_t blockBytes = 2;
-  template <class D> using Scale = NoScale;
-
-  template <class D> static HWY_INLINE NoScale scale(D, const uint8_t *) { return {}; }
-  template <class D>
-  static HWY_INLINE hn::Vec<D> load(D d, const uint8_t *group, NoScale, size_t j) {
+struct WeightsF16 : PlainWeights<2> {
+  template <class D> static HWY_INLINE hn::Vec<D> load(D d, const uint8_t *group, size_t j) {
     const hn::Rebind<hwy::float16_t, D> dh;
     return hn::PromoteTo(d, hn::LoadU(dh, reinterpret_cast<const hwy::float16_t *>(group) + j));
   }
 };
 
-struct WeightsBF16 {
-  static constexpr int64_t blockLength = 1;
-  static constexpr int64_t blockBytes = 2;
-  template <class D> using Scale = NoScale;
-
-  template <class D> static HWY_INLINE NoScale scale(D, const uint8_t *) { return {}; }
-  template <class D>
-  static HWY_INLINE hn::Vec<D> load(D d, const uint8_t *group, NoScale, size_t j) {
+struct WeightsBF16 : PlainWeights<2> {
+  template <class D> static HWY_INLINE hn::Vec<D> load(D d, const uint8_t *group, size_t j) {
     const hn::Rebind<hwy::bfloat16_t, D> dh;
     return hn::PromoteTo(d, hn::LoadU(dh, reinterpret_cast<const hwy::bfloat16_t *>(group) + j));
   }
 };
 
-// A half has 11 significant bits and a quantized value at most 8, so scale * value is
-// exact in f32.
+/// Unsigned bytes as integers of 32 bits.
+template <class D> HWY_INLINE hn::Vec<hn::Rebind<int32_t, D>> loadBytes(D, const uint8_t *bytes) {
+  const hn::Rebind<uint8_t, D> du8;
+  const hn::Rebind<int32_t, D> di32;
+  return hn::PromoteTo(di32, hn::LoadU(du8, bytes));
+}
+
+// A half has 11 significant bits, a sub-block's scale at most 7 and a quantized value at
+// most 8 (6 beside such a scale), so that scale * value is exact in f32.
 
 struct WeightsQ8_0 {
   static constexpr int64_t blockLength = 32;
   static constexpr int64_t blockBytes = sizeof(BlockQ8_0);
-  template <class D> using Scale = hn::Vec<D>;
+  template <class D> struct Group {
+    const int8_t *values;
+    hn::Vec<D> scale;
+  };
 
-  template <class D> static HWY_INLINE hn::Vec<D> scale(D d, const uint8_t *group) {
-    return hn::Set(d, halfToFloat(reinterpret_cast<const BlockQ8_0 *>(group)->scale));
+  template <class D> static HWY_INLINE Group<D> group(D d, const uint8_t *row, int64_t column) {
+    const BlockQ8_0 &block = reinterpret_cast<const BlockQ8_0 *>(row)[column / blockLength];
+    return {block.values, hn::Set(d, halfToFloat(block.scale))};
   }
-  template <class D>
-  static HWY_INLINE hn::Vec<D> load(D d, const uint8_t *group, hn::Vec<D> scale, size_t j) {
+  template <class D> static HWY_INLINE hn::Vec<D> load(D d, const Group<D> &group, size_t j) {
     const hn::Rebind<int8_t, D> di8;
     const hn::Rebind<int32_t, D> di32;
-    const int8_t *values = reinterpret_cast<const BlockQ8_0 *>(group)->values;
-    return hn::Mul(scale, hn::ConvertTo(d, hn::PromoteTo(di32, hn::LoadU(di8, values + j))));
+    const auto values = hn::PromoteTo(di32, hn::LoadU(di8, group.values + j));
+    return hn::Mul(group.scale, hn::ConvertTo(d, values));
   }
 };
 
 struct WeightsQ4_0 {
   static constexpr int64_t blockLength = 32;
   static constexpr int64_t blockBytes = sizeof(BlockQ4_0);
-  template <class D> using Scale = hn::Vec<D>;
+  template <class D> struct Group {
+    const uint8_t *nibbles;
+    hn::Vec<D> scale;
+  };
 
-  template <class D> static HWY_INLINE hn::Vec<D> scale(D d, const uint8_t *group) {
-    return hn::Set(d, halfToFloat(reinterpret_cast<const BlockQ4_0 *>(group)->scale));
+  template <class D> static HWY_INLINE Group<D> group(D d, const uint8_t *row, int64_t column) {
+    const BlockQ4_0 &block = reinterpret_cast<const BlockQ4_0 *>(row)[column / blockLength];
+    return {block.nibbles, hn::Set(d, halfToFloat(block.scale))};
   }
-  template <class D>
-  static HWY_INLINE hn::Vec<D> load(D d, const uint8_t *group, hn::Vec<D> scale, size_t j) {
-    const hn::Rebind<uint8_t, D> du8;
+  template <class D> static HWY_INLINE hn::Vec<D> load(D d, const Group<D> &group, size_t j) {
     const hn::Rebind<int32_t, D> di32;
-    const uint8_t *nibbles = reinterpret_cast<const BlockQ4_0 *>(group)->nibbles;
-    const auto bytes = hn::PromoteTo(di32, hn::LoadU(du8, nibbles + (j & 15)));
+    const auto bytes = loadBytes(d, group.nibbles + (j & 15));
     const auto values = j < 16 ? hn::And(bytes, hn::Set(di32, 15)) : hn::ShiftRight<4>(bytes);
-    return hn::Mul(scale, hn::ConvertTo(d, hn::Sub(values, hn::Set(di32, 8))));
+    return hn::Mul(group.scale, hn::ConvertTo(d, hn::Sub(values, hn::Set(di32, 8))));
+  }
+};
+
+// The types with blocks of 256: a group is a sub-block, or two.
+
+struct WeightsQ4_K {
+  static constexpr int64_t blockLength = 256;
+  static constexpr int64_t blockBytes = sizeof(BlockQ4_K);
+  template <class D> struct Group {
+    const uint8_t *nibbles;
+    int shift;
+    hn::Vec<D> scale, minimum;
+  };
+
+  template <class D> static HWY_INLINE Group<D> group(D d, const uint8_t *row, int64_t column) {
+    const BlockQ4_K &block = reinterpret_cast<const BlockQ4_K *>(row)[column / blockLength];
+    const int s = static_cast<int>(column % blockLength / groupColumns);
+    const SubBlock sub = subBlock(block.packed, s);
+    return {block.nibbles + s / 2 * 32, s % 2 * 4, hn::Set(d, halfToFloat(block.scale) * sub.scale),
+            hn::Set(d, halfToFloat(block.minimum) * sub.minimum)};
+  }
+  template <class D> static HWY_INLINE hn::Vec<D> load(D d, const Group<D> &group, size_t j) {
+    const hn::Rebind<int32_t, D> di32;
+    const auto bytes = hn::ShiftRightSame(loadBytes(d, group.nibbles + j), group.shift);
+    const auto values = hn::And(bytes, hn::Set(di32, 15));
+    return hn::MulSub(group.scale, hn::ConvertTo(d, values), group.minimum);
+  }
+};
+
+struct WeightsQ5_K {
+  static constexpr int64_t blockLength = 256;
+  static constexpr int64_t blockBytes = sizeof(BlockQ5_K);
+  template <class D> struct Group {
+    const uint8_t *nibbles, *highBits;
+    int shift, highShift;
+    hn::Vec<D> scale, minimum;
+  };
+
+  template <class D> static HWY_INLINE Group<D> group(D d, const uint8_t *row, int64_t column) {
+    const BlockQ5_K &block = reinterpret_cast<const BlockQ5_K *>(row)[column / blockLength];
+    const int s = static_cast<int>(column % blockLength / groupColumns);
+    const SubBlock sub = subBlock(block.packed, s);
+    return {block.nibbles + s / 2 * 32,
+            block.highBits,
+            s % 2 * 4,
+            s,
+            hn::Set(d, halfToFloat(block.scale) * sub.scale),
+            hn::Set(d, halfToFloat(block.minimum) * sub.minimum)};
+  }
+  template <class D> static HWY_INLINE hn::Vec<D> load(D d, const Group<D> &group, size_t j) {
+    const hn::Rebind<int32_t, D> di32;
+    const auto low = hn::ShiftRightSame(loadBytes(d, group.nibbles + j), group.shift);
+    const auto high = hn::ShiftRightSame(loadBytes(d, group.highBits + j), group.highShift);
+    const auto values =
+        hn::Or(hn::And(low, hn::Set(di32, 15)), hn::ShiftLeft<4>(hn::And(high, hn::Set(di32, 1))));
+    return hn::MulSub(group.scale, hn::ConvertTo(d, values), group.minimum);
+  }
+};
+
+struct WeightsQ6_K {
+  static constexpr int64_t blockLength = 256;
+  static constexpr int64_t blockBytes = sizeof(BlockQ6_K);
+  template <class D> struct Group {
+    const uint8_t *nibbles, *highBits;
+    int shift, highShift;
+    hn::Vec<D> scales[2];
+  };
+
+  template <class D> static HWY_INLINE Group<D> group(D d, const uint8_t *row, int64_t column) {
+    const BlockQ6_K &block = reinterpret_cast<const BlockQ6_K *>(row)[column / blockLength];
+    const int64_t s = column % blockLength / groupColumns;
+    const float scale = halfToFloat(block.scale);
+    return {block.nibbles + s / 4 * 64 + s % 2 * 32,
+            block.highBits + s / 4 * 32,
+            static_cast<int>(s % 4 / 2 * 4),
+            static_cast<int>(s % 4 * 2),
+            {hn::Set(d, scale * block.scales[2 * s]), hn::Set(d, scale * block.scales[2 * s + 1])}};
+  }
+  template <class D> static HWY_INLINE hn::Vec<D> load(D d, const Group<D> &group, size_t j) {
+    const hn::Rebind<int32_t, D> di32;
+    const auto low = hn::ShiftRightSame(loadBytes(d, group.nibbles + j), group.shift);
+    const auto high = hn::ShiftRightSame(loadBytes(d, group.highBits + j), group.highShift);
+    const auto values =
+        hn::Or(hn::And(low, hn::Set(di32, 15)), hn::ShiftLeft<4>(hn::And(high, hn::Set(di32, 3))));
+    return hn::Mul(group.scales[j / 16], hn::ConvertTo(d, hn::Sub(values, hn::Set(di32, 32))));
   }
 };
 

@@ -21,4 +21,54 @@ struct BlockQ4_0 {
 };
 static_assert(sizeof(BlockQ4_0) == 18);
 
+/// 256 elements of 4 bits, in 8 sub-blocks of 32: an element of sub-block s is `scale *
+/// scales[s] * nibble - minimum * minimums[s]`, the sub-blocks' scales and minimums being
+/// integers of 6 bits. Those of sub-blocks 0-3 are the low 6 bits of packed[s] and
+/// packed[4 + s]; those of 4-7 have their low 4 bits in the two halves of packed[4 + s],
+/// their high 2 in the high bits of packed[s - 4] and packed[s]. Element i of sub-blocks 2n
+/// and 2n + 1 is the low and the high half of nibbles[32 * n + i].
+struct BlockQ4_K {
+  uint16_t scale;
+  uint16_t minimum;
+  uint8_t packed[12];
+  uint8_t nibbles[128];
+};
+static_assert(sizeof(BlockQ4_K) == 144);
+
+/// The integers of a sub-block of BlockQ4_K or BlockQ5_K.
+struct SubBlock {
+  uint8_t scale;
+  uint8_t minimum;
+};
+
+/// Of sub-block `s` in [0, 8).
+constexpr SubBlock subBlock(const uint8_t (&packed)[12], int s) {
+  if (s < 4)
+    return {static_cast<uint8_t>(packed[s] & 63), static_cast<uint8_t>(packed[4 + s] & 63)};
+  return {static_cast<uint8_t>((packed[4 + s] & 15) | (packed[s - 4] >> 6 << 4)),
+          static_cast<uint8_t>((packed[4 + s] >> 4) | (packed[s] >> 6 << 4))};
+}
+
+/// As BlockQ4_K with 5 bits: bit s of highBits[i] is worth 16 in element i of sub-block s.
+struct BlockQ5_K {
+  uint16_t scale;
+  uint16_t minimum;
+  uint8_t packed[12];
+  uint8_t highBits[32];
+  uint8_t nibbles[128];
+};
+static_assert(sizeof(BlockQ5_K) == 176);
+
+/// 256 elements of 6 bits, in 16 sub-blocks of 16: an element is `scale * scales[s] *
+/// (bits - 32)`. In each half of 128 elements, which has 64 bytes of nibbles and 32 of
+/// highBits, element 32 * n + i has its low 4 bits in nibbles[32 * (n % 2) + i], in the low
+/// half of the byte for n < 2, and its high 2 bits at bit 2 * n of highBits[i].
+struct BlockQ6_K {
+  uint8_t nibbles[128];
+  uint8_t highBits[64];
+  int8_t scales[16];
+  uint16_t scale;
+};
+static_assert(sizeof(BlockQ6_K) == 210);
+
 } // namespace cleave

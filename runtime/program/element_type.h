@@ -23,6 +23,9 @@ enum class ElementType : uint8_t {
   i1 = 7,
   q8_0 = 16,
   q4_0 = 17,
+  q4_k = 18,
+  q5_k = 19,
+  q6_k = 20,
 };
 
 /// One row of the table. A tensor's last dimension is stored in blocks of
@@ -48,6 +51,9 @@ inline constexpr std::array elementTypes = {
     ElementTypeInfo{ElementType::i1, "i1", 1, 1, -1},
     ElementTypeInfo{ElementType::q8_0, "q8_0", 32, 34, 8},
     ElementTypeInfo{ElementType::q4_0, "q4_0", 32, 18, 2},
+    ElementTypeInfo{ElementType::q4_k, "q4_k", 256, 144, 12},
+    ElementTypeInfo{ElementType::q5_k, "q5_k", 256, 176, 13},
+    ElementTypeInfo{ElementType::q6_k, "q6_k", 256, 210, 14},
 };
 
 /// The row of `type`, or null for a number that names no type (hostile input).

@@ -2,8 +2,9 @@
 
 The fast paths round twice where the model does not:
 
-- The input of a product with a Q8_0 or Q4_0 matrix, in blocks of 32, to integers in [-127, 127]
-  times a scale s = max |x| / 127. Each element moves by an error in [-s/2, s/2].
+- The input of a product with a matrix of blocks, in blocks of 32, to integers in [-127, 127] times
+  a scale s = max |x| / 127. Each element moves by an error in [-s/2, s/2]. A weight's minimum meets
+  the sum of the same rounded elements, so that it adds no error of its own.
 - Keys and values as they go into an f16 cache: an error of at most half a unit in the last place.
 
 The errors are modelled as independent and uniform, as numerical analysis does for roundings. They
@@ -42,8 +43,8 @@ class Rounded(Reference):
         super().__init__(path)
         self.random = np.random.default_rng(seed)
         self.scale = scale
-        kinds = (gguf.GGMLQuantizationType.Q8_0, gguf.GGMLQuantizationType.Q4_0)
-        self.quantized = {each.name for each in self.reader.tensors if each.tensor_type in kinds}
+        self.quantized = {each.name for each in self.reader.tensors
+                          if gguf.GGML_QUANT_SIZES[each.tensor_type][0] > 1}
         self.last: tuple[np.ndarray, np.ndarray] | None = None
 
     def moved(self, x: np.ndarray, unit: np.ndarray) -> np.ndarray:

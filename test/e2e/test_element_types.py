@@ -1,4 +1,4 @@
-"""F16, BF16, Q8_0 and Q4_0: the exact path agrees with the model, the fast path within rounding."""
+"""Element types: the exact path agrees with the model, the fast path within rounding."""
 
 from __future__ import annotations
 
@@ -170,3 +170,18 @@ def test_random_models(models, package, name):
     for ranks, flags in ((None, ()), *(each.values for each in SPLITS)):
         found = logits_of(package(model, *flags), ranks, tokens, *EXACT)
         assert np.abs(found - expected).max() <= 1e-4
+
+
+@pytest.mark.parametrize("name, degrees", [
+    ("random-q4_k", (1, 4, 8)), ("random-q5_k-tied", (4, 8)), ("random-q6_k-tied", (4, 8)),
+    ("random-q4_k_m", (3, 16))])
+def test_blocks_of_256_cut_inside(models, package, name, degrees):
+    """A rank has 16 to 96 columns of attn_output's blocks, and whole blocks of ffn_down or none."""
+    model = models / f"{name}.gguf"
+    tokens = np.random.default_rng(6).integers(3, 380, 40).tolist()
+    tolerance = Tolerance(model, tokens)
+    for ranks in degrees:
+        made = package(model, "--tp", ranks)
+        found = logits_of(made, ranks, tokens, *EXACT)
+        assert np.abs(found - tolerance.exact).max() <= 1e-4, ranks
+        assert tolerance.verdict(logits_of(made, ranks, tokens)) == "", ranks

@@ -2,9 +2,9 @@
 
     make_models.py FOLDER
 
-Between them: F32, F16, BF16, Q8_0 and Q4_0, tied and untied output, biases, rows that are no
-multiple of a block (which makes a file mix types), heads that do not divide by two. The same bytes
-every time.
+Between them: all element types, tied and untied output, biases, rows that are no multiple of a
+block (which makes a file mix types), heads that do not divide by two, many heads to a block of 256.
+The same bytes every time.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ sys.path.insert(0, str(ROOT / "python"))
 from cleave.cli import main as cleave  # noqa: E402
 
 SMALL = "--width 64 --layers 3 --heads 8 --kv-heads 4 --ffn 172 --vocab 512 --context 256"
+# Three blocks of 256 in the feed-forward block; eight heads of 32, or 32 of 8, in a block.
+WIDE = "--width 256 --layers 2 --ffn 768 --vocab 512 --context 256"
 RANDOM = {
     "random-f32": f"{SMALL} --type f32",
     "random-f32-tied-bias": f"{SMALL} --type f32 --tied --bias",
@@ -29,6 +31,10 @@ RANDOM = {
     "random-q8_0-tied": f"{SMALL} --type q8_0 --tied",
     "random-q4_0": f"{SMALL} --type q4_0",
     "random-q4_0-tied-bias": f"{SMALL} --type q4_0 --tied --bias",
+    "random-q4_k": f"{WIDE} --heads 8 --kv-heads 2 --type q4_k",
+    "random-q5_k-tied": f"{WIDE} --heads 8 --kv-heads 2 --type q5_k --tied",
+    "random-q6_k-tied": f"{WIDE} --heads 8 --kv-heads 2 --type q6_k --tied",
+    "random-q4_k_m": f"{WIDE} --heads 32 --kv-heads 4 --type q4_k_m",
     "random-odd-f32": "--width 72 --layers 2 --heads 9 --kv-heads 3 --ffn 101 --vocab 389",
 }
 QUANTIZED = {"stories-f16": Type.F16, "stories-q8_0": Type.Q8_0, "stories-q4_0": Type.Q4_0}

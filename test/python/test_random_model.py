@@ -10,24 +10,31 @@ from reference import Reference, Text, logits
 from cleave import CleaveError
 from cleave.cli import main
 from cleave.llama_file import LlamaShape
-from cleave.random_model import TYPES, random_model
+from cleave.random_model import MIXES, TYPES, random_model
 from cleave.vocabulary import SPACE, Vocabulary
 
 SHAPE = LlamaShape(width=64, layers=2, heads=8, kv_heads=2, ffn=96, vocab=400, context=128)
+WIDE = LlamaShape(width=256, layers=2, heads=8, kv_heads=2, ffn=512, vocab=400, context=128)
+
+
+def shape_for(kind):
+    """A shape of whole blocks of `kind`."""
+    return WIDE if "_k" in kind else SHAPE
 
 
 @pytest.mark.parametrize("kind", TYPES)
 def test_tensors_have_the_shape_and_type(tmp_path, kind):
-    random_model(tmp_path / "m.gguf", SHAPE, kind)
+    shape = shape_for(kind)
+    random_model(tmp_path / "m.gguf", shape, kind)
     reader = gguf.GGUFReader(tmp_path / "m.gguf")
     found = {tensor.name: tensor for tensor in reader.tensors}
-    assert list(found) == [name for name, _ in SHAPE.tensors()]
-    for name, size in SHAPE.tensors():
+    assert list(found) == [name for name, _ in shape.tensors()]
+    for name, size in shape.tensors():
         assert tuple(map(int, reversed(found[name].shape))) == size
         assert found[name].tensor_type == (gguf.GGMLQuantizationType.F32 if len(size) == 1
                                            else TYPES[kind])
     keys = {name: field.contents() for name, field in reader.fields.items()}
-    assert keys["llama.embedding_length"] == 64
+    assert keys["llama.embedding_length"] == shape.width
     assert keys["llama.attention.head_count_kv"] == 2
     assert keys["llama.context_length"] == 128
 
@@ -35,7 +42,7 @@ def test_tensors_have_the_shape_and_type(tmp_path, kind):
 @pytest.mark.parametrize("kind", TYPES)
 def test_weights_spread_as_they_should(tmp_path, kind):
     # The smallest matrix has 512 blocks, so that a mean or deviation is known to two percent.
-    shape = LlamaShape(width=256, layers=2, heads=8, kv_heads=2, ffn=320, vocab=400)
+    shape = LlamaShape(width=256, layers=2, heads=8, kv_heads=2, ffn=512, vocab=400)
     random_model(tmp_path / "m.gguf", shape, kind)
     for tensor in gguf.GGUFReader(tmp_path / "m.gguf").tensors:
         values = gguf.dequantize(tensor.data, tensor.tensor_type).astype(np.float64)
@@ -51,7 +58,7 @@ def test_weights_spread_as_they_should(tmp_path, kind):
 
 @pytest.mark.parametrize("kind", TYPES)
 def test_logits_are_finite_and_of_the_order_of_one(tmp_path, kind):
-    random_model(tmp_path / "m.gguf", SHAPE, kind)
+    random_model(tmp_path / "m.gguf", shape_for(kind), kind)
     rows = logits(tmp_path / "m.gguf", [1, 5, 399, 260])
     assert rows.shape == (4, 400)
     assert 0.3 < rows.std() < 3
@@ -65,6 +72,16 @@ def test_rows_that_are_no_whole_blocks_become_f16_and_are_reported(tmp_path, cap
     assert kinds["blk.1.ffn_down.weight"] == "F16"
     assert kinds["blk.1.ffn_up.weight"] == "Q4_0"
     assert "2 tensors have rows of 172 weights" in caplog.text
+
+
+@pytest.mark.parametrize("kind", MIXES)
+def test_mixes_have_two_types(tmp_path, kind):
+    random_model(tmp_path / "m.gguf", WIDE, kind)
+    kinds = {tensor.name: tensor.tensor_type
+             for tensor in gguf.GGUFReader(tmp_path / "m.gguf").tensors}
+    finer = {name for name, found in kinds.items() if found == gguf.GGMLQuantizationType.Q6_K}
+    assert finer == {"output.weight", "blk.0.attn_v.weight", "blk.0.ffn_down.weight"}
+    assert kinds["blk.1.ffn_down.weight"] == MIXES[kind]
 
 
 def test_tied_and_bias(tmp_path):

@@ -99,6 +99,8 @@ class Graph:
         element = "f32"
         if x[1] % 32 == 0:
             element = self.random.choice(("f32", "f16", "bf16", "!cleave.q8_0", "!cleave.q4_0"))
+        if x[1] % 256 == 0:
+            element = self.random.choice(("!cleave.q4_k", "!cleave.q5_k", "!cleave.q6_k"))
         weight, kind = self.weight((width, x[1]), kinds or ("column", "row", "none"), element)
         return self.op(f"linear {x[0]}, {weight}", "",
                        f"({self.type_of(x[1])}, {kind}) -> {self.type_of(width)}", width)
@@ -151,7 +153,7 @@ class Graph:
                        f"({kind}, tensor<?xi32, #tokens>) -> {self.type_of(width)}", width)
 
     def feed_forward(self, x: tuple[str, int]) -> tuple[str, int]:
-        inner = self.random.choice((12, 32, 64, 96))
+        inner = self.random.choice((12, 32, 64, 96, 512))
         gate = self.linear(x, inner, ("column", "none"))
         up = self.linear(x, inner, ("column", "none"))
         down = self.linear(self.binary("mul", self.unary(gate), up), x[1], ("row", "none"))

@@ -14,8 +14,9 @@ namespace {
 class Gather : public testing::TestWithParam<ElementType> {};
 
 TEST_P(Gather, CopiesRowsExactly) {
-  const bool blocks = isBlockType(elementTypeInfo(GetParam()));
-  for (int64_t columns : blocks ? std::vector<int64_t>{32, 96} : std::vector<int64_t>{1, 32, 77}) {
+  const int64_t length = elementTypeInfo(GetParam()).blockLength;
+  for (int64_t columns :
+       length > 1 ? std::vector<int64_t>{length, 3 * length} : std::vector<int64_t>{1, 32, 77}) {
     Random random(1);
     const int64_t rows = 9;
     const TestWeight weight = makeWeight(GetParam(), rows * columns, random);
@@ -92,13 +93,15 @@ TEST_P(Gather, MatchesGguf) {
 
 INSTANTIATE_TEST_SUITE_P(Types, Gather,
                          testing::Values(ElementType::f32, ElementType::f16, ElementType::bf16,
-                                         ElementType::q8_0, ElementType::q4_0),
+                                         ElementType::q8_0, ElementType::q4_0, ElementType::q4_k,
+                                         ElementType::q5_k, ElementType::q6_k),
                          [](const auto &info) {
                            return std::string(elementTypeInfo(info.param).name);
                          });
 
 TEST(CanGather, KnowsWhatThereIs) {
-  EXPECT_TRUE(canGather(ElementType::q4_0));
+  for (const ElementTypeInfo &info : elementTypes)
+    EXPECT_TRUE(canGather(info.type) || !isBlockType(info)) << info.name;
   EXPECT_FALSE(canGather(ElementType::i8));
   EXPECT_FALSE(canGather(static_cast<ElementType>(200)));
 }

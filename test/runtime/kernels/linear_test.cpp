@@ -98,10 +98,32 @@ const Shape blockShapes[] = {
     {4, 4, 96, 32, 32},   {9, 4, 96, 1, 0},
 };
 
+const Shape wideShapes[] = {
+    {14, 33, 2304, 5, 3}, {1, 1, 256},           {2, 3, 512},         {3, 7, 768},
+    {17, 9, 512},         {1, 172, 1024},        {0, 4, 256},         {3, 0, 256},
+    {2, 5, 256, 7, 9},    {4, 6, 512, 100, 156}, {5, 6, 512, 255, 1}, {6, 5, 768, 0, 200},
+    {1, 8, 512, 33, 250}, {1, 4, 256, 256, 0},   {9, 4, 768, 1, 0},
+};
+
 const Shape plainShapes[] = {
     {1, 1, 1},   {2, 3, 5},    {3, 7, 172},       {5, 172, 33},      {17, 9, 172},
     {1, 64, 64}, {1, 6, 2048}, {0, 4, 64},        {3, 0, 64},        {2, 2, 0},
     {4, 4, 16},  {4, 4, 31},   {3, 5, 172, 7, 9}, {5, 3, 64, 32, 0}, {1, 3, 40, 39, 1},
+};
+
+std::span<const Shape> shapesOf(ElementType type) {
+  switch (elementTypeInfo(type).blockLength) {
+  case 1:
+    return plainShapes;
+  case 32:
+    return blockShapes;
+  default:
+    return wideShapes;
+  }
+}
+
+constexpr auto typeName = [](const auto &info) {
+  return std::string(elementTypeInfo(info.param).name);
 };
 
 class LinearFloat : public testing::TestWithParam<ElementType> {};
@@ -109,17 +131,15 @@ class LinearFloat : public testing::TestWithParam<ElementType> {};
 TEST_P(LinearFloat, MatchesReference) {
   const LinearKernel kernel = selectLinear(GetParam(), false);
   ASSERT_NE(kernel, nullptr);
-  const bool blocks = isBlockType(elementTypeInfo(GetParam()));
-  for (const Shape &shape :
-       blocks ? std::span<const Shape>(blockShapes) : std::span<const Shape>(plainShapes)) {
+  for (const Shape &shape : shapesOf(GetParam())) {
     SCOPED_TRACE(testing::PrintToString(shape));
     Problem problem(GetParam(), shape, 1);
-    const auto expected =
-        reference::linear(problem.exactX(), problem.weight.values, shape.tokens, shape.outputs,
-                          shape.inputs, problem.xColumns, shape.padBefore);
+    const auto expected = reference::linear(problem.exactX(), problem.weight.values,
+                                            problem.weight.magnitudes, shape.tokens, shape.outputs,
+                                            shape.inputs, problem.xColumns, shape.padBefore);
     forEachTarget([&] {
       const std::vector<float> y = problem.run(kernel, 1);
-      // Each product is rounded and added once (scale * value is exact).
+      // Each product is rounded and added once.
       problem.expectNear(y, expected, problem.xColumns + 1);
       for (int parts : partCounts)
         ASSERT_EQ(problem.run(kernel, parts), y) << parts << " parts";
@@ -129,7 +149,8 @@ TEST_P(LinearFloat, MatchesReference) {
 
 /// The row of y of a token does not depend on how many tokens come with it.
 TEST_P(LinearFloat, TokensAreIndependent) {
-  Problem problem(GetParam(), {23, 11, 96}, 2);
+  Problem problem(GetParam(), {23, 11, 3 * std::max(32u, elementTypeInfo(GetParam()).blockLength)},
+                  2);
   const LinearKernel kernel = selectLinear(GetParam(), false);
   forEachTarget([&] {
     const std::vector<float> together = problem.run(kernel, 1);
@@ -148,10 +169,9 @@ TEST_P(LinearFloat, TokensAreIndependent) {
 
 INSTANTIATE_TEST_SUITE_P(Types, LinearFloat,
                          testing::Values(ElementType::f32, ElementType::f16, ElementType::bf16,
-                                         ElementType::q8_0, ElementType::q4_0),
-                         [](const auto &info) {
-                           return std::string(elementTypeInfo(info.param).name);
-                         });
+                                         ElementType::q8_0, ElementType::q4_0, ElementType::q4_k,
+                                         ElementType::q5_k, ElementType::q6_k),
+                         typeName);
 
 /// Quantized activations, and the numbers they stand for.
 struct QuantizedX {
@@ -182,12 +202,23 @@ struct QuantizedX {
 
 /// All kernels for one weight type: Highway's and the variants of this CPU.
 std::vector<LinearKernel> quantizedKernels(ElementType type) {
-  std::vector<LinearKernel> kernels =
-      type == ElementType::q8_0
-          ? std::vector<LinearKernel>{linear_q8_q8_0, linear_q8_q8_0_avx512vnni(),
-                                      linear_q8_q8_0_avxvnni()}
-          : std::vector<LinearKernel>{linear_q8_q4_0, linear_q8_q4_0_avx512vnni(),
-                                      linear_q8_q4_0_avxvnni()};
+  std::vector<LinearKernel> kernels;
+  switch (type) {
+  case ElementType::q8_0:
+    kernels = {linear_q8_q8_0, linear_q8_q8_0_avx512vnni(), linear_q8_q8_0_avxvnni()};
+    break;
+  case ElementType::q4_0:
+    kernels = {linear_q8_q4_0, linear_q8_q4_0_avx512vnni(), linear_q8_q4_0_avxvnni()};
+    break;
+  case ElementType::q4_k:
+    kernels = {linear_q8_q4_k, linear_q8_q4_k_avx512vnni(), linear_q8_q4_k_avxvnni()};
+    break;
+  case ElementType::q5_k:
+    kernels = {linear_q8_q5_k, linear_q8_q5_k_avx512vnni(), linear_q8_q5_k_avxvnni()};
+    break;
+  default:
+    kernels = {linear_q8_q6_k, linear_q8_q6_k_avx512vnni(), linear_q8_q6_k_avxvnni()};
+  }
   std::erase(kernels, nullptr);
   return kernels;
 }
@@ -195,20 +226,22 @@ std::vector<LinearKernel> quantizedKernels(ElementType type) {
 class LinearQuantized : public testing::TestWithParam<ElementType> {};
 
 TEST_P(LinearQuantized, MatchesReference) {
-  for (const Shape &shape : blockShapes) {
+  for (const Shape &shape : shapesOf(GetParam())) {
     SCOPED_TRACE(testing::PrintToString(shape));
     Problem problem(GetParam(), shape, 3);
     const QuantizedX x(problem);
     problem.args.quantized = x.bytes.data();
     problem.args.x = nullptr;
-    const auto expected = reference::linear(x.values, problem.weight.values, shape.tokens,
-                                            shape.outputs, shape.inputs, shape.inputs, 0);
+    const auto expected =
+        reference::linear(x.values, problem.weight.values, problem.weight.magnitudes, shape.tokens,
+                          shape.outputs, shape.inputs, shape.inputs, 0);
     for (LinearKernel kernel : quantizedKernels(GetParam()))
       forEachTarget([&] {
         const std::vector<float> y = problem.run(kernel, 1);
         // A block's integer sum is exact; then come a product of scales, a product and
-        // sums over blocks and over at most 16 lanes.
-        problem.expectNear(y, expected, shape.inputs / 32 + 16 + 2);
+        // sums over at most two terms a block and over at most 16 lanes. A weight with a
+        // minimum is itself rounded, here.
+        problem.expectNear(y, expected, shape.inputs / 16 + 16 + 4);
         for (int parts : partCounts)
           ASSERT_EQ(problem.run(kernel, parts), y) << parts << " parts";
       });
@@ -216,7 +249,7 @@ TEST_P(LinearQuantized, MatchesReference) {
 }
 
 TEST_P(LinearQuantized, TokensAreIndependent) {
-  Problem problem(GetParam(), {23, 11, 96}, 4);
+  Problem problem(GetParam(), {23, 11, 3 * elementTypeInfo(GetParam()).blockLength}, 4);
   const QuantizedX x(problem);
   problem.args.quantized = x.bytes.data();
   for (LinearKernel kernel : quantizedKernels(GetParam()))
@@ -237,43 +270,82 @@ TEST_P(LinearQuantized, TokensAreIndependent) {
 
 /// The largest products that there are fit the integer sums.
 TEST_P(LinearQuantized, ExtremesDoNotOverflow) {
-  Problem problem(GetParam(), {1, 4, 64}, 5);
-  if (GetParam() == ElementType::q8_0)
-    for (int64_t o = 0; o < 4 * 2; ++o)
-      std::memset(reinterpret_cast<BlockQ8_0 *>(problem.weight.bytes.data())[o].values,
-                  o % 2 ? 127 : -128, 32);
-  else
-    for (int64_t o = 0; o < 4 * 2; ++o)
-      std::memset(reinterpret_cast<BlockQ4_0 *>(problem.weight.bytes.data())[o].nibbles,
-                  o % 2 ? 0xff : 0, 16);
-  const double extremes[] = {GetParam() == ElementType::q8_0 ? -128.0 : -8.0,
-                             GetParam() == ElementType::q8_0 ? 127.0 : 7.0};
-  for (int64_t i = 0; i < 4 * 64; ++i) {
+  const ElementTypeInfo &info = elementTypeInfo(GetParam());
+  const int64_t inputs = 2 * info.blockLength;
+  Problem problem(GetParam(), {1, 4, inputs}, 5);
+  // Blocks of bits that are all clear or all set, but for the scale.
+  for (int64_t block = 0; block < 4 * 2; ++block) {
+    uint8_t *bytes = problem.weight.bytes.data() + block * info.blockBytes;
+    double *values = problem.weight.values.data() + block * info.blockLength;
+    const bool set = block % 2;
+    double low = 0, high = 0, minimum = 0;
+    size_t scaleAt = 0, minimumAt = 0;
+    switch (GetParam()) {
+    case ElementType::q8_0:
+      low = -128;
+      high = 127;
+      break;
+    case ElementType::q4_0:
+      low = -8;
+      high = 7;
+      break;
+    case ElementType::q4_k:
+      high = 63 * 15;
+      minimumAt = 2;
+      break;
+    case ElementType::q5_k:
+      high = 63 * 31;
+      minimumAt = 2;
+      break;
+    default: // a sub-block's scale of -128
+      low = 128 * 32;
+      high = -128 * 31;
+      scaleAt = 208;
+    }
     uint16_t scale;
-    std::memcpy(&scale,
-                problem.weight.bytes.data() + i / 32 * elementTypeInfo(GetParam()).blockBytes, 2);
-    problem.weight.values[i] = halfValue(scale) * extremes[i / 32 % 2];
+    std::memcpy(&scale, bytes + scaleAt, 2);
+    uint16_t minimumScale;
+    std::memcpy(&minimumScale, bytes + minimumAt, 2);
+    std::memset(bytes, set ? 0xff : 0, info.blockBytes);
+    if (GetParam() == ElementType::q8_0)
+      std::memset(bytes + 2, set ? 127 : -128, 32);
+    if (GetParam() == ElementType::q6_k)
+      std::memset(bytes + 192, -128, 16);
+    if (minimumAt) {
+      std::memcpy(bytes + minimumAt, &minimumScale, 2);
+      minimum = set ? 63 * halfValue(minimumScale) : 0;
+    }
+    std::memcpy(bytes + scaleAt, &scale, 2);
+    for (uint32_t i = 0; i < info.blockLength; ++i) {
+      const double value = halfValue(scale) * (set ? high : low);
+      values[i] = value - minimum;
+      problem.weight.magnitudes[block * info.blockLength + i] = std::abs(value) + std::abs(minimum);
+    }
   }
   problem.setWeightBytes();
   std::fill(problem.x.begin(), problem.x.end(), -1.0f);
   const QuantizedX x(problem);
   problem.args.quantized = x.bytes.data();
-  const auto expected = reference::linear(x.values, problem.weight.values, 1, 4, 64, 64, 0);
+  const auto expected = reference::linear(x.values, problem.weight.values,
+                                          problem.weight.magnitudes, 1, 4, inputs, inputs, 0);
   for (LinearKernel kernel : quantizedKernels(GetParam()))
-    forEachTarget([&] { problem.expectNear(problem.run(kernel, 1), expected, 2 + 16 + 2); });
+    forEachTarget(
+        [&] { problem.expectNear(problem.run(kernel, 1), expected, inputs / 16 + 16 + 4); });
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, LinearQuantized,
-                         testing::Values(ElementType::q8_0, ElementType::q4_0),
-                         [](const auto &info) {
-                           return std::string(elementTypeInfo(info.param).name);
-                         });
+                         testing::Values(ElementType::q8_0, ElementType::q4_0, ElementType::q4_k,
+                                         ElementType::q5_k, ElementType::q6_k),
+                         typeName);
 
 TEST(SelectLinear, KnowsWhatThereIs) {
   EXPECT_EQ(selectLinear(ElementType::f32, true), nullptr);
   EXPECT_EQ(selectLinear(ElementType::i32, false), nullptr);
-  EXPECT_NE(selectLinear(ElementType::q8_0, true), nullptr);
-  EXPECT_NE(selectLinear(ElementType::q4_0, true), nullptr);
+  for (const ElementTypeInfo &info : elementTypes)
+    if (isBlockType(info)) {
+      EXPECT_NE(selectLinear(info.type, true), nullptr) << info.name;
+      EXPECT_NE(selectLinear(info.type, false), nullptr) << info.name;
+    }
 }
 
 TEST(Quantize, RoundsToNearestAndPads) {
@@ -285,11 +357,12 @@ TEST(Quantize, RoundsToNearestAndPads) {
       for (int64_t t = 0; t < shape.tokens; ++t)
         for (int64_t b = 0; b < shape.inputs / 32; ++b) {
           const std::byte *row = x.bytes.data() + t * q8RowBytes(shape.inputs);
-          int32_t sum;
-          std::memcpy(&sum, row + q8SumsOffset(shape.inputs) + b * 4, 4);
+          int16_t sums[2];
+          std::memcpy(sums, row + q8SumsOffset(shape.inputs) + b * 4, 4);
           for (int i = 0; i < 32; ++i)
-            sum -= static_cast<int8_t>(row[b * 32 + i]);
-          ASSERT_EQ(sum, 0) << "block " << b;
+            sums[i / 16] -= static_cast<int8_t>(row[b * 32 + i]);
+          ASSERT_EQ(sums[0], 0) << "block " << b;
+          ASSERT_EQ(sums[1], 0) << "block " << b;
         }
       for (int64_t t = 0; t < shape.tokens; ++t)
         for (int64_t j = 0; j < shape.inputs; ++j) {
@@ -369,8 +442,9 @@ TEST(DenseLinear, MatchesReference) {
   rest.y += done * rest.yStride;
   linear_f32_f32(rest, Part{});
   problem.expectNear(y,
-                     reference::linear(problem.exactX(), problem.weight.values, shape.tokens,
-                                       shape.outputs, shape.inputs, shape.inputs, 0),
+                     reference::linear(problem.exactX(), problem.weight.values,
+                                       problem.weight.magnitudes, shape.tokens, shape.outputs,
+                                       shape.inputs, shape.inputs, 0),
                      shape.inputs + 1);
 }
 

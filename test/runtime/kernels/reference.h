@@ -29,16 +29,19 @@ inline double roundingBound(int64_t operations) {
 }
 
 /// [tokens, outputs]; weight [outputs, inputs] and x [tokens, xColumns] as numbers.
+/// `magnitudes` are the weight's: of what each is made of, where that is rounded by itself.
 inline std::vector<Sum> linear(const std::vector<double> &x, const std::vector<double> &weight,
-                               int64_t tokens, int64_t outputs, int64_t inputs, int64_t xColumns,
+                               const std::vector<double> &magnitudes, int64_t tokens,
+                               int64_t outputs, int64_t inputs, int64_t xColumns,
                                int64_t padBefore) {
   std::vector<Sum> y(tokens * outputs);
   for (int64_t t = 0; t < tokens; ++t)
     for (int64_t o = 0; o < outputs; ++o)
       for (int64_t j = 0; j < xColumns; ++j) {
-        const double product = x[t * xColumns + j] * weight[o * inputs + padBefore + j];
-        y[t * outputs + o].value += product;
-        y[t * outputs + o].magnitude += std::abs(product);
+        const double value = x[t * xColumns + j];
+        const int64_t at = o * inputs + padBefore + j;
+        y[t * outputs + o].value += value * weight[at];
+        y[t * outputs + o].magnitude += std::abs(value) * magnitudes[at];
       }
   return y;
 }

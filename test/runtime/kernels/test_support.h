@@ -10,6 +10,7 @@
 #include <hwy/targets.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <new>
@@ -107,11 +108,51 @@ inline uint16_t nearestHalf(float value) {
   return bits;
 }
 
-/// A weight in some type's bytes, and the same as exact numbers.
+/// A weight in some type's bytes, and the same as the f32 numbers it stands for. Where a
+/// value is a difference, its magnitude is the sum of both parts' magnitudes.
 struct TestWeight {
   std::vector<uint8_t> bytes;
   std::vector<double> values;
+  std::vector<double> magnitudes;
 };
+
+/// Fills a block of 256 with random bits but for its scales, and gives its numbers, from
+/// the formulas of block_formats.h.
+template <class Block>
+void makeWideBlock(uint8_t *at, double *values, double *magnitudes, Random &random) {
+  for (size_t i = 0; i < sizeof(Block); ++i)
+    at[i] = static_cast<uint8_t>(random.integer(0, 255));
+  Block block;
+  std::memcpy(&block, at, sizeof(block));
+  block.scale = nearestHalf(random.uniform(-2e-3f, 2e-3f));
+  if constexpr (requires { block.minimum; })
+    block.minimum = nearestHalf(random.uniform(-2e-2f, 2e-2f));
+  std::memcpy(at, &block, sizeof(block));
+  for (int i = 0; i < 256; ++i) {
+    double minimum = 0;
+    double scale = halfValue(block.scale);
+    int bits;
+    if constexpr (requires { block.minimum; }) {
+      const int s = i / 32;
+      const auto sixBits = [&](int low, int high, int shift) {
+        return s < 4 ? block.packed[low + s] & 63
+                     : (block.packed[4 + s] >> shift & 15) + (block.packed[high + s] >> 6) * 16;
+      };
+      scale *= sixBits(0, -4, 0);
+      minimum = halfValue(block.minimum) * sixBits(4, 0, 4);
+      bits = block.nibbles[i / 64 * 32 + i % 32] >> (s % 2 * 4) & 15;
+      if constexpr (requires { block.highBits; })
+        bits += (block.highBits[i % 32] >> s & 1) * 16;
+    } else {
+      scale *= block.scales[i / 16];
+      const int n = i % 128 / 32;
+      bits = block.nibbles[i / 128 * 64 + n % 2 * 32 + i % 32] >> (n / 2 * 4) & 15;
+      bits += (block.highBits[i / 128 * 32 + i % 32] >> (2 * n) & 3) * 16 - 32;
+    }
+    values[i] = static_cast<float>(scale * bits - minimum);
+    magnitudes[i] = std::abs(scale * bits) + std::abs(minimum);
+  }
+}
 
 /// Random elements of `type`, a whole number of blocks.
 inline TestWeight makeWeight(ElementType type, int64_t count, Random &random) {
@@ -119,9 +160,11 @@ inline TestWeight makeWeight(ElementType type, int64_t count, Random &random) {
   TestWeight weight;
   weight.bytes.resize(count / info.blockLength * info.blockBytes);
   weight.values.resize(count);
+  weight.magnitudes.resize(count);
   for (int64_t first = 0; first < count; first += info.blockLength) {
     uint8_t *at = weight.bytes.data() + first / info.blockLength * info.blockBytes;
     double *values = weight.values.data() + first;
+    double *magnitudes = weight.magnitudes.data() + first;
     const uint16_t scale = nearestHalf(random.uniform(-0.02f, 0.02f));
     switch (type) {
     case ElementType::f32: {
@@ -168,9 +211,20 @@ inline TestWeight makeWeight(ElementType type, int64_t count, Random &random) {
       std::memcpy(at, &block, sizeof(block));
       break;
     }
+    case ElementType::q4_k:
+      makeWideBlock<BlockQ4_K>(at, values, magnitudes, random);
+      continue;
+    case ElementType::q5_k:
+      makeWideBlock<BlockQ5_K>(at, values, magnitudes, random);
+      continue;
+    case ElementType::q6_k:
+      makeWideBlock<BlockQ6_K>(at, values, magnitudes, random);
+      continue;
     default:
       ADD_FAILURE() << "no such weight type";
     }
+    for (uint32_t i = 0; i < info.blockLength; ++i)
+      magnitudes[i] = std::abs(values[i]);
   }
   return weight;
 }

@@ -9,7 +9,7 @@ import struct
 
 # Name: GGUF's number, elements and bytes of a block.
 TYPES = {"f32": (0, 1, 4), "f16": (1, 1, 2), "q4_0": (2, 32, 18), "q8_0": (8, 32, 34), "bf16": (30, 1, 2),
-         "q4_k": (12, 256, 144)}
+         "q4_k": (12, 256, 144), "iq4_xs": (23, 256, 136)}
 U32, F32, BOOL, STRING, ARRAY = 4, 6, 7, 8, 9
 INT32 = 5
 

@@ -28,3 +28,12 @@ with open("dequantize.txt", "w") as out:
     write("f16", T.F16, half.view(np.float16).view(np.uint8))
     bfloat = random.integers(0, 0x7F00, 33, dtype=np.uint16)
     write("bf16", T.BF16, np.concatenate([bfloat, bfloat | 0x8000]).view(np.uint8))
+    # Blocks of 256: a scale and a minimum before 140 or 172 bytes, or a scale behind 208.
+    def tails(payload):
+        return [random.integers(0, 256, payload, dtype=np.uint8).tobytes() for _ in range(4)]
+    for name, kind, payload in (("q4_k", T.Q4_K, 140), ("q5_k", T.Q5_K, 172)):
+        rows = [s.tobytes() + m.tobytes() + tail
+                for s, m, tail in zip(scales[1:], scales[[3, 1, 2, 5]], tails(payload))]
+        write(name, kind, np.frombuffer(b"".join(rows), dtype=np.uint8))
+    rows = [tail + s.tobytes() for s, tail in zip(scales[1:], tails(208))]
+    write("q6_k", T.Q6_K, np.frombuffer(b"".join(rows), dtype=np.uint8))
