@@ -1,45 +1,11 @@
 // Checks, sharding rules and localization of the ops that compute.
 #include "dialect/dialect.h"
+#include "dialect/op_checks.h"
 
 #include "mlir/IR/Builders.h"
 
 using namespace mlir;
 using namespace cleave;
-
-static RankedTensorType tensorOf(Value value) {
-  return cast<RankedTensorType>(value.getType());
-}
-
-static int64_t dimOf(Value value, unsigned dim) {
-  return tensorOf(value).getDimSize(dim);
-}
-
-/// Sizes and, where they are run-time, names are equal.
-static bool sameDim(Value a, unsigned dimA, Value b, unsigned dimB) {
-  return dimOf(a, dimA) == dimOf(b, dimB) &&
-         getDimName(tensorOf(a), dimA) == getDimName(tensorOf(b), dimB);
-}
-
-static LogicalResult expectRank(Operation *op, Value value, StringRef what, int64_t rank) {
-  if (tensorOf(value).getRank() == rank)
-    return success();
-  return op->emitOpError("expects ")
-         << what << " of rank " << rank << ", found " << value.getType();
-}
-
-static LogicalResult expectSameDim(Operation *op, Value a, unsigned dimA, StringRef whatA, Value b,
-                                   unsigned dimB, StringRef whatB) {
-  if (sameDim(a, dimA, b, dimB))
-    return success();
-  return op->emitOpError("expects dim ")
-         << dimA << " of " << whatA << " to be dim " << dimB << " of " << whatB << ", found "
-         << a.getType() << " and " << b.getType();
-}
-
-/// The factor list of a dim that is one factor.
-static ShardingRule::Dim one(unsigned factor) {
-  return {factor};
-}
 
 /// Element by element over `type`: each dim a parallel factor.
 static ShardingRule elementwiseRule(RankedTensorType type) {
@@ -75,8 +41,7 @@ ShardingRule GatherOp::getShardingRule() {
   ShardingRule rule;
   rule.factors = {
       {dimOf(getIndices(), 0)}, {dimOf(getSource(), 0), FactorKind::sum}, {dimOf(getSource(), 1)}};
-  if (auto block = dyn_cast<BlockType>(tensorOf(getSource()).getElementType()))
-    rule.factors[d].grain = block.getBlockLength();
+  rule.factors[d].grain = blockLengthOf(getSource());
   // Rows that are known only at run time (a step's tokens) cannot be numbered by ranges.
   if (tensorOf(getSource()).isDynamicDim(0))
     rule.factors[v].kind = FactorKind::whole;
@@ -108,8 +73,7 @@ LogicalResult LinearOp::verify() {
       failed(expectSameDim(*this, getResult(), 0, "the result", getX(), 0, "x")) ||
       failed(expectSameDim(*this, getResult(), 1, "the result", getWeight(), 0, "the weight")))
     return failure();
-  auto block = dyn_cast<BlockType>(tensorOf(getWeight()).getElementType());
-  int64_t length = block ? block.getBlockLength() : 1;
+  int64_t length = blockLengthOf(getWeight());
   if (tensorOf(getX()).isDynamicDim(1) || tensorOf(getWeight()).isDynamicDim(1))
     return emitOpError("expects input features of static size, found ")
            << getX().getType() << " and " << getWeight().getType();
@@ -126,8 +90,7 @@ ShardingRule LinearOp::getShardingRule() {
   enum { t, o, i };
   ShardingRule rule;
   rule.factors = {{dimOf(getX(), 0)}, {dimOf(getWeight(), 0)}, {dimOf(getX(), 1), FactorKind::sum}};
-  if (auto block = dyn_cast<BlockType>(tensorOf(getWeight()).getElementType()))
-    rule.factors[i].grain = block.getBlockLength();
+  rule.factors[i].grain = blockLengthOf(getWeight());
   rule.operands = {{one(t), one(i)}, {one(o), one(i)}};
   rule.results = {{one(t), one(o)}};
   rule.linearIn = {0};

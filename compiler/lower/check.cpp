@@ -78,6 +78,11 @@ static int64_t countTerms(Operation &op) {
   };
   if (auto linear = dyn_cast<LinearOp>(op))
     return width(linear.getX());
+  if (auto conv = dyn_cast<ConvOp>(op)) {
+    auto filter = cast<RankedTensorType>(conv.getFilter().getType());
+    return std::max<int64_t>(1,
+                             filter.getNumElements() / std::max<int64_t>(1, filter.getDimSize(0)));
+  }
   if (auto norm = dyn_cast<RmsNormOp>(op))
     return width(norm.getX());
   // Scores over a head, then the softmax and the mean over a context of a few rows.

@@ -37,7 +37,10 @@ private:
     return {type, table.Union()};
   }
   Offset<flatbuffers::Vector<uint32_t>> group(ArrayRef<int64_t> ranks) {
-    return buffer.CreateVector(std::vector<uint32_t>(ranks.begin(), ranks.end()));
+    return smallNumbers(ranks);
+  }
+  Offset<flatbuffers::Vector<uint32_t>> smallNumbers(ArrayRef<int64_t> values) {
+    return buffer.CreateVector(std::vector<uint32_t>(values.begin(), values.end()));
   }
   Offset<flatbuffers::Vector<int64_t>> numbers(ArrayRef<int64_t> values) {
     return buffer.CreateVector(values.data(), values.size());
@@ -96,6 +99,11 @@ Operation_ ProgramBuilder::buildOperation(Operation &op) {
       })
       .Case([&](LinearOp linear) {
         return operation(Kind::Linear, fb::CreateLinear(buffer, linear.getPadBefore()));
+      })
+      .Case([&](ConvOp conv) {
+        auto strides = smallNumbers(conv.getStrides()), pads = smallNumbers(conv.getPads());
+        auto dilations = smallNumbers(conv.getDilations());
+        return operation(Kind::Conv, fb::CreateConv(buffer, strides, pads, dilations));
       })
       .Case([&](RmsNormOp norm) {
         return operation(Kind::RmsNorm,
@@ -176,6 +184,8 @@ LogicalResult ProgramBuilder::buildInstruction(Operation &op) {
         addValue(update.getResult(), fb::Storage::State, states.find(update.getState())->second));
   for (Value operand : op.getOperands())
     operands.push_back(values.at(operand));
+  if (auto conv = dyn_cast<ConvOp>(op); conv && conv.getOmitsBias())
+    operands.pop_back();
   if (!isa<StateUpdateOp>(op))
     for (Value result : op.getResults())
       results.push_back(addValue(result, fb::Storage::Activation));

@@ -6,6 +6,7 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/MathExtras.h"
 
 #include <map>
 
@@ -81,6 +82,17 @@ static RankReport describeRank(ModuleOp module, const Report &all) {
       auto weight = cast<RankedTensorType>(linear.getWeight().getType());
       report.operations +=
           2 * weight.getDimSize(0) * cast<RankedTensorType>(linear.getX().getType()).getDimSize(1);
+    }
+    if (auto conv = dyn_cast<ConvOp>(op)) {
+      // Each element of an image's result takes the filter of its channel.
+      uint64_t operations = 2;
+      auto count = [&](ArrayRef<int64_t> sizes) {
+        for (int64_t size : sizes)
+          operations = llvm::SaturatingMultiply<uint64_t>(operations, size);
+      };
+      count(cast<RankedTensorType>(conv.getFilter().getType()).getShape());
+      count(cast<RankedTensorType>(conv.getType()).getShape().drop_front(2));
+      report.operations += std::min<uint64_t>(operations, int64_t{1} << 50);
     }
     if (!communicates(op))
       return;

@@ -175,6 +175,8 @@ void StepBuilder::addInstruction() {
     return addGather(*instruction->operation_as_Gather());
   case fb::Operation::Linear:
     return addLinear(*instruction->operation_as_Linear());
+  case fb::Operation::Conv:
+    return addConv(*instruction->operation_as_Conv());
   case fb::Operation::RmsNorm:
     return addRmsNorm(*instruction->operation_as_RmsNorm());
   case fb::Operation::Rope:

@@ -7,6 +7,7 @@
 #include "runtime/engine/engine.h"
 #include "runtime/engine/memory_plan.h"
 #include "runtime/engine/step.h"
+#include "runtime/kernels/convolution.h"
 #include "runtime/kernels/linear_dense.h"
 #include "runtime/program/program.h"
 #include "runtime/program/weight_file.h"
@@ -121,6 +122,7 @@ private:
   void addInstruction();
   void addGather(const fb::Gather &op);
   void addLinear(const fb::Linear &op);
+  void addConv(const fb::Conv &op);
   void addRmsNorm(const fb::RmsNorm &op);
   void addRope(const fb::Rope &op);
   void addStateUpdate();
@@ -154,6 +156,7 @@ private:
   std::map<std::tuple<uint32_t, int64_t, int64_t>, Location> quantizedValues;
   std::map<RopeKey, Location> angles;
   std::map<std::tuple<int64_t, int64_t, int64_t>, std::shared_ptr<DenseLinear>> denseLinears;
+  std::map<std::pair<ConvolutionShape, int64_t>, std::shared_ptr<Convolution>> convolutions;
   std::set<std::tuple<uint32_t, int64_t, Size>> checkedIndices;
   std::set<std::pair<uint32_t, uint32_t>> checkedPlaces;
 };

@@ -30,6 +30,9 @@ bool isReal(ElementType type) {
          isBlockType(elementTypeInfo(type));
 }
 
+/// Larger strides, dilations and pads of a convolution are a mistake.
+constexpr uint32_t maxConvExtent = 32768;
+
 bool equal(std::span<const int64_t> a, std::span<const int64_t> b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end());
 }
@@ -236,6 +239,65 @@ void InstructionCheck::checkLinear(const fb::Linear &op) const {
   expectResultDims(ElementType::f32, withLast(x, w[0]));
 }
 
+void InstructionCheck::checkConv(const fb::Conv &op) const {
+  expectCounts(2, 3, 1);
+  expectActivation(0, ElementType::f32);
+  Dims x = dimsOf(operand(0)), filter = dimsOf(operand(1));
+  auto constantFrom = [](Dims dims, size_t first) {
+    return std::none_of(dims.begin() + static_cast<ptrdiff_t>(first), dims.end(), isSymbolDim);
+  };
+  expectOperand(0, x.size() >= 3 && x.size() <= 5 && constantFrom(x, 1),
+                "a batch of images whose channels and sizes are constant");
+  const fb::Value &weight = operand(1);
+  expectOperand(1,
+                isDense(weight) && typeOf(weight) == ElementType::f32 &&
+                    filter.size() == x.size() && constantFrom(filter, 0),
+                "an f32 filter of constant dimensions, as many as operand 0 has");
+  int64_t outputs = filter[0], channels = filter[1];
+  if (channels == 0 ? x[1] != 0 : x[1] % channels != 0)
+    refuse(std::to_string(x[1]) + " channels are no whole groups of the filter's " +
+           std::to_string(channels));
+  // No channels in no groups are one group, of which nothing is summed.
+  int64_t groups = channels == 0 ? 1 : x[1] / channels;
+  if (groups == 0 ? outputs != 0 : outputs % groups != 0)
+    refuse(std::to_string(outputs) + " output channels are not as many for each of " +
+           std::to_string(groups) + " groups");
+  if (operandCount() == 3)
+    expectVector(2, ElementType::f32, outputs);
+
+  size_t spatial = x.size() - 2;
+  auto expectNumbers = [&](const char *what, const flatbuffers::Vector<uint32_t> *numbers,
+                           size_t count, uint32_t least) {
+    if (!numbers || numbers->size() != count)
+      refuse("has " + std::to_string(numbers ? numbers->size() : 0) + " " + what + " for " +
+             std::to_string(spatial) + " spatial dimensions");
+    for (uint32_t number : *numbers)
+      if (number < least || number > maxConvExtent)
+        refuse("has " + std::to_string(number) + " among its " + what + ", not " +
+               std::to_string(least) + " to " + std::to_string(maxConvExtent));
+  };
+  expectNumbers("strides", op.strides(), spatial, 1);
+  expectNumbers("pads", op.pads(), 2 * spatial, 0);
+  expectNumbers("dilations", op.dilations(), spatial, 1);
+  std::vector<int64_t> y = {x[0], outputs};
+  for (uint32_t i = 0; i < spatial; ++i) {
+    // An input's dimensions may be anything: nothing here may overflow.
+    int64_t size = x[2 + i], taps = filter[2 + i], reach = 0, padded = 0;
+    bool fits = taps >= 1 && !__builtin_mul_overflow(taps - 1, op.dilations()->Get(i), &reach) &&
+                !__builtin_add_overflow(reach, 1, &reach) &&
+                !__builtin_add_overflow(
+                    size, op.pads()->Get(i) + op.pads()->Get(static_cast<uint32_t>(spatial) + i),
+                    &padded) &&
+                reach <= padded;
+    if (!fits)
+      refuse("a filter of " + std::to_string(taps) + " elements does not fit " +
+             std::to_string(size) + " with pads and dilation in spatial dimension " +
+             std::to_string(i));
+    y.push_back((padded - reach) / op.strides()->Get(i) + 1);
+  }
+  expectResultDims(ElementType::f32, y);
+}
+
 void InstructionCheck::checkRmsNorm(const fb::RmsNorm &op) const {
   expectCounts(2, 2, 1);
   expectActivation(0, ElementType::f32);
@@ -439,6 +501,8 @@ void InstructionCheck::check() const {
     return checkGather(*instruction.operation_as_Gather());
   case fb::Operation::Linear:
     return checkLinear(*instruction.operation_as_Linear());
+  case fb::Operation::Conv:
+    return checkConv(*instruction.operation_as_Conv());
   case fb::Operation::RmsNorm:
     return checkRmsNorm(*instruction.operation_as_RmsNorm());
   case fb::Operation::Rope:

@@ -61,6 +61,7 @@ private:
 
   void checkGather(const fb::Gather &op) const;
   void checkLinear(const fb::Linear &op) const;
+  void checkConv(const fb::Conv &op) const;
   void checkRmsNorm(const fb::RmsNorm &op) const;
   void checkRope(const fb::Rope &op) const;
   void checkStateUpdate() const;

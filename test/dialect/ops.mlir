@@ -91,6 +91,18 @@ module @declarations attributes {
   }
   cleave.weight @q8_32 : tensor<32x32x!cleave.q8_0> from none
 
+  // CHECK-LABEL: func.func @convolve
+  func.func @convolve(%x: tensor<?x4x9x7xf32, #tokens>, %w: tensor<6x4x3x2xf32>, %b: tensor<6xf32>,
+                      %g: tensor<8x2x1x1xf32>) -> tensor<?x6x4x7xf32, #tokens> {
+    // CHECK: cleave.conv %{{.*}}, %{{.*}} strides [2, 1] pads [0, 1, 0, 0] dilations [1, 1] : (tensor<?x4x9x7xf32, #[[TOKENS]]>, tensor<6x4x3x2xf32>) -> tensor<?x6x4x7xf32, #[[TOKENS]]>
+    %y = cleave.conv %x, %w strides [2, 1] pads [0, 1, 0, 0] dilations [1, 1] : (tensor<?x4x9x7xf32, #tokens>, tensor<6x4x3x2xf32>) -> tensor<?x6x4x7xf32, #tokens>
+    // CHECK: cleave.conv %{{.*}}, %{{.*}} bias %{{.*}} strides [1, 1] pads [0, 0, 0, 0] dilations [4, 6] {omits_bias} : ({{.*}}, tensor<6xf32>) -> tensor<?x6x1x1xf32, #[[TOKENS]]>
+    %z = cleave.conv %x, %w bias %b strides [1, 1] pads [0, 0, 0, 0] dilations [4, 6] {omits_bias} : (tensor<?x4x9x7xf32, #tokens>, tensor<6x4x3x2xf32>, tensor<6xf32>) -> tensor<?x6x1x1xf32, #tokens>
+    // CHECK: cleave.conv grouped %{{.*}}, %{{.*}} strides
+    %d = cleave.conv grouped %x, %g strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] : (tensor<?x4x9x7xf32, #tokens>, tensor<8x2x1x1xf32>) -> tensor<?x8x9x7xf32, #tokens>
+    return %y : tensor<?x6x4x7xf32, #tokens>
+  }
+
   // CHECK-LABEL: func.func @attend
   func.func @attend(%x: tensor<?x64xf32, #tokens>, %x32: tensor<?x32xf32, #tokens>,
                     %pos: tensor<?xi32, #tokens>, %slots: tensor<?xi32, #tokens>,

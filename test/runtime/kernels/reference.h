@@ -4,6 +4,7 @@
 #pragma once
 
 #include "runtime/kernels/attention.h"
+#include "runtime/kernels/convolution.h"
 #include "runtime/kernels/linear.h"
 #include "runtime/kernels/rms_norm.h"
 #include "runtime/kernels/rope.h"
@@ -113,6 +114,50 @@ inline std::vector<Sum> attention(const AttentionArgs &args, const std::vector<d
           to.magnitude += std::abs(term);
         }
     }
+  return y;
+}
+
+/// [images, outputChannels, outputSizes...]. An image's places are counted in three
+/// dimensions, of which the first may be of one element.
+inline std::vector<Sum> convolution(const ConvolutionShape &shape, const ConvolutionArgs &args) {
+  auto three = [](const std::vector<int64_t> &numbers, int64_t missing) {
+    std::vector<int64_t> result(3 - numbers.size(), missing);
+    result.insert(result.end(), numbers.begin(), numbers.end());
+    return result;
+  };
+  const auto in = three(shape.inputSizes, 1), taps = three(shape.kernelSizes, 1),
+             out = three(shape.outputSizes, 1), strides = three(shape.strides, 1),
+             pads = three(shape.padsBefore, 0), dilations = three(shape.dilations, 1);
+  std::vector<Sum> y;
+  for (int64_t n = 0; n < args.images; ++n)
+    for (int64_t o = 0; o < shape.outputChannels; ++o)
+      for (int64_t place = 0; place < out[0] * out[1] * out[2]; ++place) {
+        const int64_t at[] = {place / out[2] / out[1], place / out[2] % out[1], place % out[2]};
+        const int64_t inGroup = shape.inputChannels / shape.groups;
+        const int64_t first = o / (shape.outputChannels / shape.groups) * inGroup;
+        Sum sum;
+        auto add = [&](double term) {
+          sum.value += term;
+          sum.magnitude += std::abs(term);
+        };
+        if (args.bias)
+          add(args.bias[o]);
+        for (int64_t c = 0; c < inGroup; ++c)
+          for (int64_t tap = 0; tap < taps[0] * taps[1] * taps[2]; ++tap) {
+            const int64_t j[] = {tap / taps[2] / taps[1], tap / taps[2] % taps[1], tap % taps[2]};
+            int64_t index = n * shape.inputChannels + first + c;
+            bool inside = true;
+            for (int d = 0; d < 3; ++d) {
+              const int64_t from = strides[d] * at[d] + dilations[d] * j[d] - pads[d];
+              inside &= from >= 0 && from < in[d];
+              index = index * in[d] + from;
+            }
+            if (inside)
+              add(double{args.x[index]} *
+                  args.filter[(o * inGroup + c) * taps[0] * taps[1] * taps[2] + tap]);
+          }
+        y.push_back(sum);
+      }
   return y;
 }
 

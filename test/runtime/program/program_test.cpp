@@ -105,7 +105,40 @@ auto allReduce(Values &v, const U &group) {
   return fb::CreateAllReduceDirect(v.b.fbb, &group);
 }
 
+auto conv(Values &v, const U &strides, const U &pads, const U &dilations) {
+  return fb::CreateConvDirect(v.b.fbb, &strides, &pads, &dilations);
+}
+
+/// A convolution of a batch of 4 channels of 5 x 6 with a filter of these dimensions.
+void addConv(Values &v, const Dims &filter, const Dims &result, const U &strides = {1, 1},
+             const U &pads = {0, 0, 0, 0}, const U &dilations = {1, 1},
+             const std::vector<uint32_t> &bias = {}) {
+  uint32_t x = v.b.input("images", {v.t, 4, 5, 6});
+  std::vector<uint32_t> operands{x, v.b.input("filter", filter)};
+  operands.insert(operands.end(), bias.begin(), bias.end());
+  v.op(conv(v, strides, pads, dilations), operands, result);
+}
+
+/// With strides, pads and dilations as given, of images of [t, 4, size].
+void addNarrowConv(Values &v, int64_t size, int64_t taps, const U &strides, const U &pads,
+                   const U &dilations) {
+  uint32_t x = v.b.input("images", {v.t, 4, size}), filter = v.b.input("filter", {1, 4, taps});
+  v.op(conv(v, strides, pads, dilations), {x, filter}, {v.t, 1, 1});
+}
+
 const Case accepted[] = {
+    {"Conv",
+     [](Values &v) {
+       // Two groups; (5 + 1 - 3) / 2 + 1 and 6 + 3 - 2 * 1 - 1 + 1.
+       addConv(v, {6, 2, 3, 2}, {v.t, 6, 2, 7}, {2, 1}, {0, 1, 1, 2}, {1, 2});
+     },
+     ""},
+    {"ConvOfNoChannels",
+     [](Values &v) {
+       uint32_t x = v.b.input("images", {v.t, 0, 5}), filter = v.b.input("filter", {6, 0, 5});
+       v.op(conv(v, {1}, {0, 0}, {1}), {x, filter}, {v.t, 6, 1});
+     },
+     ""},
     {"Gather", [](Values &v) { v.op(FB(Gather, 100, true), {v.weight, v.ids}, {v.t, 8}); }, ""},
     {"Linear", [](Values &v) { v.op(FB(Linear), {v.x, v.weight}, {v.t, 4}); }, ""},
     {"RmsNorm", [](Values &v) { v.op(FB(RmsNorm, 1e-5f), {v.x, v.norm}, {v.t, 8}); }, ""},
@@ -247,6 +280,51 @@ const Case refusedProgram[] = {
      "writes value 0, which is not an activation"},
 };
 INSTANTIATE_TEST_SUITE_P(Program, Refuses, testing::ValuesIn(refusedProgram), caseName);
+
+constexpr int64_t huge = int64_t{1} << 43;
+
+const Case refusedConv[] = {
+    {"Rank", [](Values &v) { v.op(conv(v, {}, {}, {}), {v.x, v.weight}, {v.t, 4}); },
+     "is not a batch of images whose channels and sizes are constant"},
+    {"VaryingChannels",
+     [](Values &v) {
+       uint32_t x = v.b.input("images", {1, v.t, 5}), filter = v.b.input("filter", {1, 1, 1});
+       v.op(conv(v, {1}, {0, 0}, {1}), {x, filter}, {1, 1, 5});
+     },
+     "is not a batch of images whose channels and sizes are constant"},
+    {"FilterRank", [](Values &v) { addConv(v, {4, 4, 3}, {v.t, 4, 3, 4}); },
+     "is not an f32 filter of constant dimensions"},
+    {"Channels", [](Values &v) { addConv(v, {3, 3, 1, 1}, {v.t, 3, 5, 6}); },
+     "4 channels are no whole groups of the filter's 3"},
+    {"NoChannels", [](Values &v) { addConv(v, {3, 0, 1, 1}, {v.t, 3, 5, 6}); },
+     "4 channels are no whole groups of the filter's 0"},
+    {"Groups", [](Values &v) { addConv(v, {5, 2, 1, 1}, {v.t, 5, 5, 6}); },
+     "5 output channels are not as many for each of 2 groups"},
+    {"Bias",
+     [](Values &v) {
+       addConv(v, {4, 4, 1, 1}, {v.t, 4, 5, 6}, {1, 1}, {0, 0, 0, 0}, {1, 1}, {v.norm});
+     },
+     "operand 2, Weight f32 [8], is not f32 [4]"},
+    {"StrideOfNothing", [](Values &v) { addNarrowConv(v, 5, 5, {0}, {0, 0}, {1}); },
+     "has 0 among its strides, not 1 to 32768"},
+    {"LargePad", [](Values &v) { addNarrowConv(v, 5, 5, {1}, {0, 32769}, {1}); },
+     "has 32769 among its pads"},
+    {"DilationOfNothing", [](Values &v) { addNarrowConv(v, 5, 5, {1}, {0, 0}, {0}); },
+     "has 0 among its dilations"},
+    {"FewStrides", [](Values &v) { addNarrowConv(v, 5, 5, {}, {0, 0}, {1}); },
+     "has 0 strides for 1 spatial dimensions"},
+    {"FewPads", [](Values &v) { addNarrowConv(v, 5, 5, {1}, {0}, {1}); },
+     "has 1 pads for 1 spatial dimensions"},
+    {"LargeFilter", [](Values &v) { addNarrowConv(v, 5, 8, {1}, {1, 1}, {1}); },
+     "a filter of 8 elements does not fit 5 with pads and dilation in spatial dimension 0"},
+    {"FilterOfNothing", [](Values &v) { addNarrowConv(v, 5, 0, {1}, {0, 0}, {1}); },
+     "a filter of 0 elements"},
+    {"HugeReach", [](Values &v) { addNarrowConv(v, 5, huge, {1}, {0, 0}, {32768}); },
+     "does not fit"},
+    {"Result", [](Values &v) { addConv(v, {4, 4, 3, 3}, {v.t, 4, 3, 3}); },
+     "is not f32 ['tokens', 4, 3, 4]"},
+};
+INSTANTIATE_TEST_SUITE_P(Conv, Refuses, testing::ValuesIn(refusedConv), caseName);
 
 const Case refusedCompute[] = {
     {"OperandCount", [](Values &v) { v.op(FB(Linear), {v.x}, {v.t, 4}); },

@@ -1,0 +1,62 @@
+// Convolutions, by oneDNN. Its primitives are made at load for fixed numbers of images.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace cleave::rt {
+
+/// What a convolution is, but for the number of images. The vectors have one number for
+/// each of one to three spatial dimensions. Strides and dilations are at least 1, and
+/// outputSizes what they, kernel and pads make of inputSizes.
+struct ConvolutionShape {
+  int64_t inputChannels = 0;
+  int64_t outputChannels = 0;
+  int64_t groups = 1; ///< of input and of output channels, both whole multiples
+  std::vector<int64_t> inputSizes;
+  std::vector<int64_t> kernelSizes;
+  std::vector<int64_t> outputSizes;
+  std::vector<int64_t> strides;
+  std::vector<int64_t> padsBefore;
+  std::vector<int64_t> padsAfter;
+  std::vector<int64_t> dilations;
+  bool hasBias = false;
+
+  auto operator<=>(const ConvolutionShape &) const = default;
+};
+
+/// y[n, o, i] = bias[o] + sum over c, j of x[n, c, strides * i + dilations * j -
+/// padsBefore] * filter[o, c, j], c in o's group, and x zero outside; all dense, the last
+/// dimension innermost.
+struct ConvolutionArgs {
+  const float *x = nullptr;      ///< [images, inputChannels, inputSizes...]
+  const float *filter = nullptr; ///< [outputChannels, inputChannels / groups, kernelSizes...]
+  const float *bias = nullptr;   ///< [outputChannels], where the shape has one
+  float *y = nullptr;            ///< [images, outputChannels, outputSizes...]
+  int64_t images = 0;
+};
+
+/// A convolution of one shape; several layers may share it. Make it after the number of
+/// threads is set, and call run() outside of parallel regions, as with DenseLinear.
+class Convolution {
+public:
+  /// For up to `maxImages`. Throws std::runtime_error where an image or the filter has more
+  /// than 2^31 - 1 elements, or oneDNN has no such primitive.
+  Convolution(const ConvolutionShape &shape, int64_t maxImages);
+  ~Convolution();
+  Convolution(Convolution &&) noexcept;
+  Convolution &operator=(Convolution &&) noexcept;
+
+  /// The bytes of scratch memory that run() needs, aligned to 64.
+  size_t scratchBytes() const;
+
+  void run(const ConvolutionArgs &args, void *scratch);
+
+private:
+  struct Impl;
+  std::unique_ptr<Impl> impl;
+};
+
+} // namespace cleave::rt

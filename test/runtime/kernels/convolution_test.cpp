@@ -1,0 +1,110 @@
+// Convolution against loops in double: one to three spatial dimensions, strides, pads,
+// dilations, groups, batches of every chunk, and empty shares.
+#include "reference.h"
+#include "test_support.h"
+
+#include "runtime/kernels/convolution.h"
+
+namespace cleave::rt {
+namespace {
+
+/// A shape with the output sizes that its other numbers give. Pads, strides and dilations
+/// have one number for each spatial dimension.
+ConvolutionShape shapeOf(int64_t inputs, int64_t outputs, int64_t groups,
+                         std::vector<int64_t> sizes, std::vector<int64_t> kernel,
+                         std::vector<int64_t> strides, std::vector<int64_t> before,
+                         std::vector<int64_t> after, std::vector<int64_t> dilations, bool hasBias) {
+  ConvolutionShape shape{inputs,  outputs, groups, sizes,     kernel, {},
+                         strides, before,  after,  dilations, hasBias};
+  for (size_t i = 0; i < sizes.size(); ++i)
+    shape.outputSizes.push_back(
+        (sizes[i] + before[i] + after[i] - dilations[i] * (kernel[i] - 1) - 1) / strides[i] + 1);
+  return shape;
+}
+
+struct Problem {
+  Problem(const ConvolutionShape &shape, int64_t images) : shape(shape), random(3) {
+    const int64_t in = product(shape.inputSizes), out = product(shape.outputSizes);
+    const int64_t inGroup = shape.groups ? shape.inputChannels / shape.groups : 0;
+    x = random.floats(images * shape.inputChannels * in);
+    filter = random.floats(shape.outputChannels * inGroup * product(shape.kernelSizes));
+    bias = random.floats(shape.outputChannels);
+    y.assign(images * shape.outputChannels * out, 77.0f);
+    args = {x.data(), filter.data(), shape.hasBias ? bias.data() : nullptr, y.data(), images};
+  }
+
+  static int64_t product(const std::vector<int64_t> &sizes) {
+    int64_t result = 1;
+    for (int64_t size : sizes)
+      result *= size;
+    return result;
+  }
+
+  void check() {
+    const auto expected = reference::convolution(shape, args);
+    ASSERT_EQ(expected.size(), y.size());
+    const int64_t terms =
+        filter.size() / std::max<int64_t>(1, shape.outputChannels) + 2; // and the bias
+    for (size_t i = 0; i < y.size(); ++i)
+      ASSERT_NEAR(y[i], expected[i].value,
+                  reference::roundingBound(terms) * expected[i].magnitude + 1e-30)
+          << "element " << i;
+  }
+
+  ConvolutionShape shape;
+  Random random;
+  std::vector<float> x, filter, bias, y;
+  ConvolutionArgs args;
+};
+
+const ConvolutionShape shapes[] = {
+    shapeOf(3, 5, 1, {7, 9}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, true),
+    shapeOf(4, 6, 2, {8, 5}, {3, 2}, {2, 1}, {0, 1}, {2, 0}, {1, 2}, false),
+    shapeOf(8, 8, 8, {6, 6}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, true),
+    shapeOf(6, 12, 6, {6, 6}, {3, 3}, {2, 2}, {1, 1}, {1, 1}, {1, 1}, true),
+    shapeOf(16, 32, 1, {10, 10}, {1, 1}, {1, 1}, {0, 0}, {0, 0}, {1, 1}, false),
+    shapeOf(2, 3, 1, {11}, {4}, {3}, {5}, {2}, {2}, true),
+    shapeOf(2, 4, 2, {4, 5, 3}, {2, 3, 1}, {1, 2, 1}, {1, 0, 0}, {0, 2, 1}, {2, 1, 3}, true),
+    shapeOf(1, 1, 1, {1, 1}, {1, 1}, {7, 7}, {0, 0}, {0, 0}, {5, 5}, false),
+    shapeOf(3, 2, 1, {2, 2}, {2, 2}, {1, 1}, {9, 9}, {0, 0}, {1, 1}, true), // pads alone
+};
+
+TEST(Convolution, MatchesReference) {
+  for (size_t number = 0; number < std::size(shapes); ++number) {
+    SCOPED_TRACE("shape " + std::to_string(number));
+    Convolution convolution(shapes[number], 40);
+    std::vector<std::byte> scratch(convolution.scratchBytes() + 64);
+    auto *aligned =
+        reinterpret_cast<std::byte *>((reinterpret_cast<uintptr_t>(scratch.data()) + 63) / 64 * 64);
+    for (int64_t images : {1, 2, 21, 0}) {
+      SCOPED_TRACE(std::to_string(images) + " images");
+      Problem problem(shapes[number], images);
+      convolution.run(problem.args, aligned);
+      problem.check();
+    }
+  }
+}
+
+/// A rank may have no input channels, no output channels, or no groups.
+TEST(Convolution, EmptyShares) {
+  for (bool hasBias : {false, true})
+    for (auto [inputs, outputs, groups] : {std::array<int64_t, 3>{0, 4, 1}, {4, 0, 1}, {0, 0, 0}}) {
+      const ConvolutionShape shape =
+          shapeOf(inputs, outputs, groups, {4, 4}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, hasBias);
+      Problem problem(shape, 3);
+      Convolution convolution(shape, 3);
+      EXPECT_EQ(convolution.scratchBytes(), 0u);
+      convolution.run(problem.args, nullptr);
+      problem.check();
+    }
+}
+
+TEST(Convolution, RefusesWhatIsTooLargeToCount) {
+  EXPECT_THROW(
+      Convolution(
+          shapeOf(1 << 16, 1, 1, {1 << 15, 1}, {1, 1}, {1, 1}, {0, 0}, {0, 0}, {1, 1}, false), 1),
+      std::runtime_error);
+}
+
+} // namespace
+} // namespace cleave::rt
