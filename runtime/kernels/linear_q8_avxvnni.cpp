@@ -19,12 +19,11 @@
 namespace cleave::rt {
 namespace {
 
-/// 32 columns of a row: values plus offset as unsigned bytes, the scale of each lane's
-/// four, and what is taken from all where the type has a minimum.
-struct Group {
-  __m256i values;
-  __m256 scales;
-  float minimum = 0;
+/// A block's scales, each for 32 columns or half of them, and where it has them its
+/// minimums, for 32 columns each.
+template <int count, bool hasMinimum> struct Scales {
+  float scales[count];
+  float minimums[hasMinimum ? 8 : 1];
 };
 
 inline __m256i load256(const void *p) {
@@ -43,18 +42,19 @@ inline __m256i highBits(const uint8_t *bytes, int shift, char mask) {
   return _mm256_slli_epi16(_mm256_and_si256(low, _mm256_set1_epi8(mask)), 4);
 }
 
-// A weight type is a struct with its Block, the number of groups in it, the offset,
-// whether it has a minimum, and
-//   group(block, s): its group s.
+// A weight type is a struct with its Block, the number of groups of 32 columns in it, the
+// offset, whether it has minimums, and
+//   scales(block), and
+//   values(block, s): the columns of group s plus offset, as unsigned bytes.
 
 struct WeightsQ8_0 {
   using Block = BlockQ8_0;
   static constexpr int groups = 1;
   static constexpr char offset = static_cast<char>(128);
   static constexpr bool hasMinimum = false;
-  static Group group(const Block &block, int) {
-    return {_mm256_xor_si256(load256(block.values), _mm256_set1_epi8(offset)),
-            _mm256_set1_ps(_cvtsh_ss(block.scale))};
+  static Scales<1, false> scales(const Block &block) { return {{_cvtsh_ss(block.scale)}, {}}; }
+  static __m256i values(const Block &block, int) {
+    return _mm256_xor_si256(load256(block.values), _mm256_set1_epi8(offset));
   }
 };
 
@@ -63,24 +63,39 @@ struct WeightsQ4_0 {
   static constexpr int groups = 1;
   static constexpr char offset = 8;
   static constexpr bool hasMinimum = false;
-  static Group group(const Block &block, int) {
+  static Scales<1, false> scales(const Block &block) { return {{_cvtsh_ss(block.scale)}, {}}; }
+  static __m256i values(const Block &block, int) {
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i *>(block.nibbles));
     const __m256i both =
         _mm256_inserti128_si256(_mm256_castsi128_si256(bytes), _mm_srli_epi64(bytes, 4), 1);
-    return {_mm256_and_si256(both, _mm256_set1_epi8(15)), _mm256_set1_ps(_cvtsh_ss(block.scale))};
+    return _mm256_and_si256(both, _mm256_set1_epi8(15));
   }
 };
+
+/// Eight bytes as numbers, times a factor.
+inline __m256 scaled(const uint8_t *bytes, __m256 factor) {
+  const __m128i eight = _mm_loadl_epi64(reinterpret_cast<const __m128i *>(bytes));
+  return _mm256_mul_ps(factor, _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(eight)));
+}
+
+/// Of blocks of q4_k and q5_k.
+template <class Block> inline Scales<8, true> scalesWithMinimums(const Block &block) {
+  const SubBlocks integers = subBlocks(block.packed);
+  Scales<8, true> result;
+  _mm256_storeu_ps(result.scales, scaled(integers.scales, _mm256_set1_ps(_cvtsh_ss(block.scale))));
+  _mm256_storeu_ps(result.minimums,
+                   scaled(integers.minimums, _mm256_set1_ps(_cvtsh_ss(block.minimum))));
+  return result;
+}
 
 struct WeightsQ4_K {
   using Block = BlockQ4_K;
   static constexpr int groups = 8;
   static constexpr char offset = 0;
   static constexpr bool hasMinimum = true;
-  static Group group(const Block &block, int s) {
-    const SubBlock sub = subBlock(block.packed, s);
-    return {nibbles(block.nibbles + s / 2 * 32, s % 2 * 4),
-            _mm256_set1_ps(_cvtsh_ss(block.scale) * sub.scale),
-            _cvtsh_ss(block.minimum) * sub.minimum};
+  static Scales<8, true> scales(const Block &block) { return scalesWithMinimums(block); }
+  static __m256i values(const Block &block, int s) {
+    return nibbles(block.nibbles + s / 2 * 32, s % 2 * 4);
   }
 };
 
@@ -89,12 +104,10 @@ struct WeightsQ5_K {
   static constexpr int groups = 8;
   static constexpr char offset = 0;
   static constexpr bool hasMinimum = true;
-  static Group group(const Block &block, int s) {
-    const SubBlock sub = subBlock(block.packed, s);
-    return {_mm256_or_si256(nibbles(block.nibbles + s / 2 * 32, s % 2 * 4),
-                            highBits(block.highBits, s, 1)),
-            _mm256_set1_ps(_cvtsh_ss(block.scale) * sub.scale),
-            _cvtsh_ss(block.minimum) * sub.minimum};
+  static Scales<8, true> scales(const Block &block) { return scalesWithMinimums(block); }
+  static __m256i values(const Block &block, int s) {
+    return _mm256_or_si256(nibbles(block.nibbles + s / 2 * 32, s % 2 * 4),
+                           highBits(block.highBits, s, 1));
   }
 };
 
@@ -103,14 +116,30 @@ struct WeightsQ6_K {
   static constexpr int groups = 8;
   static constexpr char offset = 32;
   static constexpr bool hasMinimum = false;
-  static Group group(const Block &block, int s) {
-    const float scale = _cvtsh_ss(block.scale);
-    return {_mm256_or_si256(nibbles(block.nibbles + s / 4 * 64 + s % 2 * 32, s % 4 / 2 * 4),
-                            highBits(block.highBits + s / 4 * 32, s % 4 * 2, 3)),
-            _mm256_set_m128(_mm_set1_ps(scale * block.scales[2 * s + 1]),
-                            _mm_set1_ps(scale * block.scales[2 * s]))};
+  static Scales<16, false> scales(const Block &block) {
+    const __m256 scale = _mm256_set1_ps(_cvtsh_ss(block.scale));
+    Scales<16, false> result;
+    for (int half = 0; half < 16; half += 8) {
+      const __m128i eight = _mm_loadl_epi64(reinterpret_cast<const __m128i *>(block.scales + half));
+      _mm256_storeu_ps(result.scales + half,
+                       _mm256_mul_ps(scale, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eight))));
+    }
+    return result;
+  }
+  static __m256i values(const Block &block, int s) {
+    return _mm256_or_si256(nibbles(block.nibbles + s / 4 * 64 + s % 2 * 32, s % 4 / 2 * 4),
+                           highBits(block.highBits + s / 4 * 32, s % 4 * 2, 3));
   }
 };
+
+/// The scale of each lane's four columns of group s.
+template <bool hasMinimum> inline __m256 laneScales(const Scales<16, hasMinimum> &scales, int s) {
+  return _mm256_set_m128(_mm_set1_ps(scales.scales[2 * s + 1]), _mm_set1_ps(scales.scales[2 * s]));
+}
+template <int count, bool hasMinimum>
+inline __m256 laneScales(const Scales<count, hasMinimum> &scales, int s) {
+  return _mm256_set1_ps(scales.scales[s]);
+}
 
 inline float sumLanes(__m256 v) {
   __m128 sum = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
@@ -133,11 +162,15 @@ __attribute__((noinline)) void tile(const LinearArgs &args, const typename W::Bl
       acc[r][t] = _mm256_setzero_ps();
 
   for (int64_t block = 0; block < blocks; ++block) {
-    if constexpr (T == 1) // one token streams the weights: fetch the next tile's rows
-      for (int r = 0; r < R; ++r)
+    decltype(W::scales(*rows)) weightScales[R];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      weightScales[r] = W::scales(rows[r * blocks + block]);
+      if constexpr (T == 1) // one token streams the weights: fetch the next tile's rows
         for (size_t line = 0; line < sizeof(typename W::Block); line += 64)
           __builtin_prefetch(reinterpret_cast<const char *>(rows + (R + r) * blocks + block) +
                              line);
+    }
     for (int s = 0; s < W::groups; ++s) {
       const int64_t b = block * W::groups + s;
       __m256i values[T];
@@ -159,15 +192,17 @@ __attribute__((noinline)) void tile(const LinearArgs &args, const typename W::Bl
       }
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
-        const Group group = W::group(rows[r * blocks + block], s);
+        const __m256i weights = W::values(rows[r * blocks + block], s);
+        const __m256 groupScales = laneScales(weightScales[r], s);
 #pragma GCC unroll 8
         for (int t = 0; t < T; ++t) {
           const __m256 products =
-              _mm256_cvtepi32_ps(_mm256_dpbusd_avx_epi32(start[t], group.values, values[t]));
+              _mm256_cvtepi32_ps(_mm256_dpbusd_avx_epi32(start[t], weights, values[t]));
           acc[r][t] =
-              _mm256_fmadd_ps(products, _mm256_mul_ps(group.scales, valueScales[t]), acc[r][t]);
+              _mm256_fmadd_ps(products, _mm256_mul_ps(groupScales, valueScales[t]), acc[r][t]);
           if constexpr (W::hasMinimum)
-            acc[r][t] = _mm256_fnmadd_ps(_mm256_set1_ps(group.minimum), sums[t], acc[r][t]);
+            acc[r][t] =
+                _mm256_fnmadd_ps(_mm256_set1_ps(weightScales[r].minimums[s]), sums[t], acc[r][t]);
         }
       }
     }

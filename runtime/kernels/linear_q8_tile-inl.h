@@ -22,29 +22,30 @@ namespace cleave::rt::HWY_NAMESPACE {
 /// Half a block of 32 values, or less.
 using ShortTag = hn::CappedTag<int16_t, 16>;
 
+/// A block's scales, each for scaleColumns columns, and where it has them its minimums,
+/// for 32 columns each.
+template <int count, bool hasMinimum> struct Scales {
+  float scales[count];
+  float minimums[hasMinimum ? 8 : 1];
+};
+
 // A weight type here is a struct with
-//   blockLength and blockBytes as in the table of element types,
+//   its Block, and how many groups of 32 columns are in it,
 //   scaleColumns: how many columns share a scale, 32 or 16,
 //   hasMinimum,
-//   Group, what the columns of a block of activations have in common and where they are:
-//     scales[32 / scaleColumns], and with a minimum it,
-//   group(row, b): of columns 32 * b and on,
-//   load(d, group, j): values j .. j + Lanes(d) of the group, without the scale.
+//   scales(block), and
+//   load(d, block, s, j): columns j .. j + Lanes(d) of group s, without the scale.
 
 struct IntegersQ8_0 {
-  static constexpr int64_t blockLength = 32, blockBytes = sizeof(BlockQ8_0), scaleColumns = 32;
+  using Block = BlockQ8_0;
+  static constexpr int groups = 1, scaleColumns = 32;
   static constexpr bool hasMinimum = false;
-  struct Group {
-    const int8_t *values;
-    float scales[1];
-  };
-  static HWY_INLINE Group group(const uint8_t *row, int64_t b) {
-    const BlockQ8_0 &block = reinterpret_cast<const BlockQ8_0 *>(row)[b];
-    return {block.values, {halfToFloat(block.scale)}};
+  static HWY_INLINE Scales<1, false> scales(const Block &block) {
+    return {{halfToFloat(block.scale)}, {}};
   }
-  static HWY_INLINE hn::Vec<ShortTag> load(ShortTag d, const Group &group, size_t j) {
+  static HWY_INLINE hn::Vec<ShortTag> load(ShortTag d, const Block &block, int, size_t j) {
     const hn::Rebind<int8_t, ShortTag> di8;
-    return hn::PromoteTo(d, hn::LoadU(di8, group.values + j));
+    return hn::PromoteTo(d, hn::LoadU(di8, block.values + j));
   }
 };
 
@@ -54,111 +55,87 @@ HWY_INLINE hn::Vec<ShortTag> loadShorts(ShortTag d, const uint8_t *bytes) {
   return hn::PromoteTo(d, hn::LoadU(du8, bytes));
 }
 
+/// Bits `shift` and on of unsigned bytes, those that `mask` has.
+HWY_INLINE hn::Vec<ShortTag> loadBits(ShortTag d, const uint8_t *bytes, int shift, int16_t mask) {
+  return hn::And(hn::ShiftRightSame(loadShorts(d, bytes), shift), hn::Set(d, mask));
+}
+
 struct IntegersQ4_0 {
-  static constexpr int64_t blockLength = 32, blockBytes = sizeof(BlockQ4_0), scaleColumns = 32;
+  using Block = BlockQ4_0;
+  static constexpr int groups = 1, scaleColumns = 32;
   static constexpr bool hasMinimum = false;
-  struct Group {
-    const uint8_t *nibbles;
-    float scales[1];
-  };
-  static HWY_INLINE Group group(const uint8_t *row, int64_t b) {
-    const BlockQ4_0 &block = reinterpret_cast<const BlockQ4_0 *>(row)[b];
-    return {block.nibbles, {halfToFloat(block.scale)}};
+  static HWY_INLINE Scales<1, false> scales(const Block &block) {
+    return {{halfToFloat(block.scale)}, {}};
   }
-  static HWY_INLINE hn::Vec<ShortTag> load(ShortTag d, const Group &group, size_t j) {
-    const auto bytes = loadShorts(d, group.nibbles + (j & 15));
+  static HWY_INLINE hn::Vec<ShortTag> load(ShortTag d, const Block &block, int, size_t j) {
+    const auto bytes = loadShorts(d, block.nibbles + (j & 15));
     const auto values = j < 16 ? hn::And(bytes, hn::Set(d, 15)) : hn::ShiftRight<4>(bytes);
     return hn::Sub(values, hn::Set(d, 8));
   }
 };
 
-struct IntegersQ4_K {
-  static constexpr int64_t blockLength = 256, blockBytes = sizeof(BlockQ4_K), scaleColumns = 32;
-  static constexpr bool hasMinimum = true;
-  struct Group {
-    const uint8_t *nibbles;
-    int shift;
-    float scales[1];
-    float minimum;
-  };
-  static HWY_INLINE Group group(const uint8_t *row, int64_t b) {
-    const BlockQ4_K &block = reinterpret_cast<const BlockQ4_K *>(row)[b / 8];
-    const int s = static_cast<int>(b % 8);
-    const SubBlock sub = subBlock(block.packed, s);
-    return {block.nibbles + s / 2 * 32,
-            s % 2 * 4,
-            {halfToFloat(block.scale) * sub.scale},
-            halfToFloat(block.minimum) * sub.minimum};
+/// Of blocks of q4_k and q5_k.
+template <class Block> HWY_INLINE Scales<8, true> scalesWithMinimums(const Block &block) {
+  const SubBlocks integers = subBlocks(block.packed);
+  const float scale = halfToFloat(block.scale), minimum = halfToFloat(block.minimum);
+  Scales<8, true> result;
+  for (int s = 0; s < 8; ++s) {
+    result.scales[s] = scale * integers.scales[s];
+    result.minimums[s] = minimum * integers.minimums[s];
   }
-  static HWY_INLINE hn::Vec<ShortTag> load(ShortTag d, const Group &group, size_t j) {
-    const auto bytes = hn::ShiftRightSame(loadShorts(d, group.nibbles + j), group.shift);
-    return hn::And(bytes, hn::Set(d, 15));
+  return result;
+}
+
+struct IntegersQ4_K {
+  using Block = BlockQ4_K;
+  static constexpr int groups = 8, scaleColumns = 32;
+  static constexpr bool hasMinimum = true;
+  static HWY_INLINE Scales<8, true> scales(const Block &block) { return scalesWithMinimums(block); }
+  static HWY_INLINE hn::Vec<ShortTag> load(ShortTag d, const Block &block, int s, size_t j) {
+    return loadBits(d, block.nibbles + s / 2 * 32 + j, s % 2 * 4, 15);
   }
 };
 
 struct IntegersQ5_K {
-  static constexpr int64_t blockLength = 256, blockBytes = sizeof(BlockQ5_K), scaleColumns = 32;
+  using Block = BlockQ5_K;
+  static constexpr int groups = 8, scaleColumns = 32;
   static constexpr bool hasMinimum = true;
-  struct Group {
-    const uint8_t *nibbles, *highBits;
-    int shift, highShift;
-    float scales[1];
-    float minimum;
-  };
-  static HWY_INLINE Group group(const uint8_t *row, int64_t b) {
-    const BlockQ5_K &block = reinterpret_cast<const BlockQ5_K *>(row)[b / 8];
-    const int s = static_cast<int>(b % 8);
-    const SubBlock sub = subBlock(block.packed, s);
-    return {block.nibbles + s / 2 * 32,
-            block.highBits,
-            s % 2 * 4,
-            s,
-            {halfToFloat(block.scale) * sub.scale},
-            halfToFloat(block.minimum) * sub.minimum};
-  }
-  static HWY_INLINE hn::Vec<ShortTag> load(ShortTag d, const Group &group, size_t j) {
-    const auto low = hn::ShiftRightSame(loadShorts(d, group.nibbles + j), group.shift);
-    const auto high = hn::ShiftRightSame(loadShorts(d, group.highBits + j), group.highShift);
-    return hn::Or(hn::And(low, hn::Set(d, 15)), hn::ShiftLeft<4>(hn::And(high, hn::Set(d, 1))));
+  static HWY_INLINE Scales<8, true> scales(const Block &block) { return scalesWithMinimums(block); }
+  static HWY_INLINE hn::Vec<ShortTag> load(ShortTag d, const Block &block, int s, size_t j) {
+    return hn::Or(loadBits(d, block.nibbles + s / 2 * 32 + j, s % 2 * 4, 15),
+                  hn::ShiftLeft<4>(loadBits(d, block.highBits + j, s, 1)));
   }
 };
 
 struct IntegersQ6_K {
-  static constexpr int64_t blockLength = 256, blockBytes = sizeof(BlockQ6_K), scaleColumns = 16;
+  using Block = BlockQ6_K;
+  static constexpr int groups = 8, scaleColumns = 16;
   static constexpr bool hasMinimum = false;
-  struct Group {
-    const uint8_t *nibbles, *highBits;
-    int shift, highShift;
-    float scales[2];
-  };
-  static HWY_INLINE Group group(const uint8_t *row, int64_t b) {
-    const BlockQ6_K &block = reinterpret_cast<const BlockQ6_K *>(row)[b / 8];
-    const int64_t s = b % 8;
+  static HWY_INLINE Scales<16, false> scales(const Block &block) {
     const float scale = halfToFloat(block.scale);
-    return {block.nibbles + s / 4 * 64 + s % 2 * 32,
-            block.highBits + s / 4 * 32,
-            static_cast<int>(s % 4 / 2 * 4),
-            static_cast<int>(s % 4 * 2),
-            {scale * block.scales[2 * s], scale * block.scales[2 * s + 1]}};
+    Scales<16, false> result;
+    for (int i = 0; i < 16; ++i)
+      result.scales[i] = scale * block.scales[i];
+    return result;
   }
-  static HWY_INLINE hn::Vec<ShortTag> load(ShortTag d, const Group &group, size_t j) {
-    const auto low = hn::ShiftRightSame(loadShorts(d, group.nibbles + j), group.shift);
-    const auto high = hn::ShiftRightSame(loadShorts(d, group.highBits + j), group.highShift);
-    const auto values =
-        hn::Or(hn::And(low, hn::Set(d, 15)), hn::ShiftLeft<4>(hn::And(high, hn::Set(d, 3))));
+  static HWY_INLINE hn::Vec<ShortTag> load(ShortTag d, const Block &block, int s, size_t j) {
+    const uint8_t *nibbles = block.nibbles + s / 4 * 64 + s % 2 * 32 + j;
+    const uint8_t *highBits = block.highBits + s / 4 * 32 + j;
+    const auto values = hn::Or(loadBits(d, nibbles, s % 4 / 2 * 4, 15),
+                               hn::ShiftLeft<4>(loadBits(d, highBits, s % 4 * 2, 3)));
     return hn::Sub(values, hn::Set(d, 32));
   }
 };
 
 /// R rows of y for T tokens, one accumulator and one order each (as in linearTile).
 template <class W, int R, int T>
-HWY_NOINLINE void linearTileQ8(const LinearArgs &args, const uint8_t *rows, int64_t rowBytes,
+HWY_NOINLINE void linearTileQ8(const LinearArgs &args, const typename W::Block *rows,
                                const std::byte *x, float *y) {
   const ShortTag d16;
   const hn::RepartitionToWide<ShortTag> d32;
   const hn::RebindToFloat<decltype(d32)> df;
   const hn::Rebind<int8_t, ShortTag> di8;
-  const int64_t blocks = args.inputs / q8BlockLength;
+  const int64_t blocks = args.inputs / q8BlockLength / W::groups;
   const int64_t xBytes = q8RowBytes(args.inputs);
   const int64_t scales = q8ScalesOffset(args.inputs);
   const int64_t sums = q8SumsOffset(args.inputs);
@@ -169,59 +146,63 @@ HWY_NOINLINE void linearTileQ8(const LinearArgs &args, const uint8_t *rows, int6
     for (int t = 0; t < T; ++t)
       acc[r][t] = hn::Zero(df);
 
-  for (int64_t b = 0; b < blocks; ++b) {
-    typename W::Group groups[R];
+  for (int64_t block = 0; block < blocks; ++block) {
+    decltype(W::scales(*rows)) weightScales[R];
     HWY_UNROLL(8)
     for (int r = 0; r < R; ++r) {
-      const uint8_t *row = rows + r * rowBytes;
-      groups[r] = W::group(row, b);
-      if constexpr (T == 1)
-        hwy::Prefetch(row + R * rowBytes + b * q8BlockLength * W::blockBytes / W::blockLength);
+      weightScales[r] = W::scales(rows[r * blocks + block]);
+      if constexpr (T == 1) // one token streams the weights: fetch the next tile's rows
+        for (size_t line = 0; line < sizeof(typename W::Block); line += 64)
+          hwy::Prefetch(reinterpret_cast<const char *>(rows + (R + r) * blocks + block) + line);
     }
-    HWY_UNROLL(2)
-    for (int64_t first = 0; first < q8BlockLength; first += W::scaleColumns) {
-      // Sums of products of a block stay below 32 * 128 * 127: exact in 32 bits.
-      hn::Vec<decltype(d32)> even[R][T];
-      hn::Vec<decltype(d32)> odd[R][T];
-      HWY_UNROLL(8)
-      for (int r = 0; r < R; ++r)
+    for (int s = 0; s < W::groups; ++s) {
+      const int64_t b = block * W::groups + s;
+      HWY_UNROLL(2)
+      for (int64_t first = 0; first < q8BlockLength; first += W::scaleColumns) {
+        // Sums of products of a block stay below 32 * 128 * 127: exact in 32 bits.
+        hn::Vec<decltype(d32)> even[R][T];
+        hn::Vec<decltype(d32)> odd[R][T];
         HWY_UNROLL(8)
-      for (int t = 0; t < T; ++t)
-        even[r][t] = odd[r][t] = hn::Zero(d32);
-      HWY_UNROLL(8)
-      for (int64_t j = first; j < first + W::scaleColumns; j += hn::MaxLanes(d16)) {
-        hn::Vec<ShortTag> values[T];
+        for (int r = 0; r < R; ++r)
+          HWY_UNROLL(8)
+        for (int t = 0; t < T; ++t)
+          even[r][t] = odd[r][t] = hn::Zero(d32);
+        HWY_UNROLL(8)
+        for (int64_t j = first; j < first + W::scaleColumns; j += hn::MaxLanes(d16)) {
+          hn::Vec<ShortTag> values[T];
+          HWY_UNROLL(8)
+          for (int t = 0; t < T; ++t) {
+            const auto *row = reinterpret_cast<const int8_t *>(x + t * xBytes);
+            values[t] = hn::PromoteTo(d16, hn::LoadU(di8, row + b * q8BlockLength + j));
+          }
+          HWY_UNROLL(8)
+          for (int r = 0; r < R; ++r) {
+            const auto weights = W::load(d16, rows[r * blocks + block], s, j);
+            HWY_UNROLL(8)
+            for (int t = 0; t < T; ++t)
+              even[r][t] =
+                  hn::ReorderWidenMulAccumulate(d32, weights, values[t], even[r][t], odd[r][t]);
+          }
+        }
+        const int64_t part = (s * q8BlockLength + first) / W::scaleColumns;
         HWY_UNROLL(8)
         for (int t = 0; t < T; ++t) {
-          const auto *row = reinterpret_cast<const int8_t *>(x + t * xBytes);
-          values[t] = hn::PromoteTo(d16, hn::LoadU(di8, row + b * q8BlockLength + j));
-        }
-        HWY_UNROLL(8)
-        for (int r = 0; r < R; ++r) {
-          const auto weights = W::load(d16, groups[r], j);
+          const float scale = reinterpret_cast<const float *>(x + t * xBytes + scales)[b];
           HWY_UNROLL(8)
-          for (int t = 0; t < T; ++t)
-            even[r][t] =
-                hn::ReorderWidenMulAccumulate(d32, weights, values[t], even[r][t], odd[r][t]);
+          for (int r = 0; r < R; ++r)
+            acc[r][t] = hn::MulAdd(hn::Set(df, weightScales[r].scales[part] * scale),
+                                   hn::ConvertTo(df, hn::Add(even[r][t], odd[r][t])), acc[r][t]);
         }
       }
-      HWY_UNROLL(8)
-      for (int t = 0; t < T; ++t) {
-        const float scale = reinterpret_cast<const float *>(x + t * xBytes + scales)[b];
-        HWY_UNROLL(8)
-        for (int r = 0; r < R; ++r)
-          acc[r][t] = hn::MulAdd(hn::Set(df, groups[r].scales[first / W::scaleColumns] * scale),
-                                 hn::ConvertTo(df, hn::Add(even[r][t], odd[r][t])), acc[r][t]);
-      }
+      if constexpr (W::hasMinimum)
+        for (int t = 0; t < T; ++t) {
+          const float scale = reinterpret_cast<const float *>(x + t * xBytes + scales)[b];
+          const auto *halves = reinterpret_cast<const int16_t *>(x + t * xBytes + sums) + 2 * b;
+          const float sum = scale * static_cast<float>(halves[0] + halves[1]);
+          for (int r = 0; r < R; ++r)
+            minimums[r][t] += weightScales[r].minimums[s] * sum;
+        }
     }
-    if constexpr (W::hasMinimum)
-      for (int t = 0; t < T; ++t) {
-        const float scale = reinterpret_cast<const float *>(x + t * xBytes + scales)[b];
-        const auto *halves = reinterpret_cast<const int16_t *>(x + t * xBytes + sums) + 2 * b;
-        const float sum = scale * static_cast<float>(halves[0] + halves[1]);
-        for (int r = 0; r < R; ++r)
-          minimums[r][t] += groups[r].minimum * sum;
-      }
   }
   for (int r = 0; r < R; ++r)
     for (int t = 0; t < T; ++t)
@@ -233,15 +214,13 @@ template <class W, int R>
 HWY_INLINE void linearRowsQ8(const LinearArgs &args, int64_t row, int64_t first, int64_t last) {
   constexpr int T = 2;
   const int64_t xBytes = q8RowBytes(args.inputs);
-  const int64_t rowBytes = args.inputs / W::blockLength * W::blockBytes;
-  const uint8_t *rows = static_cast<const uint8_t *>(args.weight) + row * rowBytes;
+  const auto *rows = static_cast<const typename W::Block *>(args.weight) +
+                     row * (args.inputs / q8BlockLength / W::groups);
   int64_t t = first;
   for (; t + T <= last; t += T)
-    linearTileQ8<W, R, T>(args, rows, rowBytes, args.quantized + t * xBytes,
-                          args.y + t * args.yStride + row);
+    linearTileQ8<W, R, T>(args, rows, args.quantized + t * xBytes, args.y + t * args.yStride + row);
   for (; t < last; ++t)
-    linearTileQ8<W, R, 1>(args, rows, rowBytes, args.quantized + t * xBytes,
-                          args.y + t * args.yStride + row);
+    linearTileQ8<W, R, 1>(args, rows, args.quantized + t * xBytes, args.y + t * args.yStride + row);
 }
 
 /// All of a part's rows.

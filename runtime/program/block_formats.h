@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 namespace cleave {
 
@@ -47,6 +48,25 @@ constexpr SubBlock subBlock(const uint8_t (&packed)[12], int s) {
     return {static_cast<uint8_t>(packed[s] & 63), static_cast<uint8_t>(packed[4 + s] & 63)};
   return {static_cast<uint8_t>((packed[4 + s] & 15) | (packed[s - 4] >> 6 << 4)),
           static_cast<uint8_t>((packed[4 + s] >> 4) | (packed[s] >> 6 << 4))};
+}
+
+/// The same of all sub-blocks, four to a word: quicker than one after the other.
+struct SubBlocks {
+  uint8_t scales[8];
+  uint8_t minimums[8];
+};
+
+inline SubBlocks subBlocks(const uint8_t (&packed)[12]) {
+  uint32_t words[3];
+  std::memcpy(words, packed, sizeof(words));
+  const auto joined = [](uint32_t bits, uint32_t above) {
+    return (bits & 0x0f0f0f0fu) | (above >> 2 & 0x30303030u);
+  };
+  const uint32_t result[4] = {words[0] & 0x3f3f3f3fu, joined(words[2], words[0]),
+                              words[1] & 0x3f3f3f3fu, joined(words[2] >> 4, words[1])};
+  SubBlocks all;
+  std::memcpy(&all, result, sizeof(all));
+  return all;
 }
 
 /// As BlockQ4_K with 5 bits: bit s of highBits[i] is worth 16 in element i of sub-block s.
