@@ -21,14 +21,20 @@ def Cleave_DimsAttr : Cleave_Attr<"Dims", "dims",
     The encoding of a tensor with `?` in its shape: one name for each `?`, in order. Equal
     names are equal sizes, in every op, stage and rank.
 
+    In the rank form a size can be a share of another: `tokens[1 of 4]` is number 1, counted
+    from 0, of 4 even shares of `tokens`, of which the first n mod 4 have one element more.
+
     ```mlir
     #tokens = #cleave.dims<tokens>
     tensor<?x64xf32, #tokens>
+    tensor<?x64xf32, #cleave.dims<tokens[1 of 4]>>
     ```
 
-    **Constraints**: as many names as the shape has `?`.
+    **Constraints**: as many names as the shape has `?`; of names only shares have brackets;
+    the number of shares is 2 to 65536, and a share's own number below it.
   }];
   let parameters = (ins ArrayRefParameter<"::mlir::StringAttr">:$names);
+  let genVerifyDecl = 1;
 }
 
 def Cleave_DimShardingAttr : Cleave_Attr<"DimSharding", "dim"> {

@@ -89,6 +89,30 @@ def Cleave_RecvOp : Cleave_CommunicationOp<"recv"> {
   let hasVerifier = 1;
 }
 
+def Cleave_ShareOp : Cleave_ValueOp<"share", [Pure]> {
+  let summary = "this rank's share of a run-time dimension";
+  let description = [{
+    The elements of dimension `dim` that belong to the share which the result's type names.
+    A `cleave.slice` of a size that is known only at run time.
+
+    **Constraints**: the operand's dimension is a run-time size and the result's a share of
+    it; the other dimensions stay.
+
+    ```mlir
+    func.func @f(%x: tensor<?x8xf32, #cleave.dims<tokens>>)
+        -> tensor<?x8xf32, #cleave.dims<tokens[1 of 4]>> {
+      %y = cleave.share %x dim 0
+        : tensor<?x8xf32, #cleave.dims<tokens>> -> tensor<?x8xf32, #cleave.dims<tokens[1 of 4]>>
+      return %y : tensor<?x8xf32, #cleave.dims<tokens[1 of 4]>>
+    }
+    ```
+  }];
+  let arguments = (ins Cleave_ValueTensor:$x, Cleave_Int:$dim);
+  let results = (outs Cleave_ValueTensor:$result);
+  let assemblyFormat = "$x `dim` $dim attr-dict `:` type($x) `->` type($result)";
+  let hasVerifier = 1;
+}
+
 class Cleave_Collective<string mnemonic, list<Trait> traits = []>
     : Cleave_CommunicationOp<mnemonic, traits> {
   let hasVerifier = 1;
@@ -122,23 +146,31 @@ def Cleave_AllGatherOp : Cleave_Collective<"all_gather"> {
   let summary = "the members' shares of a dimension, joined on every member";
   let description = [{
     Member m of the group holds the elements `ranges[m]` of dimension `dim`; every member
-    gets all of it. Ranges may overlap where members hold the same values.
+    gets all of it. Ranges may overlap where members hold the same values. A run-time
+    dimension has no ranges: member m holds share m of as many as there are members.
 
     **Constraints**: one range a member, together covering the result's dimension; the
-    operand has this rank's range.
+    operand has this rank's range. Along a run-time dimension: no ranges, and the operand
+    has a share of the result's size, one of as many as there are members.
 
     ```mlir
     func.func @f(%x: tensor<4x3xf32>) -> tensor<4x5xf32> {
       %y = cleave.all_gather %x dim 1 ranges [0:3, 3:5] group [0, 1] : tensor<4x3xf32> -> tensor<4x5xf32>
       return %y : tensor<4x5xf32>
     }
+    func.func @tokens(%x: tensor<?x8xf32, #cleave.dims<tokens[1 of 2]>>)
+        -> tensor<?x8xf32, #cleave.dims<tokens>> {
+      %y = cleave.all_gather %x dim 0 group [0, 1]
+        : tensor<?x8xf32, #cleave.dims<tokens[1 of 2]>> -> tensor<?x8xf32, #cleave.dims<tokens>>
+      return %y : tensor<?x8xf32, #cleave.dims<tokens>>
+    }
     ```
   }];
-  let arguments = (ins Cleave_ValueTensor:$x, Cleave_Int:$dim, DenseI64ArrayAttr:$ranges,
-                       DenseI64ArrayAttr:$group);
+  let arguments = (ins Cleave_ValueTensor:$x, Cleave_Int:$dim,
+                       DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$ranges, DenseI64ArrayAttr:$group);
   let results = (outs Cleave_ValueTensor:$result);
   let assemblyFormat = [{
-    $x `dim` $dim `ranges` custom<Ranges>($ranges) `group` $group attr-dict
+    $x `dim` $dim (`ranges` custom<Ranges>($ranges)^)? `group` $group attr-dict
     `:` type($x) `->` type($result)
   }];
 }
@@ -146,10 +178,12 @@ def Cleave_AllGatherOp : Cleave_Collective<"all_gather"> {
 def Cleave_ReduceScatterOp : Cleave_Collective<"reduce_scatter"> {
   let summary = "the sum over a group, of which each member keeps its share";
   let description = [{
-    Member m of the group gets the elements `ranges[m]` of dimension `dim` of the sum.
+    Member m of the group gets the elements `ranges[m]` of dimension `dim` of the sum. A
+    run-time dimension has no ranges: member m gets share m of as many as there are members.
 
     **Constraints**: one range a member, together covering the operand's dimension; the
-    result has this rank's range; the kind is `sum`.
+    result has this rank's range; the kind is `sum`. Along a run-time dimension: no ranges,
+    and the result has a share of the operand's size, one of as many as there are members.
 
     ```mlir
     func.func @f(%x: tensor<4x5xf32>) -> tensor<4x3xf32> {
@@ -159,10 +193,10 @@ def Cleave_ReduceScatterOp : Cleave_Collective<"reduce_scatter"> {
     ```
   }];
   let arguments = (ins Cleave_ReductionKind:$kind, Cleave_F32Tensor:$x, Cleave_Int:$dim,
-                       DenseI64ArrayAttr:$ranges, DenseI64ArrayAttr:$group);
+                       DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$ranges, DenseI64ArrayAttr:$group);
   let results = (outs Cleave_F32Tensor:$result);
   let assemblyFormat = [{
-    $kind $x `dim` $dim `ranges` custom<Ranges>($ranges) `group` $group attr-dict
+    $kind $x `dim` $dim (`ranges` custom<Ranges>($ranges)^)? `group` $group attr-dict
     `:` type($x) `->` type($result)
   }];
 }

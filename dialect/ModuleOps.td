@@ -12,19 +12,25 @@ def Cleave_MeshOp : Cleave_Op<"mesh", [Symbol]> {
     The ranks of one pipeline stage, laid out on named axes, of which the last varies
     fastest: neighbours on it have neighbouring rank numbers. Rank numbers count all
     coordinates of stage 0, then those of stage 1, and so on. `shares` weighs the
-    coordinates of an axis against each other; an axis without is cut evenly.
+    coordinates of an axis against each other; an axis without is cut evenly. What is summed
+    over the axis that `sequence` names is not made whole on every rank but cut along its
+    run-time size (the tokens of a step), for as long as ops work on such shares.
 
     **Constraints**: names are distinct, sizes at least 1, and their product at most 65536;
-    shares name an axis each and give a positive number to each of its coordinates.
+    shares name an axis each and give a positive number to each of its coordinates;
+    `sequence` names an axis.
 
     ```mlir
     cleave.mesh @grid <"tp" = 2>
     cleave.mesh @uneven <"data" = 2, "tp" = 3> shares {tp = array<i64: 2, 1, 1>}
+    cleave.mesh @prompts <"tp" = 4> sequence "tp"
     ```
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, StrArrayAttr:$axes, DenseI64ArrayAttr:$sizes,
-                       OptionalAttr<DictionaryAttr>:$shares);
-  let assemblyFormat = "$sym_name custom<Axes>($axes, $sizes) (`shares` $shares^)? attr-dict";
+                       OptionalAttr<DictionaryAttr>:$shares, OptionalAttr<StrAttr>:$sequence);
+  let assemblyFormat = [{
+    $sym_name custom<Axes>($axes, $sizes) (`shares` $shares^)? (`sequence` $sequence^)? attr-dict
+  }];
   let hasVerifier = 1;
   let extraClassDeclaration = [{
     /// The number of coordinates, which is that of the ranks in one stage.

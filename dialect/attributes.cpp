@@ -50,25 +50,78 @@ ParseResult cleave::parseRanges(AsmParser &parser, SmallVectorImpl<int64_t> &fla
 
 // ---- #cleave.dims ----
 
+/// More shares of a size than this are a mistake in the file.
+static constexpr int64_t maxShares = 65536;
+
+std::optional<DimShare> cleave::getDimShare(StringAttr name) {
+  auto [base, rest] = name.getValue().split('[');
+  auto [index, count] = rest.split(" of ");
+  DimShare share;
+  if (base.empty() || !count.consume_back("]") || index.getAsInteger(10, share.index) ||
+      count.getAsInteger(10, share.count) || share.count < 2 || share.count > maxShares ||
+      share.index < 0 || share.index >= share.count)
+    return std::nullopt;
+  share.base = StringAttr::get(name.getContext(), base);
+  // One way to write a share, so that names can be compared.
+  if (getDimShareName(share.base, share.index, share.count) != name)
+    return std::nullopt;
+  return share;
+}
+
+StringAttr cleave::getDimShareName(StringAttr base, int64_t index, int64_t count) {
+  if (count == 1)
+    return base;
+  return StringAttr::get(base.getContext(), base.getValue() + "[" + Twine(index) + " of " +
+                                                Twine(count) + "]");
+}
+
+/// `tokens` or `tokens[1 of 4]`
+static ParseResult parseDimName(AsmParser &parser, SmallVectorImpl<StringAttr> &names) {
+  std::string name;
+  if (parser.parseKeywordOrString(&name))
+    return failure();
+  if (succeeded(parser.parseOptionalLSquare())) {
+    int64_t index = 0, count = 0;
+    if (parser.parseInteger(index) || parser.parseKeyword("of") || parser.parseInteger(count) ||
+        parser.parseRSquare())
+      return failure();
+    name += ("[" + Twine(index) + " of " + Twine(count) + "]").str();
+  }
+  names.push_back(StringAttr::get(parser.getContext(), name));
+  return success();
+}
+
 Attribute DimsAttr::parse(AsmParser &parser, Type) {
   SmallVector<StringAttr> names;
-  auto parseName = [&]() -> ParseResult {
-    std::string name;
-    if (parser.parseKeywordOrString(&name))
-      return failure();
-    names.push_back(StringAttr::get(parser.getContext(), name));
-    return success();
-  };
-  if (parser.parseCommaSeparatedList(AsmParser::Delimiter::LessGreater, parseName))
+  SMLoc loc = parser.getCurrentLocation();
+  if (parser.parseCommaSeparatedList(AsmParser::Delimiter::LessGreater,
+                                     [&] { return parseDimName(parser, names); }))
     return {};
-  return get(parser.getContext(), names);
+  return getChecked([&] { return parser.emitError(loc); }, parser.getContext(), names);
 }
 
 void DimsAttr::print(AsmPrinter &printer) const {
   printer << "<";
-  llvm::interleaveComma(getNames(), printer,
-                        [&](StringAttr name) { printer.printKeywordOrString(name.getValue()); });
+  llvm::interleaveComma(getNames(), printer, [&](StringAttr name) {
+    if (std::optional<DimShare> share = getDimShare(name)) {
+      printer.printKeywordOrString(share->base.getValue());
+      printer << "[" << share->index << " of " << share->count << "]";
+    } else {
+      printer.printKeywordOrString(name.getValue());
+    }
+  });
   printer << ">";
+}
+
+LogicalResult DimsAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                               ArrayRef<StringAttr> names) {
+  for (StringAttr name : names)
+    if (name.getValue().find_first_of("[]") != StringRef::npos && !getDimShare(name))
+      return emitError() << "the run-time size " << name
+                         << " is no share of another; expected NAME[INDEX of COUNT] with an "
+                            "index below the count, and a count of 2 to "
+                         << maxShares;
+  return success();
 }
 
 LogicalResult DimsAttr::verifyEncoding(ArrayRef<int64_t> shape, Type,

@@ -1,4 +1,4 @@
-// Checks of reshard, transfer, send, recv and the collectives, as far as one op shows
+// Checks of transfer, share, send, recv and the collectives, as far as one op shows
 // them; that partners agree is cleave-verify-ranks' to prove.
 #include "dialect/dialect.h"
 
@@ -50,21 +50,52 @@ static LogicalResult verifyGroup(Operation *op, ArrayRef<int64_t> group) {
   return success();
 }
 
-/// The ranges cover `whole`'s dim, and one of them has the size of `share`'s.
-static LogicalResult verifyShares(Operation *op, RankedTensorType share, RankedTensorType whole,
-                                  int64_t dim, ArrayRef<int64_t> flat, ArrayRef<int64_t> group) {
-  SmallVector<ElementRange> ranges = getRanges(flat);
-  if (ranges.size() != group.size() || flat.size() % 2 != 0)
-    return op->emitOpError("has ") << ranges.size() << " ranges for a group of " << group.size();
+/// `share` and `whole` are alike but in dim `dim`.
+static LogicalResult verifyAlong(Operation *op, RankedTensorType share, RankedTensorType whole,
+                                 int64_t dim, StringRef does) {
   if (dim < 0 || dim >= whole.getRank() || share.getRank() != whole.getRank() ||
       share.getElementType() != whole.getElementType())
-    return op->emitOpError("joins ") << share << " to " << whole << " along dim " << dim;
+    return op->emitOpError(does) << share << " to " << whole << " along dim " << dim;
   for (int64_t d = 0; d < whole.getRank(); ++d)
     if (d != dim && (share.getDimSize(d) != whole.getDimSize(d) ||
                      getDimName(share, d) != getDimName(whole, d)))
       return op->emitOpError("changes dim ") << d << " between " << share << " and " << whole;
-  if (whole.isDynamicDim(dim) || share.isDynamicDim(dim))
-    return op->emitOpError("joins along run-time dim ") << dim << " of " << whole;
+  return success();
+}
+
+/// Run-time dim `dim` of `share` is a share of `whole`'s, one of `count` where that is given.
+static LogicalResult verifyDimShare(Operation *op, RankedTensorType share, RankedTensorType whole,
+                                    int64_t dim, std::optional<int64_t> count) {
+  StringAttr name = getDimName(share, dim), base = getDimName(whole, dim);
+  if (name && base) {
+    std::optional<DimShare> found = getDimShare(name);
+    if (!getDimShare(base) && found && found->base == base && (!count || found->count == *count))
+      return success();
+    if (count == 1 && name == base)
+      return success();
+  }
+  InFlightDiagnostic error = op->emitOpError("has dim ") << dim << " of " << share << ", expected ";
+  if (count)
+    error << "one of " << *count << " shares of";
+  else
+    error << "a share of";
+  return error << " that of " << whole;
+}
+
+/// The ranges cover `whole`'s dim, and one of them has the size of `share`'s.
+static LogicalResult verifyShares(Operation *op, RankedTensorType share, RankedTensorType whole,
+                                  int64_t dim, ArrayRef<int64_t> flat, ArrayRef<int64_t> group) {
+  if (failed(verifyAlong(op, share, whole, dim, "joins ")))
+    return failure();
+  if (whole.isDynamicDim(dim) || share.isDynamicDim(dim)) {
+    if (!flat.empty())
+      return op->emitOpError("has ranges for run-time dim ")
+             << dim << " of " << whole << ", which is cut evenly";
+    return verifyDimShare(op, share, whole, dim, group.size());
+  }
+  SmallVector<ElementRange> ranges = getRanges(flat);
+  if (ranges.size() != group.size() || flat.size() % 2 != 0)
+    return op->emitOpError("has ") << ranges.size() << " ranges for a group of " << group.size();
   if (llvm::none_of(ranges, [&](ElementRange r) { return r.size() == share.getDimSize(dim); }))
     return op->emitOpError("has no range of this rank's size ") << share.getDimSize(dim);
   SmallVector<ElementRange> sorted(ranges);
@@ -79,6 +110,14 @@ static LogicalResult verifyShares(Operation *op, RankedTensorType share, RankedT
     return op->emitOpError("has ranges that cover the elements up to ")
            << covered << " of " << whole.getDimSize(dim) << " in dim " << dim;
   return success();
+}
+
+LogicalResult ShareOp::verify() {
+  auto whole = cast<RankedTensorType>(getX().getType());
+  auto share = cast<RankedTensorType>(getResult().getType());
+  if (failed(verifyAlong(*this, share, whole, getDim(), "takes a share, from ")))
+    return failure();
+  return verifyDimShare(*this, share, whole, getDim(), std::nullopt);
 }
 
 LogicalResult AllReduceOp::verify() {

@@ -28,7 +28,17 @@ struct DimsAliases : public OpAsmDialectInterface {
     auto dims = dyn_cast<DimsAttr>(attr);
     if (!dims)
       return AliasResult::NoAlias;
-    llvm::interleave(dims.getNames(), os, [&](StringAttr name) { os << name.getValue(); }, "_");
+    llvm::interleave(
+        dims.getNames(), os,
+        [&](StringAttr name) {
+          // Not last the number: the printer puts one of its own behind it.
+          if (std::optional<DimShare> share = getDimShare(name))
+            os << "share_" << share->index << "_of_" << share->count << "_"
+               << share->base.getValue();
+          else
+            os << name.getValue();
+        },
+        "_");
     return AliasResult::OverridableAlias;
   }
 };
@@ -148,6 +158,12 @@ StringAttr cleave::getDimName(RankedTensorType type, unsigned dim) {
   return dims.getNames()[llvm::count(type.getShape().take_front(dim), ShapedType::kDynamic)];
 }
 
+bool cleave::hasDimShare(RankedTensorType type) {
+  auto dims = dyn_cast_or_null<DimsAttr>(type.getEncoding());
+  return dims && llvm::any_of(dims.getNames(),
+                              [](StringAttr name) { return getDimShare(name).has_value(); });
+}
+
 RankedTensorType cleave::getTensorType(ArrayRef<int64_t> shape, Type elementType,
                                        ArrayRef<StringAttr> names) {
   SmallVector<StringAttr> dynamic;
@@ -165,6 +181,13 @@ RankedTensorType cleave::withShape(RankedTensorType type, ArrayRef<int64_t> shap
   for (unsigned dim = 0; dim < shape.size(); ++dim)
     names.push_back(getDimName(type, dim));
   return getTensorType(shape, type.getElementType(), names);
+}
+
+RankedTensorType cleave::withDimName(RankedTensorType type, unsigned dim, StringAttr name) {
+  SmallVector<StringAttr> names;
+  for (unsigned each = 0; each < type.getRank(); ++each)
+    names.push_back(each == dim ? name : getDimName(type, each));
+  return getTensorType(type.getShape(), type.getElementType(), names);
 }
 
 StringRef cleave::getModelName(Operation *op) {

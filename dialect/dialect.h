@@ -62,12 +62,34 @@ mlir::LogicalResult verifyValueType(mlir::Operation *op, mlir::Type type);
 /// The name of run-time dimension `dim`, null where the dimension is static.
 mlir::StringAttr getDimName(mlir::RankedTensorType type, unsigned dim);
 
+/// Share number `index` of `count` even shares of a run-time size n, of which the first
+/// n mod count have one element more. Written `base[index of count]`.
+struct DimShare {
+  mlir::StringAttr base;
+  int64_t index;
+  int64_t count;
+  bool operator==(const DimShare &) const = default;
+};
+
+/// The share that a run-time size's name says, or nothing where it is a size of its own.
+std::optional<DimShare> getDimShare(mlir::StringAttr name);
+
+/// The name of a share; the base's own where there is one share only.
+mlir::StringAttr getDimShareName(mlir::StringAttr base, int64_t index, int64_t count);
+
+/// Whether a run-time size of `type` is a share, as only types of the rank form have it.
+bool hasDimShare(mlir::RankedTensorType type);
+
 /// A tensor type in which `names[d]` names dimension d wherever it is run-time.
 mlir::RankedTensorType getTensorType(llvm::ArrayRef<int64_t> shape, mlir::Type elementType,
                                      llvm::ArrayRef<mlir::StringAttr> names);
 
 /// `type` with other sizes; names of dimensions that stay run-time are kept.
 mlir::RankedTensorType withShape(mlir::RankedTensorType type, llvm::ArrayRef<int64_t> shape);
+
+/// `type` with the name of run-time dimension `dim` changed.
+mlir::RankedTensorType withDimName(mlir::RankedTensorType type, unsigned dim,
+                                   mlir::StringAttr name);
 
 /// The op's name in the model, or its operation name where it has none.
 llvm::StringRef getModelName(mlir::Operation *op);

@@ -22,6 +22,8 @@ LogicalResult MeshOp::verify() {
     if (size > maxCoordinates || (coordinates *= size) > maxCoordinates)
       return emitOpError("has more than ") << maxCoordinates << " coordinates";
   }
+  if (getSequence() && !getAxisSize(*getSequence()))
+    return emitOpError("has sequence ") << getSequenceAttr() << ", which is no axis of it";
   int64_t allShares = coordinates;
   for (NamedAttribute share : getShares().value_or(DictionaryAttr::get(getContext()))) {
     std::optional<int64_t> size = getAxisSize(share.getName());

@@ -12,13 +12,23 @@ namespace cleave {
 using namespace mlir;
 using namespace cleave;
 
+/// As verifyValueType; and sizes are whole, since there are no ranks to share them yet.
+static LogicalResult verifyLogicalType(Operation *op, Type type) {
+  if (failed(verifyValueType(op, type)))
+    return failure();
+  if (hasDimShare(cast<RankedTensorType>(type)))
+    return op->emitOpError("has a value of type ")
+           << type << ", a share, which has no place in the logical form";
+  return success();
+}
+
 static LogicalResult verifyFunction(FunctionOpInterface function) {
   if (function.isExternal())
     return function.emitOpError("has no body");
   if (!llvm::hasSingleElement(function.getFunctionBody()))
     return function.emitOpError("has control flow, expected one block");
   for (unsigned i = 0; i < function.getNumArguments(); ++i) {
-    if (failed(verifyValueType(function, function.getArgumentTypes()[i])))
+    if (failed(verifyLogicalType(function, function.getArgumentTypes()[i])))
       return failure();
     if (!function.getArgAttr(i, CleaveDialect::inputAttrName))
       return function.emitOpError("argument ")
@@ -32,12 +42,12 @@ static LogicalResult verifyFunction(FunctionOpInterface function) {
 }
 
 static LogicalResult verifyOp(Operation *op) {
-  if (communicates(op) || isa<ReshardOp, TransferOp>(op))
+  if (communicates(op) || isa<ReshardOp, TransferOp, ShareOp>(op))
     return op->emitOpError("has no place in the logical form");
   if (isa<ModuleOp>(op) && op->getParentOp())
     return op->emitOpError("stands inside a module, expected the logical form");
   for (Type type : op->getResultTypes())
-    if (failed(verifyValueType(op, type)))
+    if (failed(verifyLogicalType(op, type)))
       return failure();
   return success();
 }

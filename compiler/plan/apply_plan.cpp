@@ -84,7 +84,8 @@ private:
     builder.setInsertionPointToStart(module.getBody());
     builder.create<MeshOp>(builder.getFusedLoc(places), builder.getStringAttr("mesh"),
                            builder.getArrayAttr(axes), builder.getDenseI64ArrayAttr(sizes),
-                           shares.empty() ? DictionaryAttr() : builder.getDictionaryAttr(shares));
+                           shares.empty() ? DictionaryAttr() : builder.getDictionaryAttr(shares),
+                           StringAttr());
     return success();
   }
 

@@ -27,6 +27,42 @@ func.func private @f(tensor<4xf32, #cleave.dims<a>>)
 
 // -----
 
+// expected-error@+1 {{the run-time size "tokens[4 of 4]" is no share of another}}
+func.func private @f(tensor<?x4xf32, #cleave.dims<tokens[4 of 4]>>)
+
+// -----
+
+// expected-error@+1 {{the run-time size "tokens[0 of 1]" is no share of another; expected NAME[INDEX of COUNT] with an index below the count, and a count of 2 to 65536}}
+func.func private @f(tensor<?x4xf32, #cleave.dims<tokens[0 of 1]>>)
+
+// -----
+
+// expected-error@+1 {{the run-time size "tokens[0 of 65537]" is no share of another}}
+func.func private @f(tensor<?x4xf32, #cleave.dims<tokens[0 of 65537]>>)
+
+// -----
+
+// expected-error@+1 {{the run-time size "tokens[-1 of 4]" is no share of another}}
+func.func private @f(tensor<?x4xf32, #cleave.dims<tokens[-1 of 4]>>)
+
+// -----
+
+// expected-error@+1 {{the run-time size "a]" is no share of another}}
+func.func private @f(tensor<?x4xf32, #cleave.dims<"a]">>)
+
+// -----
+
+// A share of a share.
+// expected-error@+1 {{the run-time size "a[0 of 2][1 of 2]" is no share of another}}
+func.func private @f(tensor<?x4xf32, #cleave.dims<"a[0 of 2]"[1 of 2]>>)
+
+// -----
+
+// expected-error@+1 {{the run-time size "a[01 of 2]" is no share of another}}
+func.func private @f(tensor<?x4xf32, #cleave.dims<"a[01 of 2]">>)
+
+// -----
+
 // expected-error@+1 {{axis "tp" appears twice in a sharding}}
 func.func private @f() attributes {a = #cleave.sharding<[{"tp"}, {"tp"}]>}
 
@@ -195,6 +231,11 @@ cleave.mesh @m <"tp" = 2> shares {tp = array<i64: 1, 0>}
 
 // expected-error@+1 {{has shares "2,1" for axis "tp", expected 2 positive numbers}}
 cleave.mesh @m <"tp" = 2> shares {tp = "2,1"}
+
+// -----
+
+// expected-error@+1 {{has sequence "dp", which is no axis of it}}
+cleave.mesh @m <"tp" = 2> sequence "dp"
 
 // -----
 

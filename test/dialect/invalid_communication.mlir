@@ -102,8 +102,64 @@ func.func @f(%x: tensor<3x3xf32>) {
 // -----
 
 func.func @f(%x: tensor<3x5xf32>) {
-  // expected-error@+1 {{joins along run-time dim 0}}
-  %y = cleave.all_gather %x dim 0 ranges [0:3, 3:5] group [0, 1] : tensor<3x5xf32> -> tensor<?x5xf32, #cleave.dims<t>>
+  // expected-error@+1 {{has dim 0 of 'tensor<3x5xf32>', expected one of 2 shares of that of}}
+  %y = cleave.all_gather %x dim 0 group [0, 1] : tensor<3x5xf32> -> tensor<?x5xf32, #cleave.dims<t>>
+  return
+}
+
+// -----
+
+func.func @ranges_of_shares(%x: tensor<?x5xf32, #cleave.dims<t[0 of 2]>>) {
+  // expected-error@+1 {{has ranges for run-time dim 0 of}}
+  %y = cleave.all_gather %x dim 0 ranges [0:3, 3:5] group [0, 1] : tensor<?x5xf32, #cleave.dims<t[0 of 2]>> -> tensor<?x5xf32, #cleave.dims<t>>
+  return
+}
+
+// -----
+
+func.func @too_few_members(%x: tensor<?x5xf32, #cleave.dims<t[0 of 3]>>) {
+  // expected-error-re@+1 {{has dim 0 of {{.*}}, expected one of 2 shares of that of}}
+  %y = cleave.all_gather %x dim 0 group [0, 1] : tensor<?x5xf32, #cleave.dims<t[0 of 3]>> -> tensor<?x5xf32, #cleave.dims<t>>
+  return
+}
+
+// -----
+
+func.func @shares_of_another_size(%x: tensor<?x5xf32, #cleave.dims<s>>) {
+  // expected-error-re@+1 {{has dim 0 of {{.*}}, expected one of 2 shares of that of}}
+  %y = cleave.reduce_scatter sum %x dim 0 group [0, 1] : tensor<?x5xf32, #cleave.dims<s>> -> tensor<?x5xf32, #cleave.dims<t[0 of 2]>>
+  return
+}
+
+// -----
+
+func.func @share_of_a_share(%x: tensor<?x5xf32, #cleave.dims<t[0 of 2]>>) {
+  // expected-error-re@+1 {{has dim 0 of {{.*}}, expected a share of that of}}
+  %y = cleave.share %x dim 0 : tensor<?x5xf32, #cleave.dims<t[0 of 2]>> -> tensor<?x5xf32, #cleave.dims<t[1 of 2]>>
+  return
+}
+
+// -----
+
+func.func @share_of_a_constant(%x: tensor<4x5xf32>) {
+  // expected-error@+1 {{has dim 0 of 'tensor<2x5xf32>', expected a share of that of 'tensor<4x5xf32>'}}
+  %y = cleave.share %x dim 0 : tensor<4x5xf32> -> tensor<2x5xf32>
+  return
+}
+
+// -----
+
+func.func @share_of_other_dim(%x: tensor<?x5xf32, #cleave.dims<t>>) {
+  // expected-error@+1 {{takes a share, from}}
+  %y = cleave.share %x dim 2 : tensor<?x5xf32, #cleave.dims<t>> -> tensor<?x5xf32, #cleave.dims<t[1 of 2]>>
+  return
+}
+
+// -----
+
+func.func @share_changes_width(%x: tensor<?x5xf32, #cleave.dims<t>>) {
+  // expected-error@+1 {{changes dim 1 between}}
+  %y = cleave.share %x dim 0 : tensor<?x5xf32, #cleave.dims<t>> -> tensor<?x4xf32, #cleave.dims<t[1 of 2]>>
   return
 }
 

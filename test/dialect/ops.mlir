@@ -10,10 +10,14 @@
 #tokens = #cleave.dims<tokens>
 #cache = #cleave.dims<slots, context>
 #quoted = #cleave.dims<"a b">
+#share = #cleave.dims<tokens[1 of 4]>
+#shares = #cleave.dims<"a b"[0 of 3], context>
 
 // CHECK-DAG: #[[TOKENS:.*]] = #cleave.dims<tokens>
 // CHECK-DAG: #[[CACHE:.*]] = #cleave.dims<slots, context>
 // CHECK-DAG: #[[QUOTED:.*]] = #cleave.dims<"a b">
+// CHECK-DAG: #[[SHARE:share_1_of_4_tokens]] = #cleave.dims<tokens[1 of 4]>
+// CHECK-DAG: #[[SHARES:.*]] = #cleave.dims<"a b"[0 of 3], context>
 
 // CHECK-LABEL: module @declarations attributes
 // CHECK-SAME: cleave.model = {architecture = "llama"}
@@ -26,6 +30,8 @@ module @declarations attributes {
   cleave.mesh @even <"tp" = 2>
   // CHECK: cleave.mesh @uneven <"data" = 2, "tp" = 3> shares {tp = array<i64: 2, 1, 1>}
   cleave.mesh @uneven <"data" = 2, "tp" = 3> shares {tp = array<i64: 2, 1, 1>}
+  // CHECK: cleave.mesh @prompts <"tp" = 4> sequence "tp"
+  cleave.mesh @prompts <"tp" = 4> sequence "tp"
 
   // CHECK: cleave.weight @f32 : tensor<32x64xf32> from gguf<"model.gguf">
   cleave.weight @f32 : tensor<32x64xf32> from gguf<"model.gguf">
@@ -151,6 +157,14 @@ module @declarations attributes {
       cleave.send %d to 2 tag 7 {cleave.name = "x"} : tensor<3x14xf32>
       // CHECK: cleave.recv from 2 tag 32767 : tensor<?x4xi32, #[[TOKENS]]>
       %e = cleave.recv from 2 tag 32767 : tensor<?x4xi32, #tokens>
+      // CHECK: cleave.share %{{.*}} dim 0 : tensor<?x4xi32, #[[TOKENS]]> -> tensor<?x4xi32, #[[SHARE]]>
+      %f = cleave.share %e dim 0 : tensor<?x4xi32, #tokens> -> tensor<?x4xi32, #share>
+      // CHECK: cleave.all_gather %{{.*}} dim 0 group [2, 1, 0, 3] : tensor<?x4xi32, #[[SHARE]]> -> tensor<?x4xi32, #[[TOKENS]]>
+      %g = cleave.all_gather %f dim 0 group [2, 1, 0, 3] : tensor<?x4xi32, #share> -> tensor<?x4xi32, #tokens>
+      // CHECK: cleave.recv from 2 tag 3 : tensor<?x?x8xf32, #[[SHARES]]>
+      %h = cleave.recv from 2 tag 3 : tensor<?x?x8xf32, #shares>
+      // CHECK: cleave.reduce_scatter sum %{{.*}} dim 1 group [0, 1, 2] : tensor<?x?x8xf32, #[[SHARES]]> -> tensor<?x?x8xf32, #{{.*}}>
+      %i = cleave.reduce_scatter sum %h dim 1 group [0, 1, 2] : tensor<?x?x8xf32, #shares> -> tensor<?x?x8xf32, #cleave.dims<"a b"[0 of 3], context[2 of 3]>>
       return
     }
   }
