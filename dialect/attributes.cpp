@@ -71,8 +71,8 @@ std::optional<DimShare> cleave::getDimShare(StringAttr name) {
 StringAttr cleave::getDimShareName(StringAttr base, int64_t index, int64_t count) {
   if (count == 1)
     return base;
-  return StringAttr::get(base.getContext(), base.getValue() + "[" + Twine(index) + " of " +
-                                                Twine(count) + "]");
+  return StringAttr::get(base.getContext(),
+                         base.getValue() + "[" + Twine(index) + " of " + Twine(count) + "]");
 }
 
 /// `tokens` or `tokens[1 of 4]`

@@ -54,7 +54,8 @@ private:
   ModuleOp module;
   const llvm::StringMap<WeightPlace> &places;
   flatbuffers::FlatBufferBuilder buffer;
-  llvm::MapVector<StringRef, uint32_t> symbols, weights, states;
+  llvm::MapVector<StringAttr, uint32_t> symbols;
+  llvm::MapVector<StringRef, uint32_t> weights, states;
   // Of the entry being built.
   llvm::DenseMap<Value, uint32_t> values;
   std::vector<Offset<fb::Value>> valueTables;
@@ -74,8 +75,10 @@ std::vector<int64_t> ProgramBuilder::dimsOf(RankedTensorType type) {
       dims.push_back(type.getDimSize(dim));
       continue;
     }
-    uint32_t number =
-        symbols.try_emplace(getDimName(type, dim).getValue(), symbols.size()).first->second;
+    StringAttr name = getDimName(type, dim);
+    if (std::optional<DimShare> share = getDimShare(name)) // its base comes before it
+      symbols.try_emplace(share->base, symbols.size());
+    uint32_t number = symbols.try_emplace(name, symbols.size()).first->second;
     dims.push_back(-1 - static_cast<int64_t>(number));
   }
   return dims;
@@ -146,6 +149,9 @@ Operation_ ProgramBuilder::buildOperation(Operation &op) {
                          fb::CreateTranspose(buffer, group(transpose.getPermutation())));
       })
       .Case([&](ReshapeOp) { return operation(Kind::Reshape, fb::CreateReshape(buffer)); })
+      .Case([&](ShareOp share) {
+        return operation(Kind::Slice, fb::CreateSlice(buffer, share.getDim(), 0));
+      })
       .Case([&](AllReduceOp reduce) {
         return operation(Kind::AllReduce, fb::CreateAllReduce(buffer, group(reduce.getGroup())));
       })
@@ -263,8 +269,12 @@ FailureOr<std::vector<uint8_t>> ProgramBuilder::build(int64_t ranks, StringRef p
     entries.push_back(*entry);
   }
   std::vector<Offset<fb::Symbol>> symbolTables;
-  for (auto &[name, number] : symbols)
-    symbolTables.push_back(fb::CreateSymbol(buffer, text(name)));
+  for (auto &[name, number] : symbols) {
+    DimShare share = getDimShare(name).value_or(DimShare{name, 0, 1});
+    symbolTables.push_back(fb::CreateSymbol(buffer, text(name),
+                                            share.count == 1 ? 0 : symbols.lookup(share.base),
+                                            share.index, share.count));
+  }
   auto id = text(packageId);
   auto symbolVector = buffer.CreateVector(symbolTables);
   auto weightVector = buffer.CreateVector(weightTables);

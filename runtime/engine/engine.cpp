@@ -41,7 +41,12 @@ const PortPlace *findPort(const std::vector<PortPlace> &ports, std::string_view 
 
 struct Engine::Impl {
   const Program &program;
-  std::vector<std::string> symbolNames;
+  /// A symbol; with count above 1 a share of another, as program.fbs has it.
+  struct SymbolPlace {
+    std::string name;
+    uint32_t base = 0, index = 0, count = 1;
+  };
+  std::vector<SymbolPlace> symbolPlaces;
   std::vector<int64_t> bounds;
   std::vector<int64_t> symbols; // their values for the next run
   std::vector<StatePlace> states;
@@ -106,15 +111,20 @@ struct Engine::Impl {
   void takeBounds(const EngineOptions &options) {
     if (const auto *list = program.root().symbols())
       for (const fb::Symbol *symbol : *list) {
-        std::string name = symbol->name()->str();
-        auto bound = options.bounds.find(name);
+        SymbolPlace place{symbol->name()->str(), symbol->base(), symbol->index(), symbol->count()};
+        if (place.count > 1) { // a larger size has no smaller shares
+          bounds.push_back(shareSize(bounds[place.base], place.index, place.count));
+          symbolPlaces.push_back(std::move(place));
+          continue;
+        }
+        auto bound = options.bounds.find(place.name);
         if (bound == options.bounds.end())
           throw std::runtime_error(program.fileName() + ": the size " + quoted(symbol->name()) +
                                    " varies at run time, and no bound is given for it");
         if (bound->second < 0)
           throw std::runtime_error("the bound of " + quoted(symbol->name()) + ", " +
                                    std::to_string(bound->second) + ", is negative");
-        symbolNames.push_back(std::move(name));
+        symbolPlaces.push_back(std::move(place));
         bounds.push_back(bound->second);
       }
     symbols = bounds;
@@ -123,7 +133,9 @@ struct Engine::Impl {
   std::string describeBounds() const {
     std::string result;
     for (size_t i = 0; i < bounds.size(); ++i)
-      result += (i ? ", " : "") + symbolNames[i] + " = " + std::to_string(bounds[i]);
+      if (symbolPlaces[i].count == 1)
+        result +=
+            (result.empty() ? "" : ", ") + symbolPlaces[i].name + " = " + std::to_string(bounds[i]);
     return result.empty() ? "constant sizes" : result;
   }
 
@@ -175,14 +187,17 @@ Engine::Engine(const Program &program, const WeightFile &weights, Communicator &
 Engine::~Engine() = default;
 
 void Engine::setSymbol(std::string_view name, int64_t value) {
-  for (size_t i = 0; i < impl->symbolNames.size(); ++i) {
-    if (impl->symbolNames[i] != name)
+  for (size_t i = 0; i < impl->symbolPlaces.size(); ++i) {
+    if (impl->symbolPlaces[i].name != name || impl->symbolPlaces[i].count > 1)
       continue;
     if (value < 0 || value > impl->bounds[i])
       throw std::runtime_error("the size '" + std::string(name) + "' cannot be " +
                                std::to_string(value) + ": its bound is " +
                                std::to_string(impl->bounds[i]));
     impl->symbols[i] = value;
+    for (size_t j = i + 1; j < impl->symbolPlaces.size(); ++j)
+      if (const auto &share = impl->symbolPlaces[j]; share.count > 1 && share.base == i)
+        impl->symbols[j] = shareSize(value, share.index, share.count);
     return;
   }
 }

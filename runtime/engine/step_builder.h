@@ -156,6 +156,7 @@ private:
   std::map<std::tuple<uint32_t, int64_t, int64_t>, Location> quantizedValues;
   std::map<RopeKey, Location> angles;
   std::map<std::tuple<int64_t, int64_t, int64_t>, std::shared_ptr<DenseLinear>> denseLinears;
+  std::map<uint32_t, uint32_t> givenWholes; // of shares of inputs: the inputs
   std::map<std::pair<ConvolutionShape, int64_t>, std::shared_ptr<Convolution>> convolutions;
   std::set<std::tuple<uint32_t, int64_t, Size>> checkedIndices;
   std::set<std::pair<uint32_t, uint32_t>> checkedPlaces;

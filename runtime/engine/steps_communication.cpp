@@ -92,8 +92,8 @@ public:
   GroupId group = -1;
   size_t own = 0;
   std::vector<Share> shares; // in the group's order
-  int64_t width = 0;
-  Size rows, innerElements;
+  bool isEven = false;       // shares of a run-time size: each run has its own
+  Size wholeWidth, rows, innerElements;
   Location scratch;
 
   void prepare() {
@@ -107,6 +107,10 @@ protected:
     rowCount = rows(context.symbols);
     inner = innerElements(context.symbols);
     innerBytes = inner * elementTypeInfo(type).blockBytes;
+    width = wholeWidth(context.symbols);
+    auto count = static_cast<int64_t>(shares.size());
+    for (int64_t m = 0; isEven && m < count; ++m)
+      shares[static_cast<size_t>(m)] = {shareBegin(width, m, count), shareSize(width, m, count)};
     for (size_t m = 0; m < shares.size(); ++m)
       counts[m] = static_cast<int>(rowCount * shares[m].size * inner);
     return rowCount * width * inner > 0;
@@ -135,7 +139,7 @@ protected:
     runParts(slice, args, args.rows * args.bytes / 4, context);
   }
 
-  int64_t rowCount = 0, inner = 0, innerBytes = 0;
+  int64_t width = 0, rowCount = 0, inner = 0, innerBytes = 0;
   std::vector<int> counts, offsets; // for the communicator, in elements
 };
 
@@ -143,7 +147,7 @@ protected:
 class AllGatherStep : public SharesStep {
 public:
   using SharesStep::SharesStep;
-  Share untrimmed; // of this rank: what x holds
+  Share untrimmed; // of this rank: what x holds, where shares are not even
 
   void bind(const Memory &memory) override {
     from = memory.read<std::byte>(x);
@@ -154,8 +158,8 @@ public:
   void run(const RunContext &context) override {
     if (!evaluate(context))
       return;
-    const Share &mine = shares[own];
-    const Share inX{mine.begin - untrimmed.begin, mine.size};
+    const Share &mine = shares[own], &held = isEven ? mine : untrimmed;
+    const Share inX{mine.begin - held.begin, mine.size};
     if (group < 0)
       return unpack(from, mine, to, context);
     // One row: a share is contiguous in x and in y. Otherwise blocks lie in the
@@ -167,9 +171,9 @@ public:
       offset += counts[m];
     }
     const std::byte *sent = from + inX.begin * innerBytes;
-    if (!direct && mine.size != untrimmed.size) {
+    if (!direct && mine.size != held.size) {
       std::byte *block = room + offset * elementTypeInfo(type).blockBytes;
-      pack(from, untrimmed.size, inX, block, context);
+      pack(from, held.size, inX, block, context);
       sent = block;
     }
     {
@@ -252,10 +256,12 @@ private:
   std::byte *to = nullptr;
 };
 
-std::vector<Share> sharesOf(const flatbuffers::Vector<int64_t> &ranges) {
-  std::vector<Share> shares;
-  for (uint32_t i = 0; i < ranges.size(); i += 2)
-    shares.push_back({ranges.Get(i), ranges.Get(i + 1) - ranges.Get(i)});
+/// The members' shares of a constant dimension; room for them where they are evaluated.
+std::vector<Share> sharesOf(const flatbuffers::Vector<int64_t> *ranges, size_t members) {
+  std::vector<Share> shares(members);
+  if (ranges && ranges->size() != 0)
+    for (uint32_t m = 0; m < members; ++m)
+      shares[m] = {ranges->Get(2 * m), ranges->Get(2 * m + 1) - ranges->Get(2 * m)};
   return shares;
 }
 
@@ -349,11 +355,12 @@ void StepBuilder::addAllGather(const fb::AllGather &op) {
   auto step = std::make_unique<AllGatherStep>(input.communicator, input.communicationSeconds);
   step->group = group(op.group());
   step->own = placeIn(*op.group(), input.program.root().rank());
-  step->shares = sharesOf(*op.ranges());
+  step->isEven = isSymbolDim(whole[op.dim()]);
+  step->shares = sharesOf(op.ranges(), op.group()->size());
   step->untrimmed = step->shares[step->own];
   trim(step->shares);
   step->type = type(operand(0));
-  step->width = whole[op.dim()];
+  step->wholeWidth = Size(whole.subspan(op.dim(), 1));
   step->rows = Size(whole.first(op.dim()));
   step->innerElements = Size(whole.subspan(op.dim() + 1));
   step->x = locations[operand(0)];
@@ -372,9 +379,10 @@ void StepBuilder::addReduceScatter(const fb::ReduceScatter &op) {
   auto step = std::make_unique<ReduceScatterStep>(input.communicator, input.communicationSeconds);
   step->group = group(op.group());
   step->own = placeIn(*op.group(), input.program.root().rank());
-  step->shares = sharesOf(*op.ranges());
+  step->isEven = isSymbolDim(whole[op.dim()]);
+  step->shares = sharesOf(op.ranges(), op.group()->size());
   step->type = type(operand(0));
-  step->width = whole[op.dim()];
+  step->wholeWidth = Size(whole.subspan(op.dim(), 1));
   step->rows = Size(whole.first(op.dim()));
   step->innerElements = Size(whole.subspan(op.dim() + 1));
   step->x = locations[operand(0)];
@@ -387,11 +395,12 @@ void StepBuilder::addReduceScatter(const fb::ReduceScatter &op) {
   }
   // The same shape with the cut dimension as long as all blocks together.
   std::vector<int64_t> packed(whole.begin(), whole.end());
-  packed[op.dim()] = sent;
+  if (!step->isEven)
+    packed[op.dim()] = sent;
   std::optional<int64_t> bytes = bytesAtBounds(packed, elementBytes(operand(0)), input.bounds);
   if (!bytes || *bytes / elementBytes(operand(0)) > std::numeric_limits<int>::max())
     refuse("scatters more than 2^31 elements at once; lower the bounds of its sizes");
-  step->scratch = scratch(*bytes);
+  step->scratch = scratch(op.dim() == 0 && step->inOrder ? 0 : *bytes);
   step->prepare();
   add(std::move(step));
 }

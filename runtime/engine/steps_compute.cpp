@@ -344,8 +344,8 @@ class SliceStep : public Step {
 public:
   SliceArgs args;
   Location x, y;
-  int64_t dim = 0, begin = 0, size = 0;
-  Size rows, innerElements;
+  int64_t begin = 0, index = 0, count = 1; // of a share, of which there are more than one
+  Size whole, size, rows, innerElements;
   int64_t elementBytes = 0;
 
   void bind(const Memory &memory) override {
@@ -355,9 +355,10 @@ public:
   void run(const RunContext &context) override {
     int64_t inner = innerElements(context.symbols) * elementBytes;
     args.rows = rows(context.symbols);
-    args.x = source + begin * inner;
-    args.bytes = args.yStride = size * inner;
-    args.xStride = dim * inner;
+    int64_t width = whole(context.symbols);
+    args.x = source + (count > 1 ? shareBegin(width, index, count) : begin) * inner;
+    args.bytes = args.yStride = size(context.symbols) * inner;
+    args.xStride = width * inner;
     runParts(slice, args, args.rows * args.bytes / 4, context);
   }
 
@@ -372,9 +373,19 @@ void StepBuilder::addSlice(const fb::Slice &op) {
   auto step = std::make_unique<SliceStep>();
   step->x = locations[operand(0)];
   step->y = locations[result(0)];
-  step->dim = from[op.dim()];
+  step->whole = Size(from.subspan(op.dim(), 1));
+  std::span<const int64_t> size = dimsOf(value(result(0)).dims()).subspan(op.dim(), 1);
+  step->size = Size(size);
   step->begin = op.begin();
-  step->size = dimsOf(value(result(0)).dims())[op.dim()];
+  if (isSymbolDim(size[0])) {
+    const fb::Symbol &share =
+        *input.program.root().symbols()->Get(static_cast<uint32_t>(symbolOfDim(size[0])));
+    step->index = share.index();
+    step->count = share.count();
+    // What is checked of a share is checked of all: on all ranks alike, before they meet.
+    if (isGiven(operand(0)))
+      givenWholes[result(0)] = operand(0);
+  }
   step->rows = Size(from.first(op.dim()));
   step->innerElements = Size(from.subspan(op.dim() + 1));
   step->elementBytes = elementBytes(operand(0));
@@ -391,6 +402,8 @@ void StepBuilder::addCheck(uint32_t first, uint32_t second, std::unique_ptr<Step
 
 void StepBuilder::checkIndices(uint32_t number, int64_t least, Size limit,
                                const std::string &what) {
+  if (auto whole = givenWholes.find(number); whole != givenWholes.end())
+    number = whole->second;
   if (!checkedIndices.insert({number, least, limit}).second)
     return;
   addCheck(number, number,

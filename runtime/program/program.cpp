@@ -82,8 +82,28 @@ private:
 
   void checkSymbols() const {
     Names names;
-    for (uint32_t i = 0; i < count(program.symbols()); ++i)
-      checkName(program.symbols()->Get(i)->name(), names, "symbol");
+    for (uint32_t i = 0; i < count(program.symbols()); ++i) {
+      const fb::Symbol &symbol = *program.symbols()->Get(i);
+      checkName(symbol.name(), names, "symbol");
+      if (symbol.count() == 1)
+        continue;
+      if (symbol.index() >= symbol.count())
+        refuse("symbol " + quoted(symbol.name()) + " is share " + std::to_string(symbol.index()) +
+               " of " + std::to_string(symbol.count()));
+      if (symbol.base() >= i || program.symbols()->Get(symbol.base())->count() != 1)
+        refuse("symbol " + quoted(symbol.name()) + " is a share of symbol " +
+               std::to_string(symbol.base()) + ", which is no size of its own before it");
+    }
+  }
+
+  /// What is given from outside, or outlives a step, is whole.
+  void expectNoShares(const flatbuffers::Vector<int64_t> *dims, const std::string &what) const {
+    for (int64_t dim : dimsOf(dims))
+      if (isSymbolDim(dim)) {
+        const fb::Symbol &symbol = *program.symbols()->Get(static_cast<uint32_t>(symbolOfDim(dim)));
+        if (symbol.count() != 1)
+          refuse(what + " has the share " + quoted(symbol.name()) + " as a dimension");
+      }
   }
 
   const ElementTypeInfo &checkType(uint8_t number, const std::string &what) const {
@@ -171,6 +191,7 @@ private:
       std::span<const int64_t> dims = dimsOf(state.dims());
       if (dims.size() != 3 || isSymbolDim(dims[2]))
         refuse(what + " does not have the dimensions [slots, context, width], width constant");
+      expectNoShares(state.dims(), what);
     }
   }
 
@@ -239,6 +260,7 @@ private:
                ", which is not declared as one");
       if (known[port.value()] != Known::no)
         refuse(what + " is the same value as another input");
+      expectNoShares(entry.values()->Get(port.value())->dims(), what);
       known[port.value()] = Known::input;
     }
   }
@@ -255,6 +277,7 @@ private:
       fb::Storage storage = entry.values()->Get(port.value())->storage();
       if (storage != fb::Storage::Activation && storage != fb::Storage::Input)
         refuse(what + " is a weight or a state");
+      expectNoShares(entry.values()->Get(port.value())->dims(), what);
       if (port.owner() >= program.ranks())
         refuse(what + " is owned by rank " + std::to_string(port.owner()) + " of " +
                std::to_string(program.ranks()));

@@ -6,6 +6,7 @@
 #include "runtime/program/package.h"
 #include "runtime/program/program_generated.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <span>
@@ -76,6 +77,15 @@ constexpr int64_t symbolOfDim(int64_t dim) {
 }
 constexpr int64_t dimOfSymbol(int64_t symbol) {
   return -1 - symbol;
+}
+
+/// The first element of share `index` of `count` even shares of `size` elements, of which
+/// the first size mod count have one more; for index = count the end, `size`.
+constexpr int64_t shareBegin(int64_t size, int64_t index, int64_t count) {
+  return index * (size / count) + std::min(index, size % count);
+}
+constexpr int64_t shareSize(int64_t size, int64_t index, int64_t count) {
+  return shareBegin(size, index + 1, count) - shareBegin(size, index, count);
 }
 
 /// `name` in quotes, with what cannot be printed replaced, for messages.

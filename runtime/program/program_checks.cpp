@@ -191,7 +191,7 @@ void InstructionCheck::checkPeer(uint32_t peer, uint32_t tag) const {
     refuse("its tag, " + std::to_string(tag) + ", is too large");
 }
 
-void InstructionCheck::checkAlong(uint32_t dim, Dims whole, Dims part) const {
+const fb::Symbol *InstructionCheck::checkAlong(uint32_t dim, Dims whole, Dims part) const {
   if (dim >= whole.size())
     refuse("dimension " + std::to_string(dim) + " is not one of " + text(whole));
   bool alike = whole.size() == part.size();
@@ -200,9 +200,33 @@ void InstructionCheck::checkAlong(uint32_t dim, Dims whole, Dims part) const {
   if (!alike)
     refuse(text(part) + " is not like " + text(whole) + " outside of dimension " +
            std::to_string(dim));
-  if (isSymbolDim(whole[dim]) || isSymbolDim(part[dim]))
-    refuse("dimension " + std::to_string(dim) + " of " + text(whole) + " or " + text(part) +
-           " is not constant");
+  if (!isSymbolDim(whole[dim]) && !isSymbolDim(part[dim]))
+    return nullptr;
+  if (isSymbolDim(whole[dim]) && isSymbolDim(part[dim])) {
+    const auto &symbols = *program.symbols();
+    const fb::Symbol &share = *symbols.Get(static_cast<uint32_t>(symbolOfDim(part[dim])));
+    // Of a group of one the share is all.
+    bool isAll = part[dim] == whole[dim] && share.count() == 1;
+    if (isAll || (share.count() > 1 && dimOfSymbol(share.base()) == whole[dim]))
+      return &share;
+  }
+  refuse("dimension " + std::to_string(dim) + " of " + text(part) +
+         " is neither constant as that of " + text(whole) + " nor a share of it");
+}
+
+void InstructionCheck::checkMemberShare(const flatbuffers::Vector<uint32_t> *group,
+                                        const flatbuffers::Vector<int64_t> *ranges, uint32_t dim,
+                                        Dims whole, Dims part) const {
+  uint32_t own = checkGroup(group);
+  const fb::Symbol *share = checkAlong(dim, whole, part);
+  if (!share)
+    return checkRanges(group, ranges, own, whole[dim], part[dim]);
+  if (ranges && ranges->size() != 0)
+    refuse("has ranges along dimension " + std::to_string(dim) + " of " + text(whole) +
+           ", which is not constant");
+  if (share->count() != group->size() || (share->count() > 1 && share->index() != own))
+    refuse("dimension " + std::to_string(dim) + " of " + text(part) + " is not share " +
+           std::to_string(own) + " of " + std::to_string(group->size()));
 }
 
 // ---- The operations ----
@@ -399,7 +423,12 @@ void InstructionCheck::checkSlice(const fb::Slice &op) const {
   expectOperand(0, isDense(x), "a tensor of a plain type");
   expectResult(0, typeOf(result(0)) == typeOf(x), "of the operand's type");
   Dims whole = dimsOf(x), part = dimsOf(result(0));
-  checkAlong(op.dim(), whole, part);
+  if (const fb::Symbol *share = checkAlong(op.dim(), whole, part)) {
+    if (share->count() == 1 || op.begin() != 0)
+      refuse("dimension " + std::to_string(op.dim()) + " of " + text(part) +
+             " is no share of that of " + text(whole) + " with begin 0");
+    return;
+  }
   int64_t size = part[op.dim()];
   if (op.begin() < 0 || size > whole[op.dim()] || op.begin() > whole[op.dim()] - size)
     refuse(std::to_string(size) + " from " + std::to_string(op.begin()) +
@@ -459,9 +488,7 @@ void InstructionCheck::checkAllGather(const fb::AllGather &op) const {
   expectOperand(0, isDense(operand(0)), "a tensor of a plain type");
   expectResult(0, typeOf(result(0)) == typeOf(operand(0)), "of the operand's type");
   Dims whole = dimsOf(result(0)), part = dimsOf(operand(0));
-  uint32_t own = checkGroup(op.group());
-  checkAlong(op.dim(), whole, part);
-  checkRanges(op.group(), op.ranges(), own, whole[op.dim()], part[op.dim()]);
+  checkMemberShare(op.group(), op.ranges(), op.dim(), whole, part);
 }
 
 void InstructionCheck::checkReduceScatter(const fb::ReduceScatter &op) const {
@@ -469,9 +496,7 @@ void InstructionCheck::checkReduceScatter(const fb::ReduceScatter &op) const {
   expectOperand(0, isDense(operand(0)), "a tensor of a plain type");
   expectResult(0, typeOf(result(0)) == typeOf(operand(0)), "of the operand's type");
   Dims whole = dimsOf(operand(0)), part = dimsOf(result(0));
-  uint32_t own = checkGroup(op.group());
-  checkAlong(op.dim(), whole, part);
-  checkRanges(op.group(), op.ranges(), own, whole[op.dim()], part[op.dim()]);
+  checkMemberShare(op.group(), op.ranges(), op.dim(), whole, part);
 }
 
 void InstructionCheck::checkBroadcast(const fb::Broadcast &op) const {

@@ -56,8 +56,14 @@ private:
                    const flatbuffers::Vector<int64_t> *ranges, uint32_t own, int64_t whole,
                    int64_t share) const;
   void checkPeer(uint32_t peer, uint32_t tag) const;
-  /// `whole` and `part` are alike but in dimension `dim`, which both know.
-  void checkAlong(uint32_t dim, Dims whole, Dims part) const;
+  /// `whole` and `part` are alike but in dimension `dim`, which is constant in both, or a
+  /// symbol and a share of it. Returns that share, or null where the dimension is constant.
+  const fb::Symbol *checkAlong(uint32_t dim, Dims whole, Dims part) const;
+  /// What `part` is of `whole` along `dim`: the range of member `own`, or share `own` of as
+  /// many as the group has members.
+  void checkMemberShare(const flatbuffers::Vector<uint32_t> *group,
+                        const flatbuffers::Vector<int64_t> *ranges, uint32_t dim, Dims whole,
+                        Dims part) const;
 
   void checkGather(const fb::Gather &op) const;
   void checkLinear(const fb::Linear &op) const;

@@ -79,6 +79,14 @@ void buildLayer(ProgramBuilder &b, ElementType weightType) {
   uint32_t half = b.activation({t, width / 2});
   b.add(fb::CreateSlice(b.fbb, 1, 0), {y}, {half});
   b.output("y", half);
+  // Shares of what varies are evaluated in each run.
+  std::vector<uint32_t> alone{0};
+  int64_t second = b.share("tokens[1 of 2]", t, 1, 2);
+  uint32_t share = b.activation({second, width}), whole = b.activation(dims),
+           sum = b.activation(dims);
+  b.add(fb::CreateSlice(b.fbb), {y}, {share});
+  b.add(fb::CreateAllGatherDirect(b.fbb, &alone), {y}, {whole});
+  b.add(fb::CreateReduceScatterDirect(b.fbb, &alone), {whole}, {sum});
 }
 
 TEST(Allocation, RunsAllocateNothing) {

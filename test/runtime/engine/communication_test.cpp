@@ -175,6 +175,113 @@ INSTANTIATE_TEST_SUITE_P(Engine, Collective,
                          testing::Combine(testing::ValuesIn(cuts), testing::ValuesIn(shapes)),
                          collectiveName);
 
+/// Shares of a size that varies from run to run: its place among the dimensions, and the
+/// group whose members hold them.
+struct RunTimeCut {
+  const char *name;
+  U group;
+  uint32_t dim;
+};
+
+class RunTimeShares : public testing::TestWithParam<RunTimeCut> {};
+
+TEST_P(RunTimeShares, AreTakenScatteredAndGathered) {
+  const auto &[name, group, dim] = GetParam();
+  constexpr int64_t inner = 2;
+  auto count = static_cast<int64_t>(group.size());
+  auto dims = [&](int64_t width) { return dim == 0 ? Dims{width, inner} : Dims{3, width, inner}; };
+  auto placeOf = [&](uint32_t rank) {
+    return std::find(group.begin(), group.end(), rank) - group.begin();
+  };
+  // Each member adds its share of its own x to its share of the sum: so the whole shows
+  // who had what.
+  auto build = [&](ProgramBuilder &b) {
+    int64_t t = b.symbol("tokens"), place = placeOf(b.rank);
+    if (place == count)
+      return;
+    int64_t share = b.share("share", t, static_cast<uint32_t>(place), group.size());
+    uint32_t x = b.input("x", dims(t));
+    uint32_t own = b.activation(dims(share)), sum = b.activation(dims(share));
+    uint32_t y = b.activation(dims(t));
+    b.add(fb::CreateSlice(b.fbb, dim, 0), {x}, {own});
+    b.add(fb::CreateReduceScatterDirect(b.fbb, &group, dim), {x}, {sum});
+    uint32_t both = b.binary(fb::BinaryKind::Add, sum, own, dims(share));
+    b.add(fb::CreateAllGatherDirect(b.fbb, &group, dim), {both}, {y});
+    b.output("y", y);
+  };
+  runPrograms(4, {.bounds = {{"tokens", 9}}}, build, [&](uint32_t rank, Engine &engine) {
+    for (int64_t tokens : {7, 1, 0, 4, 9, 3}) {
+      engine.setSymbol("tokens", tokens);
+      engine.setSymbol("share", 1); // is no size of its own
+      if (placeOf(rank) == count) {
+        engine.run();
+        continue;
+      }
+      int64_t elements = (dim == 0 ? 1 : 3) * tokens * inner;
+      std::vector<float> expected(elements);
+      for (uint32_t member : group)
+        for (int64_t i = 0; i < elements; ++i)
+          expected[i] += wholeValue(elements, member)[i];
+      for (int64_t i = 0; i < elements; ++i) {
+        int64_t token = i / inner % tokens, owner = 0;
+        while (token >= shareBegin(tokens, owner + 1, count))
+          ++owner;
+        expected[i] += wholeValue(elements, group[owner])[i];
+      }
+      setInput(engine, "x", wholeValue(elements, rank));
+      engine.run();
+      EXPECT_EQ(getOutput(engine, "y"), expected) << "rank " << rank << ", tokens " << tokens;
+    }
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Engine, RunTimeShares,
+                         testing::Values(RunTimeCut{"Rows", {0, 1, 2, 3}, 0},
+                                         RunTimeCut{"RowsReordered", {2, 0, 1}, 0},
+                                         RunTimeCut{"Inner", {0, 1, 2, 3}, 1},
+                                         RunTimeCut{"InnerOfTwo", {3, 1}, 1}),
+                         [](const auto &info) { return std::string(info.param.name); });
+
+TEST(Communication, SharesAreEvenAndTheFirstHaveOneMore) {
+  for (int64_t size : {0, 1, 5, 8, 11})
+    for (int64_t count : {1, 2, 3, 8}) {
+      EXPECT_EQ(shareBegin(size, 0, count), 0);
+      EXPECT_EQ(shareBegin(size, count, count), size);
+      for (int64_t index = 0; index < count; ++index)
+        EXPECT_EQ(shareSize(size, index, count), size / count + (index < size % count ? 1 : 0));
+    }
+}
+
+TEST(Communication, IndicesOfAShareAreCheckedInWhole) {
+  // On all ranks alike, so that none waits for one that has stopped.
+  auto build = [](ProgramBuilder &b) {
+    int64_t t = b.symbol("tokens");
+    int64_t share = b.share("share", t, b.rank, 2);
+    uint32_t table = b.weight("table", {3, 2}, {1, 2, 3, 4, 5, 6});
+    uint32_t ids = b.input("ids", {t}, ElementType::i32);
+    uint32_t own = b.activation({share}, ElementType::i32), rows = b.activation({share, 2}),
+             y = b.activation({t, 2});
+    U group{0, 1};
+    b.add(fb::CreateSlice(b.fbb), {ids}, {own});
+    b.add(fb::CreateGather(b.fbb), {table, own}, {rows});
+    b.add(fb::CreateAllGatherDirect(b.fbb, &group), {rows}, {y});
+    b.output("y", y);
+  };
+  runPrograms(2, {.bounds = {{"tokens", 3}}}, build, [](uint32_t rank, Engine &engine) {
+    setInput<int32_t>(engine, "ids", {2, 0, 1});
+    engine.run();
+    EXPECT_THAT(getOutput(engine, "y"), testing::ElementsAre(5, 6, 1, 2, 3, 4));
+    setInput<int32_t>(engine, "ids", {2, 0, 3}); // rank 1's token
+    try {
+      engine.run();
+      ADD_FAILURE() << "row 3 of 3 was looked up";
+    } catch (const std::runtime_error &error) {
+      EXPECT_THAT(error.what(), HasSubstr("input 'ids' has the value 3 at index 2"))
+          << "rank " << rank;
+    }
+  });
+}
+
 TEST(Communication, AllReduceLeavesAnInputAndAValueInUseAlone) {
   auto build = [](ProgramBuilder &b) {
     U group{0, 1, 2};

@@ -56,6 +56,13 @@ public:
     return dimOfSymbol(static_cast<int64_t>(symbols.size()) - 1);
   }
 
+  /// The same for share `index` of `count` of the symbol with dimension `base`.
+  int64_t share(const std::string &name, int64_t base, uint32_t index, uint32_t count) {
+    symbols.push_back(fb::CreateSymbolDirect(
+        fbb, name.c_str(), static_cast<uint32_t>(symbolOfDim(base)), index, count));
+    return dimOfSymbol(static_cast<int64_t>(symbols.size()) - 1);
+  }
+
   uint32_t value(fb::Storage storage, uint32_t index, ElementType type, const Dims &dims) {
     values.push_back(fb::CreateValueDirect(fbb, storage, index, static_cast<uint8_t>(type), &dims));
     return static_cast<uint32_t>(values.size() - 1);

@@ -30,6 +30,7 @@ std::string messageOf(const std::function<void()> &action) {
 struct Values {
   ProgramBuilder b{1, 3};
   int64_t t = b.symbol("tokens"), context = b.symbol("context");
+  int64_t second = b.share("tokens[1 of 2]", t, 1, 2), last = b.share("tokens[2 of 3]", t, 2, 3);
   uint32_t x = b.input("x", {t, 8});
   uint32_t vector = b.input("vector", {8});
   uint32_t ids = b.input("ids", {t}, i32);
@@ -158,12 +159,22 @@ const Case accepted[] = {
     {"Scale", [](Values &v) { v.op(FB(Unary, fb::UnaryKind::Scale, 2), {v.x}, {v.t, 8}); }, ""},
     {"Transpose", [](Values &v) { v.op(transpose(v, {1, 0}), {v.x}, {8, v.t}); }, ""},
     {"Reshape", [](Values &v) { v.op(FB(Reshape), {v.x}, {1, v.t, 2, 4}); }, ""},
+    {"SliceOfAShare", [](Values &v) { v.op(FB(Slice), {v.x}, {v.last, 8}); }, ""},
     {"AllReduce", [](Values &v) { v.op(allReduce(v, {2, 1}), {v.x}, {v.t, 8}); }, ""},
     {"AllGatherWithOverlapAndEmptyShare",
      [](Values &v) { v.op(allGather(v, {2, 1, 0}, 1, {4, 12, 0, 8, 12, 12}), {v.x}, {v.t, 12}); },
      ""},
     {"ReduceScatter",
      [](Values &v) { v.op(reduceScatter(v, {0, 1}, 1, {0, 3, 3, 8}), {v.x}, {v.t, 5}); }, ""},
+    {"GatherAndScatterOfShares",
+     [](Values &v) {
+       v.op(FB(Slice), {v.x}, {v.second, 8});
+       uint32_t share = v.narrow + 1;
+       v.op(allGather(v, {2, 1}, 0, {}), {share}, {v.t, 8});
+       v.op(reduceScatter(v, {0, 1}, 0, {}), {v.x}, {v.second, 8});
+       v.op(allGather(v, {1}, 0, {}), {v.x}, {v.t, 8});
+     },
+     ""},
     {"Scalars",
      [](Values &v) {
        // Vectors of no elements need not be aligned; all numbers of bytes before them.
@@ -193,6 +204,22 @@ const Case refusedProgram[] = {
      "is from another package: its id is 'other', not 'test-package'"},
     {"Stage", [](Values &v) { v.b.stage = 1; }, "is of stage 1 of 1"},
     {"SameSymbol", [](Values &v) { v.b.symbol("tokens"); }, "has two of symbol 'tokens'"},
+    {"ShareNumber", [](Values &v) { v.b.share("s", v.t, 2, 2); }, "symbol 's' is share 2 of 2"},
+    {"ShareOfNone", [](Values &v) { v.b.share("s", v.t, 0, 0); }, "symbol 's' is share 0 of 0"},
+    {"ShareOfAShare", [](Values &v) { v.b.share("s", v.second, 0, 2); },
+     "symbol 's' is a share of symbol 2, which is no size of its own before it"},
+    {"ShareOfItself", [](Values &v) { v.b.share("s", -5, 0, 2); }, "is a share of symbol 4"},
+    {"ShareOfALaterSymbol", [](Values &v) { v.b.share("s", -9, 0, 2); }, "is a share of symbol 8"},
+    {"StateOfAShare", [](Values &v) { v.b.state("bad", {2, v.second, 8}); },
+     "state 'bad' has the share 'tokens[1 of 2]' as a dimension"},
+    {"InputOfAShare", [](Values &v) { v.b.input("bad", {v.second}); },
+     "input 'bad' of entry 'step' has the share 'tokens[1 of 2]' as a dimension"},
+    {"OutputOfAShare",
+     [](Values &v) {
+       v.op(FB(Slice), {v.x}, {v.second, 8});
+       v.b.output("bad", v.narrow + 1);
+     },
+     "output 'bad' of entry 'step' has the share 'tokens[1 of 2]' as a dimension"},
     {"SameState", [](Values &v) { v.b.state("keys", {1, 1, 1}); }, "has two of state 'keys'"},
     {"SameInput", [](Values &v) { v.b.input("x", {1}); }, "has two of input 'x'"},
     {"LongName", [](Values &v) { v.b.symbol(std::string(2000, 'x')); }, "has 2000 bytes"},
@@ -229,10 +256,10 @@ const Case refusedProgram[] = {
      "state 'bad' does not have the dimensions [slots, context, width]"},
     {"StateWidth", [](Values &v) { v.b.state("bad", {1, 1, v.t}); }, "width constant"},
     {"ValueSymbol", [](Values &v) { v.b.input("bad", {-9}); },
-     "value 11 of entry 'step' has symbol 8 of 2 as a dimension"},
+     "value 11 of entry 'step' has symbol 8 of 4 as a dimension"},
     {"ValueSymbolAtTheLimit",
      [](Values &v) { v.b.input("bad", {std::numeric_limits<int64_t>::min()}); },
-     "has symbol 9223372036854775807 of 2"},
+     "has symbol 9223372036854775807 of 4"},
     {"ValueOverflows", [](Values &v) { v.b.input("bad", {int64_t{1} << 62, 16}); },
      "larger than any tensor"},
     {"ValueOfManyDimensions", [](Values &v) { v.b.input("bad", Dims(9, 1)); },
@@ -445,7 +472,14 @@ const Case refusedCompute[] = {
      "is not the elements of"},
     {"SliceDimension", [](Values &v) { v.op(FB(Slice, 2, 0), {v.x}, {v.t, 8}); },
      "dimension 2 is not one of ['tokens', 8]"},
-    {"SliceDynamic", [](Values &v) { v.op(FB(Slice, 0, 0), {v.x}, {1, 8}); }, "is not constant"},
+    {"SliceDynamic", [](Values &v) { v.op(FB(Slice, 0, 0), {v.x}, {1, 8}); },
+     "dimension 0 of [1, 8] is neither constant as that of ['tokens', 8] nor a share of it"},
+    {"SliceOfAnotherSymbol", [](Values &v) { v.op(FB(Slice, 0, 0), {v.x}, {v.context, 8}); },
+     "nor a share of it"},
+    {"SliceOfAll", [](Values &v) { v.op(FB(Slice, 0, 0), {v.x}, {v.t, 8}); },
+     "is no share of that of ['tokens', 8]"},
+    {"SliceOfAShareFromTheMiddle", [](Values &v) { v.op(FB(Slice, 0, 1), {v.x}, {v.second, 8}); },
+     "with begin 0"},
     {"SliceBegin", [](Values &v) { v.op(FB(Slice, 1, -1), {v.x}, {v.t, 4}); },
      "4 from -1 on are not within dimension 1"},
     {"SliceEnd", [](Values &v) { v.op(FB(Slice, 1, 5), {v.x}, {v.t, 4}); }, "4 from 5 on"},
@@ -498,6 +532,23 @@ const Case refusedCommunication[] = {
     {"ScatterOwnShare",
      [](Values &v) { v.op(reduceScatter(v, {0, 1}, 1, {0, 3, 3, 8}), {v.x}, {v.t, 3}); },
      "this rank's range 3:8 is not as long as its share, 3"},
+    {"GatherRangesOfShares",
+     [](Values &v) {
+       v.op(FB(Slice), {v.x}, {v.second, 8});
+       v.op(allGather(v, {2, 1}, 0, {0, 1, 1, 2}), {v.narrow + 1}, {v.t, 8});
+     },
+     "has ranges along dimension 0 of ['tokens', 8], which is not constant"},
+    {"GatherShareOfAnother",
+     [](Values &v) {
+       v.op(FB(Slice), {v.x}, {v.second, 8});
+       v.op(allGather(v, {1, 2}, 0, {}), {v.narrow + 1}, {v.t, 8});
+     },
+     "dimension 0 of ['tokens[1 of 2]', 8] is not share 0 of 2"},
+    {"ScatterShareOfMore",
+     [](Values &v) { v.op(reduceScatter(v, {2, 1}, 0, {}), {v.x}, {v.last, 8}); },
+     "dimension 0 of ['tokens[2 of 3]', 8] is not share 1 of 2"},
+    {"ScatterToAll", [](Values &v) { v.op(reduceScatter(v, {2, 1}, 0, {}), {v.x}, {v.t, 8}); },
+     "dimension 0 of ['tokens', 8] is not share 1 of 2"},
     {"SendToNobody", [](Values &v) { v.b.add(FB(Send, 3, 0), {v.x}, {}); },
      "its peer, 3, is not another of 3 ranks"},
     {"SendToItself", [](Values &v) { v.b.add(FB(Send, 1, 0), {v.x}, {}); }, "its peer, 1"},
