@@ -6,7 +6,7 @@ using namespace mlir;
 using namespace cleave;
 
 SmallVector<Reading, 2> cleave::getReadings(const PartDim &dim) {
-  SmallVector<Reading, 2> readings{{dim.size, dim.range, 0}};
+  SmallVector<Reading, 2> readings{{dim.size, dim.range, 0, dim.shares}};
   for (auto [i, window] : llvm::enumerate(dim.windows))
     readings.push_back({window.size(),
                         {dim.range.begin - window.begin, dim.range.end - window.begin},
@@ -14,7 +14,11 @@ SmallVector<Reading, 2> cleave::getReadings(const PartDim &dim) {
   return readings;
 }
 
-std::string cleave::describe(ElementRange range, int64_t size) {
+std::string cleave::describe(ElementRange range, int64_t size, int64_t shares) {
+  if (shares > 1)
+    return ("share " + Twine(range.begin) + " of " + Twine(shares)).str();
+  if (isRuntime(size))
+    return "all";
   return (Twine(range.begin) + ":" + Twine(range.end) + " of " + Twine(size)).str();
 }
 
@@ -54,7 +58,7 @@ InFlightDiagnostic PartVerifier::partialError(int64_t rank, Operation *op, const
 /// Whether what an op reads of `dim` of `type` is `reading`. The last dim of a quantized
 /// tensor is held in whole blocks.
 static bool fits(const Reading &found, const Reading &wanted, RankedTensorType type, unsigned dim) {
-  if (found.size != wanted.size)
+  if (found.size != wanted.size || found.shares != wanted.shares)
     return false;
   if (found.range == wanted.range)
     return true;
@@ -94,7 +98,10 @@ LogicalResult PartVerifier::readFactors(int64_t rank, ShardingRuleOpInterface op
     return known.find(op->getOperand(ref.operand))->second.dims[ref.dim];
   };
   for (FactorGroup &group : groups) {
-    bool mustBeWhole = rule.factors[group.factors.front()].kind == FactorKind::whole;
+    FactorKind kind = rule.factors[group.factors.front()].kind;
+    // Summands are numbered by elements, which shares of run-time sizes do not tell.
+    bool mustBeWhole = kind == FactorKind::whole ||
+                       (kind == FactorKind::sum && isRuntime(partOf(group.dims.front()).size));
     auto choose = [&](const Reading &wanted) {
       if (mustBeWhole && wanted.range != ElementRange{0, wanted.size})
         return false;
@@ -115,7 +122,7 @@ LogicalResult PartVerifier::readFactors(int64_t rank, ShardingRuleOpInterface op
       llvm::interleave(
           group.dims,
           [&](DimRef ref) {
-            error << describe(partOf(ref).range, partOf(ref).size) << " of '"
+            error << describe(partOf(ref)) << " of '"
                   << values.getName(known.find(op->getOperand(ref.operand))->second.logical)
                   << "' (dim " << ref.dim << ")";
           },
@@ -141,7 +148,7 @@ LogicalResult PartVerifier::checkLeading(int64_t rank, ShardingRuleOpInterface o
   llvm::SmallDenseMap<unsigned, std::pair<Reading, const FactorGroup *>> leading;
   for (const FactorGroup &group : groups) {
     const Reading &reading = group.reading;
-    if (isRuntime(reading.size) || reading.range.size() == 0)
+    if (reading.range.size() == 0)
       continue;
     int64_t inner = 1, unit = 1;
     for (unsigned factor : llvm::reverse(group.factors.drop_front())) {
@@ -151,22 +158,23 @@ LogicalResult PartVerifier::checkLeading(int64_t rank, ShardingRuleOpInterface o
     }
     if (inner == 0)
       continue;
-    if (reading.range.begin % unit != 0 || reading.range.end % unit != 0)
-      return rankError(rank, op) << " reads " << describe(reading.range, reading.size)
+    bool isElements = !isRuntime(reading.size);
+    if (isElements && (reading.range.begin % unit != 0 || reading.range.end % unit != 0))
+      return rankError(rank, op) << " reads " << describe(reading)
                                  << ", which is cut inside a unit of " << unit;
-    Reading covered{reading.size / inner,
-                    {reading.range.begin / inner, (reading.range.end + inner - 1) / inner},
-                    0};
+    Reading covered = reading;
+    if (isElements) {
+      covered.size /= inner;
+      covered.range = {reading.range.begin / inner, (reading.range.end + inner - 1) / inner};
+    }
     auto [it, isNew] = leading.try_emplace(group.factors.front(), covered, &group);
     if (!isNew &&
-        (it->second.first.range != covered.range || it->second.first.size != covered.size))
-      return rankError(rank, op) << " reads "
-                                 << describe(it->second.second->reading.range,
-                                             it->second.second->reading.size)
+        (it->second.first.range != covered.range || it->second.first.size != covered.size ||
+         it->second.first.shares != covered.shares))
+      return rankError(rank, op) << " reads " << describe(it->second.second->reading)
                                  << " of operand " << it->second.second->dims.front().operand
-                                 << " with " << describe(reading.range, reading.size)
-                                 << " of operand " << group.dims.front().operand
-                                 << ", which do not belong together";
+                                 << " with " << describe(reading) << " of operand "
+                                 << group.dims.front().operand << ", which do not belong together";
   }
   return success();
 }
@@ -301,7 +309,9 @@ LogicalResult PartVerifier::evaluateCompute(int64_t rank, ShardingRuleOpInterfac
   if (failed(passed))
     return failure();
   bool isWhole = llvm::all_of(op->getOperands(), [&](Value operand) {
-    return llvm::all_of(known[operand].dims, [](const PartDim &dim) { return dim.isWhole(); });
+    // Attributes that depend on the rank tell of static dims alone.
+    return llvm::all_of(known[operand].dims,
+                        [](const PartDim &dim) { return isRuntime(dim.size) || dim.isWhole(); });
   });
   if (!isWhole && failed(checkLocalAttributes(rank, op)))
     return failure();
@@ -330,7 +340,7 @@ LogicalResult PartVerifier::evaluateCompute(int64_t rank, ShardingRuleOpInterfac
   }
   for (auto [number, result, dims] : llvm::enumerate(op->getResults(), rule.results)) {
     RankValue value{values.get({asKey(4), asKey(logical), asKey(number)}, getModelName(op)),
-                    getWholeDims(tensorOf(result)), partial};
+                    getTypeDims(tensorOf(result)), partial};
     for (auto [dim, factors] : llvm::enumerate(dims)) {
       auto *group = llvm::find_if(
           groups, [&](auto &each) { return each.factors == ArrayRef<unsigned>(factors); });
@@ -339,9 +349,16 @@ LogicalResult PartVerifier::evaluateCompute(int64_t rank, ShardingRuleOpInterfac
           value.dims[dim] = *part;
         continue;
       }
-      if (isRuntime(group->reading.size))
+      const Reading &read = group->reading;
+      PartDim given{read.size, read.range, {}, read.shares};
+      if (isRuntime(read.size)) {
+        if (given != value.dims[dim])
+          return rankError(rank, op)
+                 << " reads " << describe(given) << " of a run-time size, but by its type gives "
+                 << describe(value.dims[dim]) << " in dim " << dim;
         continue;
-      value.dims[dim] = {group->reading.size, group->reading.range, {}};
+      }
+      value.dims[dim] = given;
       DimRef first = group->dims.front();
       if (group->keepsWindows)
         value.dims[dim].windows = known[op->getOperand(first.operand)].dims[first.dim].windows;

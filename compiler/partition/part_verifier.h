@@ -19,6 +19,7 @@ struct Reading {
   int64_t size;
   ElementRange range;
   unsigned window;
+  int64_t shares = 1; ///< as PartDim has them
 };
 
 /// A dim of an operand.
@@ -37,11 +38,21 @@ struct FactorGroup {
 /// All readings of a dim, the plain one first.
 llvm::SmallVector<Reading, 2> getReadings(const PartDim &dim);
 
-/// A value's dims where a rank has all of it.
-llvm::SmallVector<PartDim, 3> getWholeDims(mlir::RankedTensorType type);
+/// A value's dims where a rank has all of it, but for the shares of run-time sizes that
+/// its type names.
+llvm::SmallVector<PartDim, 3> getTypeDims(mlir::RankedTensorType type);
 
-/// "0:48 of 96"
-std::string describe(ElementRange range, int64_t size);
+/// A run-time dim of which a rank has share `index` of `count`.
+PartDim getSharedDim(int64_t index, int64_t count);
+
+/// "0:48 of 96", of a run-time size "all" or "share 1 of 4"
+std::string describe(ElementRange range, int64_t size, int64_t shares = 1);
+inline std::string describe(const PartDim &dim) {
+  return describe(dim.range, dim.size, dim.shares);
+}
+inline std::string describe(const Reading &reading) {
+  return describe(reading.range, reading.size, reading.shares);
+}
 
 /// An error of `op`, with its name in the model and its rank.
 mlir::InFlightDiagnostic rankError(int64_t rank, mlir::Operation *op);
@@ -71,6 +82,7 @@ private:
   mlir::LogicalResult evaluate(int64_t rank, mlir::Operation *op);
   mlir::LogicalResult evaluateUse(int64_t rank, UseOp use);
   void evaluateSlice(SliceOp slice);
+  void evaluateShare(ShareOp share);
   mlir::LogicalResult evaluateCompute(int64_t rank, ShardingRuleOpInterface op);
   mlir::LogicalResult readFactors(int64_t rank, ShardingRuleOpInterface op,
                                   const ShardingRule &rule,

@@ -19,6 +19,9 @@ struct PartDim {
   /// held: an op of the model that slices makes the same cut, and what follows may take
   /// such a range as a whole dim of its own.
   llvm::SmallVector<ElementRange, 1> windows;
+  /// Where more than one, the run-time size is cut into so many even shares, and `range`
+  /// counts these.
+  int64_t shares = 1;
 
   bool isWhole() const { return range == ElementRange{0, size}; }
   bool operator==(const PartDim &) const = default;

@@ -25,7 +25,8 @@ LogicalResult PartVerifier::evaluateCollective(ArrayRef<std::pair<int64_t, Opera
     for (size_t dim = 0; sameDims && dim < mine.dims.size(); ++dim)
       if (dim != gathered)
         sameDims = mine.dims[dim].range == theirs.dims[dim].range &&
-                   mine.dims[dim].size == theirs.dims[dim].size;
+                   mine.dims[dim].size == theirs.dims[dim].size &&
+                   mine.dims[dim].shares == theirs.dims[dim].shares;
     if (mine.logical == theirs.logical && sameDims)
       continue;
     InFlightDiagnostic error =
@@ -113,9 +114,13 @@ LogicalResult PartVerifier::evaluateReduction(ArrayRef<std::pair<int64_t, Operat
     RankValue value = sum;
     if (auto scatter = dyn_cast<ReduceScatterOp>(member.second)) {
       PartDim &dim = value.dims[scatter.getDim()];
-      ElementRange range = getRanges(scatter.getRanges())[place];
-      // The ranges are of what the rank has.
-      dim.range = {dim.range.begin + range.begin, dim.range.begin + range.end};
+      if (isRuntime(dim.size)) {
+        dim = getSharedDim(place, members.size());
+      } else {
+        // The ranges are of what the rank has.
+        ElementRange range = getRanges(scatter.getRanges())[place];
+        dim.range = {dim.range.begin + range.begin, dim.range.begin + range.end};
+      }
     }
     known[member.second->getResult(0)] = value;
   }
@@ -140,7 +145,7 @@ static std::optional<int64_t> getBegin(ArrayRef<PartDim> shares, ArrayRef<Elemen
 }
 
 /// Each member's share is the one that its range says: of all, of a window, or of a range
-/// that the members share with no other rank.
+/// that the members share with no other rank. Of a run-time size it is the one of its place.
 LogicalResult PartVerifier::evaluateGather(ArrayRef<std::pair<int64_t, Operation *>> members) {
   auto gather = cast<AllGatherOp>(members.front().second);
   unsigned dim = gather.getDim();
@@ -161,6 +166,16 @@ LogicalResult PartVerifier::evaluateGather(ArrayRef<std::pair<int64_t, Operation
   SmallVector<PartDim> shares;
   for (auto [rank, op] : members)
     shares.push_back(known[op->getOperand(0)].dims[dim]);
+  if (isRuntime(size)) {
+    for (auto [place, share] : llvm::enumerate(shares))
+      if (share != getSharedDim(place, shares.size()))
+        return rankError(members[place].first, members[place].second)
+               << " joins " << describe(share) << " of '" << values.getName(first.logical)
+               << "', expected " << describe(getSharedDim(place, shares.size()));
+    RankValue joined = first;
+    joined.dims[dim] = getSharedDim(0, 1);
+    return give(joined);
+  }
   unsigned readings = getReadings(first.dims[dim]).size();
   std::string found;
   for (unsigned window = 0; window < readings; ++window) {

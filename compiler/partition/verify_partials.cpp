@@ -18,11 +18,22 @@ InFlightDiagnostic cleave::rankError(int64_t rank, Operation *op) {
   return error;
 }
 
-SmallVector<PartDim, 3> cleave::getWholeDims(RankedTensorType type) {
+SmallVector<PartDim, 3> cleave::getTypeDims(RankedTensorType type) {
   SmallVector<PartDim, 3> dims;
-  for (int64_t size : type.getShape())
-    dims.push_back({size, {0, size}, {}});
+  for (auto [dim, size] : llvm::enumerate(type.getShape())) {
+    StringAttr name = getDimName(type, dim);
+    if (std::optional<DimShare> share = name ? getDimShare(name) : std::nullopt)
+      dims.push_back(getSharedDim(share->index, share->count));
+    else
+      dims.push_back({size, {0, size}, {}});
+  }
   return dims;
+}
+
+PartDim cleave::getSharedDim(int64_t index, int64_t count) {
+  if (count == 1)
+    return {ShapedType::kDynamic, {0, ShapedType::kDynamic}, {}};
+  return {ShapedType::kDynamic, {index, index + 1}, {}, count};
 }
 
 /// The ranges that a rank's weight has of the tensor in the file.
@@ -70,7 +81,7 @@ LogicalResult PartVerifier::run(const std::map<int64_t, func::FuncOp> &functions
       auto type = dyn_cast<RankedTensorType>(argument.getType());
       if (port && type)
         known[argument] = {
-            values.get({asKey(0), port.getAsOpaquePointer()}, port), getWholeDims(type), {}};
+            values.get({asKey(0), port.getAsOpaquePointer()}, port), getTypeDims(type), {}};
     }
   }
   for (bool moved = true; moved;) {
@@ -133,6 +144,10 @@ LogicalResult PartVerifier::evaluate(int64_t rank, Operation *op) {
     evaluateSlice(slice);
     return success();
   }
+  if (auto share = dyn_cast<ShareOp>(op)) {
+    evaluateShare(share);
+    return success();
+  }
   if (auto compute = dyn_cast<ShardingRuleOpInterface>(op))
     return evaluateCompute(rank, compute);
   return success();
@@ -169,6 +184,12 @@ void PartVerifier::evaluateSlice(SliceOp slice) {
   known[slice.getResult()] = value;
 }
 
+void PartVerifier::evaluateShare(ShareOp share) {
+  RankValue value = known.lookup(share.getX());
+  value.dims[share.getDim()] = getTypeDims(tensorOf(share.getResult()))[share.getDim()];
+  known[share.getResult()] = value;
+}
+
 /// A state keeps what earlier steps wrote, so all entries must write the same elements.
 LogicalResult PartVerifier::checkState(int64_t rank, Operation *op) {
   auto update = dyn_cast<StateUpdateOp>(op);
@@ -179,12 +200,10 @@ LogicalResult PartVerifier::checkState(int64_t rank, Operation *op) {
       states.try_emplace({rank, update.getState().str()}, update.getOperation(), width);
   if (it->second.second == width)
     return success();
-  InFlightDiagnostic error = rankError(rank, op)
-                             << " writes elements " << describe(width.range, width.size)
-                             << " into state '" << update.getState() << "'";
+  InFlightDiagnostic error = rankError(rank, op) << " writes elements " << describe(width)
+                                                 << " into state '" << update.getState() << "'";
   error.attachNote(it->second.first->getLoc())
-      << "elements " << describe(it->second.second.range, it->second.second.size)
-      << " are written here";
+      << "elements " << describe(it->second.second) << " are written here";
   return error;
 }
 
@@ -203,9 +222,8 @@ LogicalResult PartVerifier::evaluateReturn(int64_t rank, func::ReturnOp op) {
     for (auto [dim, part] : llvm::enumerate(value.dims))
       if (!part.isWhole() && (part.windows.empty() || part.windows.back() != part.range))
         return rankError(rank, op)
-               << " gives as output '" << output << "' only " << describe(part.range, part.size)
-               << " of dim " << dim << " of '" << values.getName(value.logical)
-               << "'; expected all of it";
+               << " gives as output '" << output << "' only " << describe(part) << " of dim " << dim
+               << " of '" << values.getName(value.logical) << "'; expected all of it";
     auto [it, isNew] = outputs.try_emplace(output, op.getOperation(), value);
     const RankValue &other = it->second.second;
     if (other.logical == value.logical && other.dims == value.dims)

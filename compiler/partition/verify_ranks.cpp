@@ -106,10 +106,19 @@ private:
     return checkShare(rank, self - group.begin(), op);
   }
 
-  /// The share of a gathered or scattered dim that this rank has is its range's.
+  /// The share of a gathered or scattered dim that this rank has is its range's, or of a
+  /// run-time size the one of its place.
   LogicalResult checkShare(int64_t rank, size_t place, Operation *op) {
-    auto check = [&](RankedTensorType share, unsigned dim,
+    auto check = [&](RankedTensorType share, RankedTensorType whole, unsigned dim,
                      ArrayRef<int64_t> ranges) -> LogicalResult {
+      if (StringAttr base = getDimName(whole, dim)) {
+        StringAttr expected = getDimShareName(base, place, getGroup(op)->size());
+        if (getDimName(share, dim) == expected)
+          return success();
+        return op->emitOpError("on rank ")
+               << rank << " has the share " << getDimName(share, dim)
+               << ", but its place in the group is that of " << expected;
+      }
       ElementRange range = getRanges(ranges)[place];
       if (share.getDimSize(dim) == range.size())
         return success();
@@ -118,10 +127,12 @@ private:
              << " elements, but its range is " << range.begin << ":" << range.end;
     };
     if (auto gather = dyn_cast<AllGatherOp>(op))
-      return check(cast<RankedTensorType>(gather.getX().getType()), gather.getDim(),
-                   gather.getRanges());
+      return check(cast<RankedTensorType>(gather.getX().getType()),
+                   cast<RankedTensorType>(gather.getType()), gather.getDim(), gather.getRanges());
     if (auto scatter = dyn_cast<ReduceScatterOp>(op))
-      return check(scatter.getType(), scatter.getDim(), scatter.getRanges());
+      return check(cast<RankedTensorType>(scatter.getType()),
+                   cast<RankedTensorType>(scatter.getX().getType()), scatter.getDim(),
+                   scatter.getRanges());
     return success();
   }
 
@@ -322,14 +333,21 @@ LogicalResult verifyOutputs(const std::map<int64_t, func::FuncOp> &functions) {
 LogicalResult verifyRankModule(ModuleOp rank, size_t ranks) {
   if (int64_t stage = getStage(rank); stage < 0 || stage >= static_cast<int64_t>(ranks))
     return rank.emitError("a rank's module has stage ") << stage << ", expected 0 to " << ranks - 1;
+  for (StateOp state : rank.getOps<StateOp>())
+    if (hasDimShare(state.getTensorType()))
+      return state.emitOpError("has type ") << state.getType() << ", a share; states are whole";
   for (auto function : rank.getOps<func::FuncOp>()) {
     if (function.isExternal())
       return function.emitOpError("has no body");
     if (!llvm::hasSingleElement(function.getFunctionBody()))
       return function.emitOpError("has control flow, expected one block");
-    for (Type type : function.getArgumentTypes())
+    for (Type type : function.getArgumentTypes()) {
       if (failed(verifyValueType(function, type)))
         return failure();
+      if (hasDimShare(cast<RankedTensorType>(type)))
+        return function.emitOpError("has an argument of type ")
+               << type << ", a share; inputs come whole, and cleave.share takes a share";
+    }
     for (Operation &op : function.getFunctionBody().front())
       for (Type type : op.getResultTypes())
         if (failed(verifyValueType(&op, type)))
