@@ -70,16 +70,30 @@ def Cleave_RmsNormOp : Cleave_ComputeOp<"rms_norm", [Pure, AllTypesMatch<["x", "
     `x` [t, d], `weight` [d] -> x / sqrt(mean(x^2) + epsilon) * weight, the mean over d
     (Zhang and Sennrich, 2019).
 
+    With `per_head`, `x` is [t, heads * d]: each head is normalized by itself, all with the
+    same weight. Then heads can lie on different ranks.
+
+    **Constraints**: the weight has x's last dimension; with `per_head`, the weight has a
+    static size of at least 1, of which x's last dimension is a multiple.
+
     ```mlir
     func.func @f(%x: tensor<4x64xf32>, %w: tensor<64xf32>) -> tensor<4x64xf32> {
       %y = cleave.rms_norm %x, %w {epsilon = 1.0e-5 : f32} : tensor<4x64xf32>, tensor<64xf32>
       return %y : tensor<4x64xf32>
     }
+    func.func @heads(%q: tensor<4x64xf32>, %w: tensor<16xf32>) -> tensor<4x64xf32> {
+      %y = cleave.rms_norm per_head %q, %w {epsilon = 1.0e-5 : f32}
+        : tensor<4x64xf32>, tensor<16xf32>
+      return %y : tensor<4x64xf32>
+    }
     ```
   }];
-  let arguments = (ins Cleave_F32Tensor:$x, Cleave_F32Tensor:$weight, F32Attr:$epsilon);
+  let arguments = (ins Cleave_F32Tensor:$x, Cleave_F32Tensor:$weight, F32Attr:$epsilon,
+                       UnitAttr:$per_head);
   let results = (outs Cleave_F32Tensor:$result);
-  let assemblyFormat = "$x `,` $weight attr-dict `:` type($x) `,` type($weight)";
+  let assemblyFormat = [{
+    (`per_head` $per_head^)? $x `,` $weight attr-dict `:` type($x) `,` type($weight)
+  }];
   let hasVerifier = 1;
 }
 
@@ -163,10 +177,11 @@ def Cleave_AttentionOp : Cleave_ComputeOp<"attention", [Pure, AllTypesMatch<["q"
     (Vaswani et al., 2017), each head by itself. `group` query heads share a key head
     (Ainslie et al., 2023): query head j reads key head `(first_head + j) / group`.
     `first_head` is 0 in the logical form; a rank whose share of the query heads begins
-    inside a group has it at the place in that group.
+    inside a group has it at the place in that group. With a `window` other than 0, a query
+    row reads the last `window` of its rows only.
 
     **Constraints**: widths are multiples of head_dim, and every query head's key head
-    exists.
+    exists; 0 <= window < 2^31.
 
     ```mlir
     func.func @f(%q: tensor<4x64xf32>, %k: tensor<1x16x32xf16>, %v: tensor<1x16x32xf16>,
@@ -179,7 +194,8 @@ def Cleave_AttentionOp : Cleave_ComputeOp<"attention", [Pure, AllTypesMatch<["q"
   }];
   let arguments = (ins Cleave_F32Tensor:$q, Cleave_StateTensor:$k, Cleave_StateTensor:$v,
                        Cleave_I32Tensor:$slots, Cleave_I32Tensor:$positions, Cleave_Int:$head_dim,
-                       Cleave_Int:$group, DefaultValuedAttr<Cleave_Int, "0">:$first_head, F32Attr:$scale);
+                       Cleave_Int:$group, DefaultValuedAttr<Cleave_Int, "0">:$first_head, F32Attr:$scale,
+                       DefaultValuedAttr<Cleave_Int, "0">:$window);
   let results = (outs Cleave_F32Tensor:$result);
   let assemblyFormat = [{
     $q `,` $k `,` $v `at` $slots `,` $positions attr-dict

@@ -4,6 +4,8 @@
 
 #include "mlir/IR/Builders.h"
 
+#include <limits>
+
 using namespace mlir;
 using namespace cleave;
 
@@ -111,12 +113,26 @@ LogicalResult RmsNormOp::verify() {
   if (failed(expectRank(*this, getX(), "x", 2)) ||
       failed(expectRank(*this, getWeight(), "a weight", 1)))
     return failure();
-  return expectSameDim(*this, getX(), 1, "x", getWeight(), 0, "the weight");
+  if (!getPerHead())
+    return expectSameDim(*this, getX(), 1, "x", getWeight(), 0, "the weight");
+  int64_t width = dimOf(getX(), 1), headDim = dimOf(getWeight(), 0);
+  if (headDim < 1 || width < 0 || width % headDim != 0)
+    return emitOpError("expects an x of whole heads of the weight's size, found ")
+           << getX().getType() << " and " << getWeight().getType();
+  return success();
 }
 
 ShardingRule RmsNormOp::getShardingRule() {
-  enum { t, d };
   ShardingRule rule;
+  if (getPerHead()) {
+    enum { t, head, headElement };
+    int64_t headDim = dimOf(getWeight(), 0);
+    rule.factors = {{dimOf(getX(), 0)}, {dimOf(getX(), 1) / headDim}, {headDim, FactorKind::whole}};
+    rule.operands = {{one(t), {head, headElement}}, {one(headElement)}};
+    rule.results = {{one(t), {head, headElement}}};
+    return rule;
+  }
+  enum { t, d };
   rule.factors = {{dimOf(getX(), 0)}, {dimOf(getX(), 1), FactorKind::whole}};
   rule.operands = {{one(t), one(d)}, {one(d)}};
   rule.results = {{one(t), one(d)}};
@@ -206,6 +222,8 @@ LogicalResult AttentionOp::verify() {
   if (group < 1 || group > maxGroup || first < 0 || first >= group)
     return emitOpError("has group ") << group << " and first_head " << first
                                      << ", expected 0 <= first_head < group <= " << maxGroup;
+  if (getWindow() < 0 || getWindow() > std::numeric_limits<int32_t>::max())
+    return emitOpError("has window ") << getWindow() << ", expected 0 (none) to 2147483647";
   // Every key head is read, and every query head's key head exists.
   int64_t needed = heads == 0 ? 0 : (first + heads - 1) / group + 1;
   if (needed != keyHeads)

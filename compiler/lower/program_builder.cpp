@@ -126,7 +126,8 @@ Operation_ ProgramBuilder::buildOperation(Operation &op) {
         return operation(Kind::Attention,
                          fb::CreateAttention(buffer, attention.getHeadDim(), attention.getGroup(),
                                              attention.getFirstHead(),
-                                             attention.getScale().convertToFloat()));
+                                             attention.getScale().convertToFloat(),
+                                             attention.getWindow()));
       })
       .Case([&](SiluOp) {
         return operation(Kind::Unary, fb::CreateUnary(buffer, fb::UnaryKind::Silu));

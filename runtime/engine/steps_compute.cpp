@@ -67,6 +67,7 @@ public:
   RmsNormArgs args;
   Location x, weight, y;
   Size tokens;
+  int64_t heads = 1; ///< in a row of x; to the kernel each is a row
 
   void bind(const Memory &memory) override {
     args.x = memory.read<float>(x);
@@ -74,7 +75,7 @@ public:
     args.y = memory.write<float>(y);
   }
   void run(const RunContext &context) override {
-    args.tokens = tokens(context.symbols);
+    args.tokens = tokens(context.symbols) * heads;
     runParts(rmsNorm, args, args.tokens * args.columns, context);
   }
 };
@@ -88,7 +89,9 @@ void StepBuilder::addRmsNorm(const fb::RmsNorm &op) {
   step->weight = locations[operand(1)];
   step->y = locations[result(0)];
   step->tokens = x.rows;
-  step->args.columns = step->args.xStride = step->args.yStride = x.columns;
+  int64_t columns = matrix(operand(1)).columns;
+  step->heads = columns > 0 ? x.columns / columns : 1;
+  step->args.columns = step->args.xStride = step->args.yStride = columns;
   step->args.epsilon = op.epsilon();
   add(std::move(step));
 }
@@ -216,7 +219,7 @@ public:
     args.tokens = tokens(context.symbols);
     int64_t keys = 0;
     for (int64_t t = 0; t < args.tokens; ++t)
-      keys += args.positions[t] + int64_t{1};
+      keys += keysSeen(args, t);
     runParts(attention, args, keys * args.qStride * 2, context);
   }
 };
@@ -265,6 +268,7 @@ void StepBuilder::addAttention(const fb::Attention &op) {
   step->args.firstHead = op.first_head();
   step->args.qStride = step->args.yStride = q.columns;
   step->args.scale = op.scale();
+  step->args.window = op.window();
   add(std::move(step));
 }
 

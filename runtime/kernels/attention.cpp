@@ -30,8 +30,9 @@ struct QueryRows {
   int64_t count = 0;
   const float *q[maxRows];
   float *y[maxRows];
-  int64_t length[maxRows]; ///< keys that the row sees
-  const uint8_t *k;        ///< the slot's and head's first key
+  int64_t begin[maxRows]; ///< the first key that the row sees
+  int64_t end[maxRows];   ///< behind the last
+  const uint8_t *k;       ///< the slot's and head's first key
   const uint8_t *v;
 };
 
@@ -120,14 +121,16 @@ HWY_INLINE void addAllValues(D d, const float (*weights)[chunkKeys], const float
     addValues<S, R, 1>(d, weights, factors, v, keyBytes, keys, column, y);
 }
 
-/// Turns a row's scores of `keys` keys into weights exp(scale * score - maximum), zeros
-/// from there to `padded`, and returns the factor by which older sums shrink.
-HWY_INLINE float softmaxChunk(float *scores, int64_t keys, int64_t padded, float scale,
-                              float *maximum, float *sum) {
+/// Turns a row's scores of keys [begin, keys) into weights exp(scale * score - maximum),
+/// with zeros before them and from there to `padded`, and returns the factor by which
+/// older sums shrink.
+HWY_INLINE float softmaxChunk(float *scores, int64_t begin, int64_t keys, int64_t padded,
+                              float scale, float *maximum, float *sum) {
   const FloatTag d;
   constexpr int64_t lanes = hn::MaxLanes(d);
   const int64_t end = (keys + lanes - 1) / lanes * lanes;
-  std::fill(scores + keys, scores + end, scores[0]);
+  std::fill(scores, scores + begin, scores[begin]);
+  std::fill(scores + keys, scores + end, scores[begin]);
   auto largest = hn::Set(d, -std::numeric_limits<float>::infinity());
   for (int64_t i = 0; i < end; i += lanes) {
     const auto scaled = hn::Mul(hn::Set(d, scale), hn::LoadU(d, scores + i));
@@ -139,6 +142,7 @@ HWY_INLINE float softmaxChunk(float *scores, int64_t keys, int64_t padded, float
   for (int64_t i = 0; i < end; i += lanes)
     hn::StoreU(hn::Exp(d, hn::Sub(hn::LoadU(d, scores + i), hn::Set(d, newMaximum))), d,
                scores + i);
+  std::fill(scores, scores + begin, 0.0f);
   std::fill(scores + keys, scores + std::max(end, padded), 0.0f);
   auto total = hn::Zero(d);
   for (int64_t i = 0; i < end; i += lanes)
@@ -156,15 +160,17 @@ HWY_NOINLINE void attendRows(D d, const AttentionArgs &args, const QueryRows &ro
   float factors[maxRows];
   float maxima[maxRows];
   float sums[maxRows];
-  int64_t longest = 0;
+  int64_t first = rows.begin[0], last = 0;
   for (int64_t r = 0; r < rows.count; ++r) {
     maxima[r] = -std::numeric_limits<float>::infinity();
     sums[r] = 0;
-    longest = std::max(longest, rows.length[r]);
+    first = std::min(first, rows.begin[r]);
+    last = std::max(last, rows.end[r]);
     std::memset(rows.y[r], 0, args.headDim * sizeof(float));
   }
-  for (int64_t first = 0; first < longest; first += chunkKeys) {
-    const int64_t keys = std::min(chunkKeys, longest - first);
+  // Chunks begin at the same keys for all rows, whichever are taken together.
+  for (first -= first % chunkKeys; first < last; first += chunkKeys) {
+    const int64_t keys = std::min(chunkKeys, last - first);
     const uint8_t *k = rows.k + first * keyBytes;
     const uint8_t *v = rows.v + first * keyBytes;
     int64_t r = 0;
@@ -174,9 +180,10 @@ HWY_NOINLINE void attendRows(D d, const AttentionArgs &args, const QueryRows &ro
       scoreRows<S, 1>(d, rows.q + r, k, keyBytes, keys, args.headDim, scores + r);
 
     for (r = 0; r < rows.count; ++r) {
-      const int64_t own = std::min(keys, rows.length[r] - first);
-      if (own > 0) {
-        factors[r] = softmaxChunk(scores[r], own, keys, args.scale, &maxima[r], &sums[r]);
+      const int64_t begin = std::max<int64_t>(0, rows.begin[r] - first);
+      const int64_t end = std::min(keys, rows.end[r] - first);
+      if (begin < end) {
+        factors[r] = softmaxChunk(scores[r], begin, end, keys, args.scale, &maxima[r], &sums[r]);
       } else {
         std::fill(scores[r], scores[r] + keys, 0.0f);
         factors[r] = 1;
@@ -213,7 +220,8 @@ HWY_INLINE void attendItem(D d, const AttentionArgs &args, int64_t headBegin, in
       for (int64_t head = headBegin; head < headEnd; ++head) {
         rows.q[rows.count] = args.q + t * args.qStride + head * args.headDim;
         rows.y[rows.count] = args.y + t * args.yStride + head * args.headDim;
-        rows.length[rows.count] = int64_t{args.positions[t]} + 1;
+        rows.end[rows.count] = int64_t{args.positions[t]} + 1;
+        rows.begin[rows.count] = rows.end[rows.count] - keysSeen(args, t);
         ++rows.count;
       }
     attendRows<S>(d, args, rows);
@@ -237,7 +245,7 @@ template <class S, class D> HWY_INLINE void attend(D d, const AttentionArgs &arg
 
   int64_t keysOfTokens = 0;
   for (int64_t t = 0; t < args.tokens; ++t)
-    keysOfTokens += int64_t{args.positions[t]} + 1;
+    keysOfTokens += keysSeen(args, t);
   const PartRange share = partRange(keysOfTokens * args.heads, part);
   int64_t done = 0;
   for (int64_t head = 0; head < args.heads;) {
@@ -248,7 +256,7 @@ template <class S, class D> HWY_INLINE void attend(D d, const AttentionArgs &arg
       if (done >= share.begin)
         attendItem<S>(d, args, head, headEnd, t, tokenEnd);
       for (; t < tokenEnd; ++t)
-        done += (int64_t{args.positions[t]} + 1) * (headEnd - head);
+        done += keysSeen(args, t) * (headEnd - head);
     }
     head = headEnd;
   }

@@ -5,12 +5,13 @@
 #include "runtime/kernels/part.h"
 #include "runtime/program/element_type.h"
 
+#include <algorithm>
 #include <cstdint>
 
 namespace cleave::rt {
 
-/// Query row t sees keys 0..positions[t] of slot slots[t]; its head j reads key head
-/// (firstHead + j) / group:
+/// Query row t sees keys 0..positions[t] of slot slots[t], or with a window other than 0
+/// the last `window` of these; its head j reads key head (firstHead + j) / group:
 ///   y[t, j] = softmax(scale * q[t, j] . k[slot, 0..position, head]) v[slot, .., head].
 /// The caller has made sure that slots and positions are inside the states and that
 /// the last query head's key head is inside kvWidth. y does not overlap q.
@@ -32,7 +33,14 @@ struct AttentionArgs {
   int64_t qStride = 0; ///< in elements
   int64_t yStride = 0;
   float scale = 1;
+  int64_t window = 0;
 };
+
+/// How many keys query row `token` sees.
+inline int64_t keysSeen(const AttentionArgs &args, int64_t token) {
+  const int64_t keys = int64_t{args.positions[token]} + 1;
+  return args.window > 0 ? std::min(args.window, keys) : keys;
+}
 
 void attention(const AttentionArgs &args, Part part);
 

@@ -327,7 +327,10 @@ void InstructionCheck::checkRmsNorm(const fb::RmsNorm &op) const {
   expectActivation(0, ElementType::f32);
   Dims x = dimsOf(operand(0));
   expectOperand(0, !isSymbolDim(x.back()), "a tensor whose last dimension is constant");
-  expectVector(1, ElementType::f32, x.back());
+  // Whole heads, where the weight is that of a head.
+  Dims weight = dimsOf(operand(1));
+  bool areHeads = weight.size() == 1 && weight[0] > 0 && x.back() % weight[0] == 0;
+  expectVector(1, ElementType::f32, areHeads ? weight[0] : x.back());
   if (!(op.epsilon() >= 0) || !std::isfinite(op.epsilon()))
     refuse("its epsilon is not a finite number of at least 0");
   expectResultDims(ElementType::f32, {x.begin(), x.end()});

@@ -168,6 +168,38 @@ func.func @f(%x: tensor<4x8xf32>, %w: tensor<4xf32>) {
 
 // -----
 
+func.func @f(%x: tensor<4x10xf32>, %w: tensor<4xf32>) {
+  // expected-error@+1 {{expects an x of whole heads of the weight's size, found 'tensor<4x10xf32>' and 'tensor<4xf32>'}}
+  %y = cleave.rms_norm per_head %x, %w {epsilon = 1.0e-5 : f32} : tensor<4x10xf32>, tensor<4xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x0xf32>, %w: tensor<0xf32>) {
+  // expected-error@+1 {{expects an x of whole heads}}
+  %y = cleave.rms_norm per_head %x, %w {epsilon = 1.0e-5 : f32} : tensor<4x0xf32>, tensor<0xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x?xf32, #cleave.dims<n>>, %w: tensor<4xf32>) {
+  // expected-error@+1 {{expects an x of whole heads}}
+  %y = cleave.rms_norm per_head %x, %w {epsilon = 1.0e-5 : f32} : tensor<4x?xf32, #cleave.dims<n>>, tensor<4xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x8xf32>, %w: tensor<?xf32, #cleave.dims<n>>) {
+  // expected-error@+1 {{expects an x of whole heads}}
+  %y = cleave.rms_norm per_head %x, %w {epsilon = 1.0e-5 : f32} : tensor<4x8xf32>, tensor<?xf32, #cleave.dims<n>>
+  return
+}
+
+// -----
+
 // === rope ===
 
 func.func @f(%x: tensor<8xf32>, %p: tensor<8xi32>) {
@@ -273,6 +305,14 @@ func.func @f(%x: tensor<4x6xf32>, %i: tensor<4xi32>) {
 // -----
 
 // === attention ===
+
+func.func @f(%q: tensor<4x8xf32>, %k: tensor<1x16x8xf32>, %i: tensor<4xi32>) {
+  // expected-error@+1 {{has window -1, expected 0 (none) to 2147483647}}
+  %a = cleave.attention %q, %k, %k at %i, %i {head_dim = 8, group = 1, scale = 1.0 : f32, window = -1} : tensor<4x8xf32>, tensor<1x16x8xf32>, tensor<4xi32>, tensor<4xi32>
+  return
+}
+
+// -----
 
 func.func @f(%q: tensor<8xf32>, %k: tensor<1x16x8xf32>, %i: tensor<8xi32>) {
   // expected-error@+1 {{expects q of rank 2}}

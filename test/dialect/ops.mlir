@@ -82,6 +82,8 @@ module @declarations attributes {
     %s = cleave.slice %l dim 1 from 8 : tensor<?x32xf32, #tokens> -> tensor<?x8xf32, #tokens>
     // CHECK: cleave.rms_norm %[[S]], %{{.*}} {epsilon = 5.000000e-01 : f32} : tensor<?x8xf32, #[[TOKENS]]>, tensor<8xf32>
     %r = cleave.rms_norm %s, %n {epsilon = 0.5 : f32} : tensor<?x8xf32, #tokens>, tensor<8xf32>
+    // CHECK: cleave.rms_norm per_head %[[L]], %{{.*}} {epsilon = 5.000000e-01 : f32} : tensor<?x32xf32, #[[TOKENS]]>, tensor<8xf32>
+    %rh = cleave.rms_norm per_head %l, %n {epsilon = 0.5 : f32} : tensor<?x32xf32, #tokens>, tensor<8xf32>
     // CHECK: cleave.silu
     %a = cleave.silu %r : tensor<?x8xf32, #tokens>
     // CHECK: cleave.add %{{.*}}, %{{.*}} : tensor<?x8xf32, #[[TOKENS]]>, tensor<8xf32>
@@ -119,8 +121,8 @@ module @declarations attributes {
     %h = cleave.rope %r, %pos factors %f {head_dim = 16, rotary_dim = 8, base = 1.0e4 : f32, scale = 0.25 : f32, style = #cleave<rope_style halves>} : tensor<?x64xf32, #tokens>, tensor<?xi32, #tokens>, tensor<4xf32>
     // CHECK: %[[K:.*]] = cleave.state_update @half, %{{.*}} at %{{.*}}, %{{.*}} : (tensor<?x32xf32, #[[TOKENS]]>, tensor<?xi32, #[[TOKENS]]>, tensor<?xi32, #[[TOKENS]]>) -> tensor<?x?x32xf16, #[[CACHE]]>
     %k = cleave.state_update @half, %x32 at %slots, %pos : (tensor<?x32xf32, #tokens>, tensor<?xi32, #tokens>, tensor<?xi32, #tokens>) -> tensor<?x?x32xf16, #cache>
-    // CHECK: cleave.attention %{{.*}}, %[[K]], %[[K]] at %{{.*}}, %{{.*}} {first_head = 2 : i64, group = 3 : i64, head_dim = 8 : i64, scale = 5.000000e-01 : f32}
-    %a = cleave.attention %h, %k, %k at %slots, %pos {head_dim = 8, group = 3, first_head = 2, scale = 0.5 : f32} : tensor<?x64xf32, #tokens>, tensor<?x?x32xf16, #cache>, tensor<?xi32, #tokens>, tensor<?xi32, #tokens>
+    // CHECK: cleave.attention %{{.*}}, %[[K]], %[[K]] at %{{.*}}, %{{.*}} {first_head = 2 : i64, group = 3 : i64, head_dim = 8 : i64, scale = 5.000000e-01 : f32, window = 4 : i64}
+    %a = cleave.attention %h, %k, %k at %slots, %pos {head_dim = 8, group = 3, first_head = 2, scale = 0.5 : f32, window = 4} : tensor<?x64xf32, #tokens>, tensor<?x?x32xf16, #cache>, tensor<?xi32, #tokens>, tensor<?xi32, #tokens>
     // CHECK: cleave.cut "blk.1"
     cleave.cut "blk.1"
     return %a : tensor<?x64xf32, #tokens>

@@ -95,6 +95,33 @@ TEST(Engine, NormalizesAndAppliesSilu) {
                                                       FloatNear(4 / (1 + std::exp(-4.0f)), 1e-6f)));
 }
 
+TEST(Engine, NormalizesHeadsByThemselves) {
+  ProgramBuilder b;
+  int64_t t = b.symbol("tokens");
+  uint32_t x = b.input("x", {t, 4});
+  uint32_t none = b.input("none", {t, 0});
+  uint32_t w = b.weight("w", {2}, {1, 2});
+  uint32_t y = b.activation({t, 4}), empty = b.activation({t, 0});
+  b.add(fb::CreateRmsNorm(b.fbb, 0.5f), {x, w}, {y});
+  b.output("y", y);
+  b.add(fb::CreateRmsNorm(b.fbb, 0.5f), {none, w}, {empty});
+  b.output("empty", empty);
+  SingleRank one(b, {.bounds = {{"tokens", 2}}});
+  one.engine.setSymbol("tokens", 2);
+  setInput<float>(one.engine, "x", {3, 4, 1, 0, 0, 0, 30, 40});
+  one.engine.run();
+  auto pair = [](float a, float b) {
+    float scale = 1.0f / std::sqrt((a * a + b * b) / 2 + 0.5f);
+    return std::vector{FloatNear(a * scale, 1e-6f), FloatNear(2 * b * scale, 1e-6f)};
+  };
+  std::vector<testing::Matcher<float>> expected;
+  for (auto [a, b] : {std::pair(3.0f, 4.0f), {1.0f, 0.0f}, {0.0f, 0.0f}, {30.0f, 40.0f}})
+    for (const auto &element : pair(a, b))
+      expected.push_back(element);
+  EXPECT_THAT(getOutput(one.engine, "y"), testing::ElementsAreArray(expected));
+  EXPECT_THAT(getOutput(one.engine, "empty"), testing::IsEmpty());
+}
+
 TEST(Engine, GathersRowsMaskedAndNot) {
   ProgramBuilder b;
   int64_t t = b.symbol("tokens");

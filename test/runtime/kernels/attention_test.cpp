@@ -23,7 +23,7 @@ std::ostream &operator<<(std::ostream &out, const Shape &shape) {
 
 struct Problem {
   Problem(const Shape &shape, ElementType type, std::vector<int32_t> slotOfTokens,
-          std::vector<int32_t> positionOfTokens, uint32_t seed)
+          std::vector<int32_t> positionOfTokens, uint32_t seed, int64_t window = 0)
       : slots(std::move(slotOfTokens)), positions(std::move(positionOfTokens)) {
     Random random(seed);
     args.context = 200;
@@ -36,6 +36,7 @@ struct Problem {
     args.qStride = shape.heads * shape.headDim + 1;
     args.yStride = shape.heads * shape.headDim + 2;
     args.scale = 1.5f;
+    args.window = window;
     args.stateType = type;
     args.slots = slots.data();
     args.positions = positions.data();
@@ -72,7 +73,7 @@ struct Problem {
           // weight and the sum of weights. exp itself, and the factors of older chunks, are
           // within 4 units each.
           const reference::Sum &sum = expected[t * width + c];
-          const int64_t keys = positions[t] + 1;
+          const int64_t keys = keysSeen(args, t);
           const double score = args.scale * static_cast<double>(args.headDim) *
                                reference::roundingBound(args.headDim + 3);
           const double bound = reference::roundingBound(2 * keys + 8 * (keys / 64 + 2));
@@ -123,6 +124,15 @@ TEST_P(Attention, SequencesInSeveralSlots) {
     Problem(shape, GetParam(), {0, 0, 2, 1, 1, 1, 0}, {3, 4, 150, 70, 71, 72, 90}, 3).check();
     Problem(shape, GetParam(), {}, {}, 3).check();
   }
+}
+
+TEST_P(Attention, Window) {
+  for (const Shape &shape : shapes)
+    for (int64_t window : {1, 5, 63, 64, 65, 150}) {
+      SCOPED_TRACE(testing::PrintToString(shape) + " with window " + std::to_string(window));
+      Problem(shape, GetParam(), {0, 0, 2, 1, 1, 1, 0}, {3, 4, 150, 127, 128, 129, 199}, 6, window)
+          .check();
+    }
 }
 
 /// What a token computes does not depend on the tokens that come with it.

@@ -96,8 +96,9 @@ inline std::vector<Sum> attention(const AttentionArgs &args, const std::vector<d
     for (int64_t head = 0; head < args.heads; ++head) {
       const float *q = args.q + t * args.qStride + head * args.headDim;
       const int64_t column = (args.firstHead + head) / args.group * args.headDim;
-      const int64_t keys = args.positions[t] + 1;
-      const int64_t first = args.slots[t] * args.context * args.kvWidth + column;
+      const int64_t keys = keysSeen(args, t);
+      const int64_t row = args.slots[t] * args.context + args.positions[t] + 1 - keys;
+      const int64_t first = row * args.kvWidth + column;
       std::vector<double> scores(keys);
       for (int64_t key = 0; key < keys; ++key)
         for (int64_t j = 0; j < args.headDim; ++j)
