@@ -45,8 +45,10 @@ def Cleave_WeightOp : Cleave_Op<"weight", [Symbol]> {
   let description = [{
     A tensor of the model file, under the name that the file gives it, or a slice of one:
     `slice` lists a range `begin:end` for each dimension of the tensor in the file, in
-    elements. A fused matrix is several weights over slices of one tensor; a rank's share
-    is a slice of the whole.
+    elements. A rank's share is a slice of the whole. A fused matrix is a weight a segment,
+    named by the tensor, a colon, and what the segment is: `blk.0.attn_qkv.weight:q` has the
+    rows of the queries. Its source names the tensor. Plans mean all segments by the
+    tensor's name, and one by its own.
 
     `split` holds the user's wishes, `sharding` what became of them.
 
@@ -55,6 +57,8 @@ def Cleave_WeightOp : Cleave_Op<"weight", [Symbol]> {
 
     ```mlir
     cleave.weight @"blk.0.attn_q.weight" : tensor<64x64x!cleave.q8_0> from gguf<"stories260K.gguf">
+    cleave.weight @"blk.0.attn_qkv.weight:k" : tensor<32x64x!cleave.q8_0>
+      from gguf<"phi.gguf", "blk.0.attn_qkv.weight"> slice [64:96, 0:64]
     cleave.weight @w : tensor<32x64xf32> from random<7> slice [0:32, 0:64]
     cleave.weight @v : tensor<8x8xf32> from none split [#cleave.split<column "tp">]
     ```

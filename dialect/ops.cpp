@@ -58,9 +58,12 @@ static void printAxes(OpAsmPrinter &printer, Operation *, ArrayAttr axes, DenseI
 } // namespace cleave
 
 void cleave::setResultName(Operation *op, OpAsmSetValueNameFn setName) {
-  if (auto use = dyn_cast<UseOp>(op))
-    setName(op->getResult(0), use.getWeight());
-  else if (auto name = op->getAttrOfType<StringAttr>(CleaveDialect::nameAttrName))
+  if (auto use = dyn_cast<UseOp>(op)) {
+    // A segment's colon has no place in the name of a value.
+    std::string name = use.getWeight().str();
+    std::replace(name.begin(), name.end(), ':', '.');
+    setName(op->getResult(0), name);
+  } else if (auto name = op->getAttrOfType<StringAttr>(CleaveDialect::nameAttrName))
     setName(op->getResult(0), name);
 }
 

@@ -382,9 +382,9 @@ LogicalResult cleave::explain(ModuleOp module, StringRef name, const Provenance 
   Explainer explainer(module, provenance, os);
   bool found = false;
   for (WeightOp weight : module.getOps<WeightOp>())
-    if (weight.getSymName() == name) {
+    if (weight.getSymName() == name || weight.getTensorName() == name) {
       found = true;
-      explainer.explainHeld(weight, "weight", name, weight.getTensorType(),
+      explainer.explainHeld(weight, "weight", weight.getSymName(), weight.getTensorType(),
                             weight.getShardingAttr());
     }
   for (StateOp state : module.getOps<StateOp>())

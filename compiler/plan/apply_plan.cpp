@@ -10,6 +10,8 @@
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/StringSet.h"
 
+#include <array>
+
 namespace cleave {
 #define GEN_PASS_DEF_APPLYPLANPASS
 #include "compiler/Passes.h.inc"
@@ -101,10 +103,10 @@ private:
     bool isSplit = false;
     for (WeightOp weight : module.getOps<WeightOp>()) {
       for (auto [i, split] : llvm::enumerate(plan.splits))
-        matched[i] = matched[i] || split.weights.matches(weight.getSymName());
+        matched[i] = matched[i] || split.weights.matchesAny(getNames(weight));
       ArrayAttr splits;
       const plan::Location *reason = nullptr;
-      if (const plan::Split *found = plan.findSplit(weight.getSymName())) {
+      if (const plan::Split *found = plan.findSplit(getNames(weight))) {
         decides[found - plan.splits.data()] = true;
         FailureOr<ArrayAttr> attr = getSplits(*found);
         if (failed(attr))
@@ -174,13 +176,19 @@ private:
                                       "weights that '"
                                    << split.weights.text() << "' does";
       for (WeightOp weight : module.getOps<WeightOp>())
-        if (split.weights.matches(weight.getSymName())) {
-          warning.attachNote(at(plan.findSplit(weight.getSymName())->location))
+        if (split.weights.matchesAny(getNames(weight))) {
+          warning.attachNote(at(plan.findSplit(getNames(weight))->location))
               << "for '" << weight.getSymName() << "' it is this one; list the special first";
           break;
         }
     }
     return success();
+  }
+
+  /// What a plan may call a weight: its own name, or that of the tensor of which it is a
+  /// segment.
+  static std::array<StringRef, 2> getNames(WeightOp weight) {
+    return {weight.getSymName(), weight.getTensorName()};
   }
 
   /// A model's first weights, so that the user sees how names look.
@@ -228,7 +236,7 @@ private:
       return {};
     for (const plan::DefaultSplit &split : plan::getDefaultSplits(getArchitecture())) {
       auto pattern = plan::NamePattern::create(split.weights);
-      if (cantFail(std::move(pattern)).matches(weight.getSymName()))
+      if (cantFail(std::move(pattern)).matchesAny(getNames(weight)))
         return builder.getArrayAttr({getSplit(split.type, axis)});
     }
     return {};

@@ -1,14 +1,16 @@
-// The default plans: one table a family.
+// The default plans: one table for families whose tensors have the same names.
 #include "compiler/plan/default_plan.h"
+
+#include "llvm/ADT/STLExtras.h"
 
 using namespace cleave::plan;
 
 /// Attention by heads and the feed-forward block by its inner width, each in and out
 /// again: two sums a layer (Shoeybi et al., 2019). The vocabulary is cut for embedding and
 /// logits alike; a replicated head would cost every rank its bandwidth. Biases follow
-/// their matrices.
-static constexpr DefaultSplit llama[] = {
-    {"blk.*.attn_{q,k,v}.weight", SplitType::head},
+/// their matrices. A fused matrix is cut segment by segment.
+static constexpr DefaultSplit decoder[] = {
+    {"blk.*.attn_{q,k,v,qkv}.weight", SplitType::head},
     {"blk.*.attn_output.weight", SplitType::row},
     {"blk.*.ffn_{gate,up}.weight", SplitType::column},
     {"blk.*.ffn_down.weight", SplitType::row},
@@ -19,7 +21,8 @@ static constexpr DefaultSplit llama[] = {
 };
 
 llvm::ArrayRef<DefaultSplit> cleave::plan::getDefaultSplits(llvm::StringRef architecture) {
-  if (architecture == "llama")
-    return llama;
+  static constexpr llvm::StringLiteral decoders[] = {"llama", "phi3", "qwen2", "qwen3"};
+  if (llvm::is_contained(decoders, architecture))
+    return decoder;
   return {};
 }

@@ -72,8 +72,8 @@ int64_t Plan::meshSize() const {
                          [](int64_t size, const MeshAxis &axis) { return size * axis.size; });
 }
 
-const Split *Plan::findSplit(StringRef weight) const {
-  auto found = llvm::find_if(splits, [&](const Split &s) { return s.weights.matches(weight); });
+const Split *Plan::findSplit(ArrayRef<StringRef> names) const {
+  auto found = llvm::find_if(splits, [&](const Split &s) { return s.weights.matchesAny(names); });
   return found == splits.end() ? nullptr : &*found;
 }
 

@@ -7,6 +7,7 @@
 
 #include "compiler/plan/source.h"
 
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
@@ -39,6 +40,9 @@ public:
   static llvm::Expected<NamePattern> create(llvm::StringRef text);
 
   bool matches(llvm::StringRef name) const { return compiled->glob.match(name); }
+  bool matchesAny(llvm::ArrayRef<llvm::StringRef> names) const {
+    return llvm::any_of(names, [&](llvm::StringRef name) { return matches(name); });
+  }
   llvm::StringRef text() const { return compiled->text; }
 
 private:
@@ -108,8 +112,8 @@ struct Plan {
   /// Ranks of one stage, and of all.
   int64_t meshSize() const;
   int64_t rankCount() const { return meshSize() * stageCount(); }
-  /// The first split whose pattern matches, or null.
-  const Split *findSplit(llvm::StringRef weight) const;
+  /// The first split whose pattern matches one of a weight's names, or null.
+  const Split *findSplit(llvm::ArrayRef<llvm::StringRef> names) const;
 };
 
 /// The flags as typed, without their names; what is absent is empty.

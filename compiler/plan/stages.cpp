@@ -115,7 +115,10 @@ static Operation *findCut(func::FuncOp function, StringRef name) {
   function.walk([&](ShardingRuleOpInterface op) {
     bool uses = llvm::any_of(op->getOperands(), [&](Value operand) {
       auto use = operand.getDefiningOp<UseOp>();
-      return use && use.getWeight() == name;
+      if (!use)
+        return false;
+      auto weight = SymbolTable::lookupNearestSymbolFrom<WeightOp>(use, use.getWeightAttr());
+      return weight.getSymName() == name || weight.getTensorName() == name;
     });
     if (getModelName(op) != name && getBlock(op) != name && !uses)
       return WalkResult::advance();

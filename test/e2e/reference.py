@@ -1,4 +1,4 @@
-"""The oracle of the end-to-end tests: llama models and their vocabularies in float64 NumPy.
+"""The oracle of the end-to-end tests: decoders and their vocabularies in float64 NumPy.
 
 Independent of Cleave: reads GGUF with the `gguf` package, dequantizes, computes. Slow, and meant to
 be read. As a program it writes teacher-forced logits:
@@ -20,7 +20,9 @@ SPACE = "\u2581"
 
 
 class Reference:
-    """A llama model with a cache: `step` appends tokens and gives their logits."""
+    """A llama, qwen2, qwen3 or phi3 model with a cache: `step` appends tokens and gives their
+    logits.
+    """
 
     def __init__(self, path: str | PathLike[str], precision: Any = np.float64) -> None:
         """Reads `path`; computes in `precision`, the matrix products included."""
@@ -30,19 +32,24 @@ class Reference:
             tensor.name: gguf.dequantize(tensor.data, tensor.tensor_type).astype(precision)
             for tensor in self.reader.tensors
         }
-        self.layers = self.key("llama.block_count")
-        self.width = self.key("llama.embedding_length")
-        self.heads = self.key("llama.attention.head_count")
-        self.kv_heads = self.key("llama.attention.head_count_kv", self.heads)
-        self.head_dim = self.key("llama.attention.key_length", self.width // self.heads)
-        self.epsilon = self.key("llama.attention.layer_norm_rms_epsilon")
-        self.rotated = self.key("llama.rope.dimension_count", self.head_dim)
-        base = self.key("llama.rope.freq_base", 10000.0)
+        self.kinds = {tensor.name: tensor.tensor_type for tensor in self.reader.tensors}
+        family = self.key("general.architecture")
+        self.layers = self.key(f"{family}.block_count")
+        self.width = self.key(f"{family}.embedding_length")
+        self.heads = self.key(f"{family}.attention.head_count")
+        self.kv_heads = self.key(f"{family}.attention.head_count_kv", self.heads)
+        self.head_dim = self.key(f"{family}.attention.key_length", self.width // self.heads)
+        self.epsilon = self.key(f"{family}.attention.layer_norm_rms_epsilon")
+        self.window = self.key(f"{family}.attention.sliding_window", 0)
+        self.interleaved = family == "llama"
+        self.split_fused_tensors()
+        self.rotated = self.key(f"{family}.rope.dimension_count", self.head_dim)
+        base = self.key(f"{family}.rope.freq_base", 10000.0)
         self.frequencies = float(base) ** (-np.arange(0, self.rotated, 2) / self.rotated)
         if "rope_freqs.weight" in self.tensors:
             self.frequencies /= self.tensors["rope_freqs.weight"]
-        if self.key("llama.rope.scaling.type", "none") == "linear":
-            self.frequencies /= self.key("llama.rope.scaling.factor")
+        if self.key(f"{family}.rope.scaling.type", "none") == "linear":
+            self.frequencies /= self.key(f"{family}.rope.scaling.factor")
         self.cache: list[tuple[np.ndarray, np.ndarray]] = []
         self.restart()
 
@@ -52,6 +59,25 @@ class Reference:
         if field is None and default is None:
             raise KeyError(name)
         return default if field is None else field.contents()
+
+    def split_fused_tensors(self) -> None:
+        """Puts q, k and v, and gate and up, in the place of the tensors that hold both or all."""
+        kv = self.kv_heads * self.head_dim
+        ends = {"attn_qkv": {"attn_q": -2 * kv, "attn_k": -kv, "attn_v": None}}
+        if not any(name.endswith(".ffn_gate.weight") for name in self.tensors):
+            ffn = len(self.tensors["blk.0.ffn_up.weight"]) // 2
+            ends["ffn_up"] = {"ffn_gate": ffn, "ffn_up": None}
+        for name in list(self.tensors):
+            prefix, _, rest = name.rpartition(".")
+            block, _, linear = prefix.rpartition(".")
+            if linear not in ends:
+                continue
+            whole, kind, begin = self.tensors.pop(name), self.kinds.pop(name), 0
+            for part, end in ends[linear].items():
+                end = len(whole) if end is None else end % len(whole)
+                self.tensors[f"{block}.{part}.{rest}"] = whole[begin:end]
+                self.kinds[f"{block}.{part}.{rest}"] = kind
+                begin = end
 
     def restart(self) -> None:
         """Empties the cache."""
@@ -67,6 +93,9 @@ class Reference:
             h = self.norm(x, f"blk.{layer}.attn_norm")
             q, k, v = (self.linear(h, f"blk.{layer}.attn_{each}").reshape(len(h), -1, self.head_dim)
                        for each in "qkv")
+            if f"blk.{layer}.attn_q_norm.weight" in self.tensors:
+                q, k = (self.norm(x, f"blk.{layer}.attn_{each}_norm")
+                        for x, each in ((q, "q"), (k, "k")))
             k = np.concatenate([self.cache[layer][0], self.rope(k, positions)])
             v = np.concatenate([self.cache[layer][1], v])
             self.cache[layer] = k, v
@@ -90,22 +119,31 @@ class Reference:
         return x / scale * self.tensors[f"{name}.weight"]
 
     def rope(self, x: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        """Turns the pairs (2i, 2i+1) of each head of `x` [n, heads, head_dim]."""
+        """Turns pairs of each head of `x` [n, heads, head_dim]: for llama (2i, 2i+1), else (i,
+        i + rotated / 2).
+        """
+        half = self.rotated // 2
+        first, second = slice(0, half), slice(half, self.rotated)
+        if self.interleaved:
+            first, second = slice(0, self.rotated, 2), slice(1, self.rotated, 2)
         angles = positions[:, None, None] * self.frequencies
         turns = np.cos(angles) + 1j * np.sin(angles)
         result = x.copy()
-        pairs = (x[..., 0 : self.rotated : 2] + 1j * x[..., 1 : self.rotated : 2]) * turns
-        result[..., 0 : self.rotated : 2] = pairs.real
-        result[..., 1 : self.rotated : 2] = pairs.imag
+        pairs = (x[..., first] + 1j * x[..., second]) * turns
+        result[..., first] = pairs.real
+        result[..., second] = pairs.imag
         return result
 
     def attention(self, q: np.ndarray, k: np.ndarray, v: np.ndarray, positions: np.ndarray
                   ) -> np.ndarray:
-        """Causal attention: q [n, heads, d], k and v [context, kv_heads, d]."""
+        """Causal attention, over the window if there is one: q [n, heads, d], k and v [context,
+        kv_heads, d].
+        """
         group = self.heads // self.kv_heads
         k, v = np.repeat(k, group, axis=1), np.repeat(v, group, axis=1)
         scores = np.einsum("nhd,chd->hnc", q, k) / self.precision(np.sqrt(self.head_dim))
-        scores[:, np.arange(len(k))[None, :] > positions[:, None]] = -np.inf
+        ahead = np.arange(len(k))[None, :] - positions[:, None]
+        scores[:, (ahead > 0) | (ahead <= -(self.window or np.inf))] = -np.inf
         weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
         return np.einsum("hnc,chd->nhd", weights / weights.sum(axis=-1, keepdims=True), v)
 

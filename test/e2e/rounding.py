@@ -43,8 +43,8 @@ class Rounded(Reference):
         super().__init__(path)
         self.random = np.random.default_rng(seed)
         self.scale = scale
-        self.quantized = {each.name for each in self.reader.tensors
-                          if gguf.GGML_QUANT_SIZES[each.tensor_type][0] > 1}
+        self.quantized = {name for name, kind in self.kinds.items()
+                          if gguf.GGML_QUANT_SIZES[kind][0] > 1}
         self.last: tuple[np.ndarray, np.ndarray] | None = None
 
     def moved(self, x: np.ndarray, unit: np.ndarray) -> np.ndarray:

@@ -3,8 +3,8 @@
     make_models.py FOLDER
 
 Between them: all element types, tied and untied output, biases, rows that are no multiple of a
-block (which makes a file mix types), heads that do not divide by two, many heads to a block of 256.
-The same bytes every time.
+block (which makes a file mix types), heads that do not divide by two, many heads to a block of 256;
+and the families beside llama (families.py). The same bytes every time.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "python"))
 
 from cleave.cli import main as cleave  # noqa: E402
+from families import make_families  # noqa: E402
 
 SMALL = "--width 64 --layers 3 --heads 8 --kv-heads 4 --ffn 172 --vocab 512 --context 256"
 # Three blocks of 256 in the feed-forward block; eight heads of 32, or 32 of 8, in a block.
@@ -69,6 +70,7 @@ def make_models(folder: Path) -> None:
             sys.exit(1)
     for name, kind in QUANTIZED.items():
         quantize(ROOT / "examples" / "stories.gguf", folder / f"{name}.gguf", kind)
+    make_families(folder)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 // Finds the family of a GGUF file and lets it build the module. A new family is a
-// file beside llama.cpp and a line in the table here.
+// file beside llama.cpp, a line in families.h and one in the table here.
 #include "compiler/import/gguf/import.h"
 
-#include "compiler/import/gguf/llama.h"
+#include "compiler/import/gguf/families.h"
 #include "compiler/import/gguf/model_builder.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -22,6 +22,9 @@ struct Family {
 
 constexpr Family families[] = {
     {"llama", importLlama},
+    {"phi3", importPhi3},
+    {"qwen2", importQwen2},
+    {"qwen3", importQwen3},
 };
 
 } // namespace

@@ -1,5 +1,5 @@
 // From an open GGUF file to a logical module in the cleave dialect. Which ops a
-// model consists of is in one file per family (llama.h), found by the name of the
+// model consists of is in one file per family (families.h), found by the name of the
 // architecture; the tokens' texts are vocabulary.h's.
 #pragma once
 

@@ -145,22 +145,21 @@ std::optional<StringRef> ModelBuilder::findString(StringRef key) {
 
 // ---- Weights ----
 
-WeightOp ModelBuilder::declare(StringRef name, ArrayRef<int64_t> shape, bool optional) {
+/// The tensor, proved to be of this shape and of a type that its use can take.
+const Tensor *ModelBuilder::findTensor(StringRef name, ArrayRef<int64_t> shape, bool optional) {
   if (failed)
-    return {};
-  if (WeightOp known = declared.lookup(name))
-    return known;
+    return nullptr;
   const Tensor *tensor = source.findTensor(name);
   if (!tensor) {
     if (!optional)
       fail(source.error("tensor " + quoted(name) + " is missing; expected one of shape " +
                         shapeText(shape)));
-    return {};
+    return nullptr;
   }
   if (!sameShape(tensor->shape(), shape)) {
     fail(source.tensorError(*tensor, "the shape is " + shapeText(tensor->shape()) + "; expected " +
                                          shapeText(shape)));
-    return {};
+    return nullptr;
   }
   bool isMatrix = shape.size() > 1;
   const ElementTypeInfo *info = tensor->type;
@@ -173,17 +172,44 @@ WeightOp ModelBuilder::declare(StringRef name, ArrayRef<int64_t> shape, bool opt
                                          (isMatrix ? "f32, f16, bf16 or a type of blocks that is "
                                                      "supported"
                                                    : "f32")));
-    return {};
+    return nullptr;
   }
   allMatricesF32 &= !isMatrix || info->type == ElementType::f32;
+  used.insert(name);
+  return tensor;
+}
+
+WeightOp ModelBuilder::createWeight(StringRef name, const Tensor &tensor, ArrayRef<int64_t> shape,
+                                    StringAttr tensorName, DenseI64ArrayAttr slice) {
   auto path = StringAttr::get(&context, source.path());
   WeightOp weight = declarations.create<WeightOp>(
       nameLoc(name), StringAttr::get(&context, name),
-      TypeAttr::get(RankedTensorType::get(shape, elementType)),
-      SourceAttr::get(&context, SourceKind::Gguf, path, StringAttr(), /*seed=*/0),
-      /*slice=*/DenseI64ArrayAttr(), /*splits=*/ArrayAttr(), /*sharding=*/ShardingAttr());
+      TypeAttr::get(RankedTensorType::get(shape, getElementMlirType(&context, *tensor.type))),
+      SourceAttr::get(&context, SourceKind::Gguf, path, tensorName, /*seed=*/0), slice,
+      /*splits=*/ArrayAttr(), /*sharding=*/ShardingAttr());
   declared[name] = weight;
   return weight;
+}
+
+WeightOp ModelBuilder::declare(StringRef name, ArrayRef<int64_t> shape, bool optional) {
+  if (WeightOp known = declared.lookup(name))
+    return known;
+  const Tensor *tensor = findTensor(name, shape, optional);
+  if (!tensor)
+    return {};
+  return createWeight(name, *tensor, shape, StringAttr(), DenseI64ArrayAttr());
+}
+
+/// Rows `begin` and on of a tensor, whose other dims are those of `shape`.
+WeightOp ModelBuilder::declareSegment(const Tensor &tensor, ArrayRef<int64_t> shape,
+                                      const Segment &segment, int64_t begin) {
+  SmallVector<int64_t> own(shape), slice = {begin, begin + segment.outputs};
+  own.front() = segment.outputs;
+  for (int64_t size : shape.drop_front())
+    slice.append({0, size});
+  return createWeight((tensor.name + ":" + segment.name).str(), tensor, own,
+                      StringAttr::get(&context, tensor.name),
+                      DenseI64ArrayAttr::get(&context, slice));
 }
 
 WeightOp ModelBuilder::matrix(StringRef name, int64_t outputs, int64_t inputs) {
@@ -207,6 +233,26 @@ LinearWeights ModelBuilder::linearWeights(StringRef name, int64_t outputs, int64
           optionalVector((name + ".bias").str(), outputs)};
 }
 
+std::vector<LinearWeights>
+ModelBuilder::fusedLinearWeights(StringRef name, ArrayRef<Segment> segments, int64_t inputs) {
+  int64_t outputs = 0;
+  for (const Segment &segment : segments)
+    outputs += segment.outputs;
+  SmallVector<int64_t, 2> matrixShape = {outputs, inputs}, vectorShape = {outputs};
+  const Tensor *matrix = findTensor((name + ".weight").str(), matrixShape, /*optional=*/false);
+  const Tensor *vector = findTensor((name + ".bias").str(), vectorShape, /*optional=*/true);
+  std::vector<LinearWeights> result(segments.size());
+  int64_t begin = 0;
+  for (auto [weights, segment] : llvm::zip_equal(result, segments)) {
+    if (matrix)
+      weights.weight = declareSegment(*matrix, matrixShape, segment, begin);
+    if (vector)
+      weights.bias = declareSegment(*vector, vectorShape, segment, begin);
+    begin += segment.outputs;
+  }
+  return result;
+}
+
 StateOp ModelBuilder::state(StringRef name, int64_t width) {
   auto dim = [&](StringRef dimName) { return StringAttr::get(&context, dimName); };
   Type elementType = allMatricesF32 ? declarations.getF32Type() : declarations.getF16Type();
@@ -220,7 +266,7 @@ void ModelBuilder::warnOfUnusedTensors() {
   std::vector<std::string> names;
   size_t count = 0;
   for (const Tensor &tensor : source.tensors()) {
-    if (declared.contains(tensor.name))
+    if (used.contains(tensor.name))
       continue;
     if (++count <= maxListed)
       names.push_back(quoted(tensor.name));

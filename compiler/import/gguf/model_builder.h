@@ -63,6 +63,15 @@ public:
   WeightOp optionalVector(llvm::StringRef name, int64_t size);
   /// `name`.weight, and `name`.bias where the file has it.
   LinearWeights linearWeights(llvm::StringRef name, int64_t outputs, int64_t inputs);
+  /// Some rows of a matrix in which several lie one behind the other.
+  struct Segment {
+    llvm::StringRef name;
+    int64_t outputs;
+  };
+  /// A weight for each segment of `name`.weight [all outputs, inputs], and of `name`.bias
+  /// where the file has it: "blk.0.attn_qkv.weight:q".
+  std::vector<LinearWeights> fusedLinearWeights(llvm::StringRef name,
+                                                llvm::ArrayRef<Segment> segments, int64_t inputs);
   /// A cache [slots, context, width]: f32 when all matrices of the model are, else f16,
   /// so that a model of exact weights gives exact results.
   StateOp state(llvm::StringRef name, int64_t width);
@@ -83,6 +92,8 @@ public:
   mlir::Value embed(WeightOp table, mlir::Value indices, llvm::StringRef name);
   mlir::Value linear(mlir::Value x, LinearWeights weights, llvm::StringRef name);
   mlir::Value rmsNorm(mlir::Value x, WeightOp weight, float epsilon, llvm::StringRef name);
+  /// Normalizes each head of x by itself; the weight is a head's.
+  mlir::Value headNorm(mlir::Value x, WeightOp weight, float epsilon, llvm::StringRef name);
   struct RopeParameters {
     int64_t headDim;
     int64_t rotaryDim;
@@ -93,8 +104,14 @@ public:
   };
   mlir::Value rope(mlir::Value x, const RopeParameters &parameters, llvm::StringRef name);
   mlir::Value updateState(StateOp state, mlir::Value x, llvm::StringRef name);
-  mlir::Value attention(mlir::Value q, mlir::Value k, mlir::Value v, int64_t headDim, int64_t group,
-                        float scale, llvm::StringRef name);
+  struct AttentionParameters {
+    int64_t headDim;
+    int64_t group;
+    float scale;
+    int64_t window; ///< 0 for none
+  };
+  mlir::Value attention(mlir::Value q, mlir::Value k, mlir::Value v,
+                        const AttentionParameters &parameters, llvm::StringRef name);
   mlir::Value silu(mlir::Value x, llvm::StringRef name);
   mlir::Value add(mlir::Value x, mlir::Value y, llvm::StringRef name);
   mlir::Value mul(mlir::Value x, mlir::Value y, llvm::StringRef name);
@@ -107,7 +124,12 @@ public:
   std::vector<std::string> takeWarnings() { return std::move(warnings); }
 
 private:
+  const Tensor *findTensor(llvm::StringRef name, llvm::ArrayRef<int64_t> shape, bool optional);
   WeightOp declare(llvm::StringRef name, llvm::ArrayRef<int64_t> shape, bool optional);
+  WeightOp declareSegment(const Tensor &tensor, llvm::ArrayRef<int64_t> shape,
+                          const Segment &segment, int64_t begin);
+  WeightOp createWeight(llvm::StringRef name, const Tensor &tensor, llvm::ArrayRef<int64_t> shape,
+                        mlir::StringAttr tensorName, mlir::DenseI64ArrayAttr slice);
   mlir::Value use(WeightOp weight);
   /// A type [rows of `like`, width] f32.
   mlir::RankedTensorType widthType(mlir::Value like, int64_t width);
@@ -122,6 +144,7 @@ private:
   /// Where declarations go, and ops.
   mlir::OpBuilder declarations, ops;
   llvm::StringMap<WeightOp> declared;
+  llvm::StringSet<> used; ///< names of tensors
   bool allMatricesF32 = true;
   bool failed = false;
   std::optional<std::string> error;

@@ -79,7 +79,13 @@ Value ModelBuilder::linear(Value x, LinearWeights weights, StringRef name) {
 
 Value ModelBuilder::rmsNorm(Value x, WeightOp weight, float epsilon, StringRef name) {
   Value factors = use(weight);
-  return create<RmsNormOp>(name, x.getType(), x, factors, ops.getF32FloatAttr(epsilon));
+  return create<RmsNormOp>(name, x.getType(), x, factors, ops.getF32FloatAttr(epsilon), UnitAttr());
+}
+
+Value ModelBuilder::headNorm(Value x, WeightOp weight, float epsilon, StringRef name) {
+  Value factors = use(weight);
+  return create<RmsNormOp>(name, x.getType(), x, factors, ops.getF32FloatAttr(epsilon),
+                           ops.getUnitAttr());
 }
 
 Value ModelBuilder::rope(Value x, const RopeParameters &p, StringRef name) {
@@ -94,11 +100,12 @@ Value ModelBuilder::updateState(StateOp state, Value x, StringRef name) {
                                FlatSymbolRefAttr::get(state.getSymNameAttr()), x, slots, positions);
 }
 
-Value ModelBuilder::attention(Value q, Value k, Value v, int64_t headDim, int64_t group,
-                              float scale, StringRef name) {
+Value ModelBuilder::attention(Value q, Value k, Value v, const AttentionParameters &p,
+                              StringRef name) {
   return create<AttentionOp>(name, q.getType(), q, k, v, slots, positions,
-                             ops.getI64IntegerAttr(headDim), ops.getI64IntegerAttr(group),
-                             ops.getI64IntegerAttr(0), ops.getF32FloatAttr(scale));
+                             ops.getI64IntegerAttr(p.headDim), ops.getI64IntegerAttr(p.group),
+                             /*first_head=*/ops.getI64IntegerAttr(0), ops.getF32FloatAttr(p.scale),
+                             ops.getI64IntegerAttr(p.window));
 }
 
 Value ModelBuilder::silu(Value x, StringRef name) {

@@ -117,11 +117,11 @@ TEST(Plan, IsEmptyWithoutAnything) {
 
 TEST(Plan, MatchesPatternsAcrossDots) {
   Plan plan = llvm::cantFail(load(fullPlan));
-  EXPECT_EQ(plan.findSplit("blk.0.attn_q.weight"), &plan.splits[0]);
-  EXPECT_EQ(plan.findSplit("blk.21.attn_v.weight"), &plan.splits[0]);
-  EXPECT_EQ(plan.findSplit("blk.0.attn_o.weight"), nullptr);
-  EXPECT_EQ(plan.findSplit("xblk.0.attn_q.weight"), nullptr);
-  EXPECT_EQ(plan.findSplit("blk.0.attn_output.weight"), &plan.splits[1]);
+  EXPECT_EQ(plan.findSplit({"blk.0.attn_q.weight"}), &plan.splits[0]);
+  EXPECT_EQ(plan.findSplit({"blk.21.attn_v.weight"}), &plan.splits[0]);
+  EXPECT_EQ(plan.findSplit({"blk.0.attn_o.weight"}), nullptr);
+  EXPECT_EQ(plan.findSplit({"xblk.0.attn_q.weight"}), nullptr);
+  EXPECT_EQ(plan.findSplit({"blk.0.attn_output.weight"}), &plan.splits[1]);
   NamePattern all = llvm::cantFail(NamePattern::create("*"));
   EXPECT_TRUE(all.matches("a.b.c"));
   NamePattern one = llvm::cantFail(NamePattern::create("blk.?.x"));
@@ -200,7 +200,7 @@ TEST(Plan, LetsFlagsWin) {
   flags.splits = {"*=column", "blk.*=row"};
   plan = llvm::cantFail(load(fullPlan, flags));
   ASSERT_EQ(plan.splits.size(), 5u);
-  EXPECT_EQ(plan.findSplit("blk.0.attn_q.weight"), &plan.splits[0]);
+  EXPECT_EQ(plan.findSplit({"blk.0.attn_q.weight"}), &plan.splits[0]);
   EXPECT_THAT(partsOf(plan.splits[2]), ElementsAre("head@"));
 
   flags = {};

@@ -39,8 +39,6 @@ struct Values {
   uint32_t weight = b.weight("w", {4, 8}, std::vector<float>(32));
   uint32_t norm = b.weight("norm", {8}, std::vector<float>(8));
   uint32_t halves = b.weight("halves", f16, {8}, std::vector<std::byte>(16));
-  uint32_t head = b.weight("head", {4}, std::vector<float>(4));
-  uint32_t three = b.weight("three", {3}, std::vector<float>(3));
   uint32_t keys = b.state("keys", {2, context, 8});
   uint32_t values = b.state("values", {2, context, 8});
   uint32_t narrow = b.state("narrow", {2, context, 4});
@@ -146,7 +144,12 @@ const Case accepted[] = {
     {"Linear", [](Values &v) { v.op(FB(Linear), {v.x, v.weight}, {v.t, 4}); }, ""},
     {"RmsNorm", [](Values &v) { v.op(FB(RmsNorm, 1e-5f), {v.x, v.norm}, {v.t, 8}); }, ""},
     {"RmsNormOfAVector", [](Values &v) { v.op(FB(RmsNorm), {v.vector, v.norm}, {8}); }, ""},
-    {"RmsNormOfHeads", [](Values &v) { v.op(FB(RmsNorm), {v.x, v.head}, {v.t, 8}); }, ""},
+    {"RmsNormOfHeads",
+     [](Values &v) {
+       uint32_t head = v.b.weight("head", {4}, std::vector<float>(4));
+       v.op(FB(RmsNorm), {v.x, head}, {v.t, 8});
+     },
+     ""},
     {"Rope", [](Values &v) { v.op(FB(Rope, 4, 2, 1e4f, 1), {v.x, v.ids}, {v.t, 8}); }, ""},
     {"StateUpdate", [](Values &v) { v.b.add(FB(StateUpdate), {v.keys, v.x, v.ids, v.others}, {}); },
      ""},
@@ -380,7 +383,11 @@ const Case refusedCompute[] = {
      "is not f32 ['tokens', 4]"},
     {"NormWeightType", [](Values &v) { v.op(FB(RmsNorm), {v.x, v.halves}, {v.t, 8}); },
      "operand 1, Weight f16 [8], is not f32 [8]"},
-    {"NormPartsOfHeads", [](Values &v) { v.op(FB(RmsNorm), {v.x, v.three}, {v.t, 8}); },
+    {"NormPartsOfHeads",
+     [](Values &v) {
+       uint32_t three = v.b.weight("three", {3}, std::vector<float>(3));
+       v.op(FB(RmsNorm), {v.x, three}, {v.t, 8});
+     },
      "operand 1, Weight f32 [3], is not f32 [8]"},
     {"NormEpsilon", [](Values &v) { v.op(FB(RmsNorm, -1.0f), {v.x, v.norm}, {v.t, 8}); },
      "its epsilon"},

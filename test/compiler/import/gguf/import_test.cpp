@@ -216,6 +216,128 @@ TEST_F(GgufImport, AddsBiases) {
   EXPECT_TRUE(model.warnings.empty());
 }
 
+TEST_F(GgufImport, BuildsQwen2) {
+  LlamaFile file("qwen2");
+  for (std::string prefix : {"blk.0.", "blk.1."}) {
+    file.tensors[prefix + "attn_q.bias"] = {{16}};
+    file.tensors[prefix + "attn_k.bias"] = {{8}};
+    file.tensors[prefix + "attn_v.bias"] = {{8}};
+  }
+  ImportedModel model = importOrFail(file);
+  EXPECT_TRUE(model.warnings.empty());
+  EXPECT_THAT(namesOf<AddOp>(model),
+              ElementsAre("blk.0.attn_q_bias", "blk.0.attn_k_bias", "blk.0.attn_v_bias",
+                          "blk.0.attn_residual", "blk.0.ffn_residual", "blk.1.attn_q_bias",
+                          "blk.1.attn_k_bias", "blk.1.attn_v_bias", "blk.1.attn_residual",
+                          "blk.1.ffn_residual"));
+  for (RopeOp rope : opsOf<RopeOp>(model))
+    EXPECT_EQ(rope.getStyle(), RopeStyle::Halves);
+  auto facts =
+      model.module.get()->getAttrOfType<mlir::DictionaryAttr>(CleaveDialect::modelAttrName);
+  EXPECT_EQ(facts.getAs<mlir::StringAttr>("architecture").getValue(), "qwen2");
+}
+
+TEST_F(GgufImport, BuildsQwen3) {
+  LlamaFile file("qwen3");
+  file.u32("qwen3.attention.key_length", 6);
+  file.u32("qwen3.attention.value_length", 6);
+  for (std::string prefix : {"blk.0.", "blk.1."}) {
+    file.tensors[prefix + "attn_q.weight"].dims = {16, 24};
+    file.tensors[prefix + "attn_k.weight"].dims = {16, 12};
+    file.tensors[prefix + "attn_v.weight"].dims = {16, 12};
+    file.tensors[prefix + "attn_output.weight"].dims = {24, 16};
+    file.tensors[prefix + "attn_q_norm.weight"] = {{6}};
+    file.tensors[prefix + "attn_k_norm.weight"] = {{6}};
+  }
+  ImportedModel model = importOrFail(file);
+  EXPECT_TRUE(model.warnings.empty());
+  EXPECT_THAT(namesOf<RmsNormOp>(model),
+              ElementsAre("blk.0.attn_norm", "blk.0.attn_q_norm", "blk.0.attn_k_norm",
+                          "blk.0.ffn_norm", "blk.1.attn_norm", "blk.1.attn_q_norm",
+                          "blk.1.attn_k_norm", "blk.1.ffn_norm", "output_norm"));
+  for (RmsNormOp norm : opsOf<RmsNormOp>(model)) {
+    EXPECT_EQ(weightOf(norm.getWeight()), getModelName(norm).str() + ".weight");
+    EXPECT_EQ(norm.getPerHead(), getModelName(norm).contains("_norm") &&
+                                     getModelName(norm).contains(".attn_") &&
+                                     !getModelName(norm).ends_with(".attn_norm"));
+  }
+  // Linear, norm, rotation, in this order.
+  for (RopeOp rope : opsOf<RopeOp>(model)) {
+    EXPECT_EQ(rope.getStyle(), RopeStyle::Halves);
+    EXPECT_EQ(rope.getRotaryDim(), 6);
+    auto norm = rope.getX().getDefiningOp<RmsNormOp>();
+    ASSERT_TRUE(norm && norm.getPerHead());
+    EXPECT_TRUE(norm.getX().getDefiningOp<LinearOp>());
+  }
+  file.tensors.erase("blk.1.attn_k_norm.weight");
+  EXPECT_THAT(errorOf(file), HasSubstr("tensor 'blk.1.attn_k_norm.weight' is missing; expected one "
+                                       "of shape 6"));
+}
+
+TEST_F(GgufImport, CutsFusedMatricesIntoWeights) {
+  LlamaFile file = LlamaFile::phi3();
+  file.tensors["blk.0.attn_qkv.bias"] = {{32}};
+  ImportedModel model = importOrFail(file);
+  EXPECT_TRUE(model.warnings.empty());
+  auto expect = [&](const std::string &name, const std::string &tensor, const std::string &type,
+                    std::vector<int64_t> slice) {
+    auto weight = model.module->lookupSymbol<WeightOp>(name);
+    ASSERT_TRUE(weight) << name;
+    EXPECT_EQ(weight.getTensorName(), tensor);
+    EXPECT_EQ(text(weight.getType()), type);
+    EXPECT_EQ(std::vector<int64_t>(*weight.getSlice()), slice) << name;
+  };
+  std::string qkv = "blk.1.attn_qkv.weight", up = "blk.0.ffn_up.weight";
+  expect(qkv + ":q", qkv, "tensor<16x16xf32>", {0, 16, 0, 16});
+  expect(qkv + ":k", qkv, "tensor<8x16xf32>", {16, 24, 0, 16});
+  expect(qkv + ":v", qkv, "tensor<8x16xf32>", {24, 32, 0, 16});
+  expect("blk.0.attn_qkv.bias:v", "blk.0.attn_qkv.bias", "tensor<8xf32>", {24, 32});
+  expect(up + ":gate", up, "tensor<24x16xf32>", {0, 24, 0, 16});
+  expect(up + ":up", up, "tensor<24x16xf32>", {24, 48, 0, 16});
+  // The graph is that of separate matrices.
+  std::vector<std::string> names = namesOf<LinearOp>(model);
+  EXPECT_EQ(names, namesOf<LinearOp>(importOrFail(LlamaFile())));
+  EXPECT_EQ(weightOf(opsOf<LinearOp>(model)[1].getWeight()), "blk.0.attn_qkv.weight:k");
+  EXPECT_EQ(weightOf(opsOf<SiluOp>(model)[0].getX().getDefiningOp<LinearOp>().getWeight()),
+            "blk.0.ffn_up.weight:gate");
+
+  file.tensors["blk.1.attn_qkv.weight"].dims = {16, 30};
+  EXPECT_THAT(errorOf(file), HasSubstr("tensor 'blk.1.attn_qkv.weight': the shape is 30x16; "
+                                       "expected 32x16"));
+  // Not twice the rows: what is missing is the gate.
+  file = LlamaFile::phi3();
+  file.tensors["blk.0.ffn_up.weight"].dims = {16, 24};
+  EXPECT_THAT(errorOf(file), HasSubstr("tensor 'blk.0.ffn_gate.weight' is missing"));
+}
+
+TEST_F(GgufImport, RefusesHeadsBeyondAllSizes) {
+  LlamaFile file = LlamaFile::phi3();
+  file.u32("phi3.attention.head_count", 0x40000000);
+  file.u32("phi3.attention.head_count_kv", 0x40000000);
+  file.u32("phi3.attention.key_length", 0x40000000);
+  file.u32("phi3.attention.value_length", 0x40000000);
+  EXPECT_THAT(errorOf(file), HasSubstr("key 'phi3.attention.head_count': 1073741824 heads of "
+                                       "1073741824 are more than 2147483647 elements"));
+}
+
+TEST_F(GgufImport, LimitsAttentionToAWindow) {
+  LlamaFile file = LlamaFile::phi3();
+  auto windowOf = [&] { return opsOf<AttentionOp>(importOrFail(file))[1].getWindow(); };
+  EXPECT_EQ(windowOf(), 0);
+  file.u32("phi3.attention.sliding_window", 127);
+  EXPECT_EQ(windowOf(), 127);
+  file.u32("phi3.attention.sliding_window", 128); // the whole context
+  EXPECT_EQ(windowOf(), 0);
+  file.u32("phi3.attention.sliding_window", 0);
+  EXPECT_EQ(windowOf(), 0);
+  file.keys["phi3.attention.sliding_window"] = [](GgufWriter &writer, const std::string &key) {
+    writer.value(key, 10, Bytes().u64(UINT64_MAX));
+  };
+  EXPECT_EQ(windowOf(), 0);
+  file.string("phi3.attention.sliding_window", "2047");
+  EXPECT_THAT(errorOf(file), HasSubstr("key 'phi3.attention.sliding_window'"));
+}
+
 TEST_F(GgufImport, TakesHeadsThatAreNotTheEmbedding) {
   LlamaFile file;
   file.u32("llama.attention.key_length", 6);
@@ -415,31 +537,36 @@ TEST_F(GgufImport, FindsTheVocabularySize) {
 }
 
 TEST_F(GgufImport, SurvivesRandomMutations) {
-  LlamaFile file;
-  file.addVocabulary();
-  file.f32("llama.rope.freq_base", 10000);
-  file.u32("llama.rope.dimension_count", 4);
-  file.tensors["rope_freqs.weight"] = {{2}};
-  const std::string bytes = file.bytes();
-  // The data is zeros, which mean nothing to the importer: change what comes before it.
-  TemporaryFile whole(bytes);
-  const size_t length = llvm::cantFail(File::open(whole.path)).tensors().front().dataOffset;
+  LlamaFile llama, phi3 = LlamaFile::phi3();
+  llama.addVocabulary();
+  llama.f32("llama.rope.freq_base", 10000);
+  llama.u32("llama.rope.dimension_count", 4);
+  llama.tensors["rope_freqs.weight"] = {{2}};
+  phi3.u32("phi3.attention.sliding_window", 100);
+  phi3.u32("phi3.attention.key_length", 4);
+  phi3.u32("phi3.attention.value_length", 4);
   std::mt19937 random(5);
-  int imported = 0;
-  for (int trial = 0; trial < 3000; ++trial) {
-    std::string mutated = bytes;
-    for (unsigned i = 0, n = 1 + random() % 3; i < n; ++i)
-      mutated[random() % length] = char(random() % 2 ? random() : random() % 3);
-    TemporaryFile temporary(mutated);
-    llvm::Expected<ImportedModel> model = import(temporary.path);
-    if (!model) {
-      EXPECT_NE(toString(model.takeError()), "");
-      continue;
+  for (const LlamaFile *file : {&llama, &phi3}) {
+    const std::string bytes = file->bytes();
+    // The data is zeros, which mean nothing to the importer: change what comes before it.
+    TemporaryFile whole(bytes);
+    const size_t length = llvm::cantFail(File::open(whole.path)).tensors().front().dataOffset;
+    int imported = 0;
+    for (int trial = 0; trial < 2000; ++trial) {
+      std::string mutated = bytes;
+      for (unsigned i = 0, n = 1 + random() % 3; i < n; ++i)
+        mutated[random() % length] = char(random() % 2 ? random() : random() % 3);
+      TemporaryFile temporary(mutated);
+      llvm::Expected<ImportedModel> model = import(temporary.path);
+      if (!model) {
+        EXPECT_NE(toString(model.takeError()), "");
+        continue;
+      }
+      ++imported;
+      EXPECT_TRUE(succeeded(mlir::verify(*model->module)));
     }
-    ++imported;
-    EXPECT_TRUE(succeeded(mlir::verify(*model->module)));
+    EXPECT_GT(imported, 0);
   }
-  EXPECT_GT(imported, 0);
 }
 
 TEST_F(GgufImport, ImportsRealFiles) {

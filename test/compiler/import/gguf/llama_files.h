@@ -1,5 +1,5 @@
-// Small llama-architecture files for tests: a well-formed model, which a test
-// then changes where it wants to.
+// Small decoders in files for tests: a well-formed model, which a test then changes
+// where it wants to.
 #pragma once
 
 #include "gguf_writer.h"
@@ -9,7 +9,8 @@
 
 namespace cleave::gguf::test {
 
-/// A llama model of 2 blocks: 16 wide, 4 heads over 2, feed-forward 24, 8 words.
+/// A model of 2 blocks, llama's unless a test asks for another family: 16 wide, 4 heads
+/// over 2, feed-forward 24, 8 words.
 struct LlamaFile {
   /// Keys by name, each with what writes it; a test erases, replaces or adds.
   std::map<std::string, std::function<void(GgufWriter &, const std::string &)>> keys;
@@ -20,15 +21,15 @@ struct LlamaFile {
   };
   std::map<std::string, TensorSpec> tensors;
 
-  LlamaFile() {
-    string("general.architecture", "llama");
-    u32("llama.block_count", 2);
-    u32("llama.context_length", 128);
-    u32("llama.embedding_length", 16);
-    u32("llama.feed_forward_length", 24);
-    u32("llama.attention.head_count", 4);
-    u32("llama.attention.head_count_kv", 2);
-    f32("llama.attention.layer_norm_rms_epsilon", 1e-5f);
+  explicit LlamaFile(const std::string &architecture = "llama") {
+    string("general.architecture", architecture);
+    u32(architecture + ".block_count", 2);
+    u32(architecture + ".context_length", 128);
+    u32(architecture + ".embedding_length", 16);
+    u32(architecture + ".feed_forward_length", 24);
+    u32(architecture + ".attention.head_count", 4);
+    u32(architecture + ".attention.head_count_kv", 2);
+    f32(architecture + ".attention.layer_norm_rms_epsilon", 1e-5f);
     tensors["token_embd.weight"] = {{16, 8}};
     tensors["output_norm.weight"] = {{16}};
     tensors["output.weight"] = {{16, 8}};
@@ -44,6 +45,14 @@ struct LlamaFile {
       tensors[prefix + "ffn_up.weight"] = {{16, 24}};
       tensors[prefix + "ffn_down.weight"] = {{24, 16}};
     }
+  }
+
+  /// Puts a tensor in the place of others.
+  void fuse(const std::string &prefix, const std::vector<std::string> &parts,
+            const std::string &fused, const std::vector<uint64_t> &dims) {
+    for (const std::string &part : parts)
+      tensors.erase(prefix + part);
+    tensors[prefix + fused] = {dims};
   }
 
   void u32(const std::string &key, uint32_t v) {
@@ -66,6 +75,17 @@ struct LlamaFile {
   }
   void ints(const std::string &key, const std::vector<int32_t> &v) {
     keys[key] = [=](GgufWriter &w, const std::string &k) { w.ints(k, v); };
+  }
+
+  /// A phi3 model: fused matrices in both blocks.
+  static LlamaFile phi3() {
+    LlamaFile file("phi3");
+    for (std::string prefix : {"blk.0.", "blk.1."}) {
+      file.fuse(prefix, {"attn_q.weight", "attn_k.weight", "attn_v.weight"}, "attn_qkv.weight",
+                {16, 32});
+      file.fuse(prefix, {"ffn_gate.weight"}, "ffn_up.weight", {16, 48});
+    }
+    return file;
   }
 
   /// Adds a SentencePiece-style vocabulary of 8 tokens.

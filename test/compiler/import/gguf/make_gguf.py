@@ -1,4 +1,4 @@
-# Writes a small llama-architecture GGUF file for the lit tests, well-formed unless the
+# Writes a small decoder, llama's by default, as a GGUF file for the lit tests, well-formed unless the
 # options damage it. Needs nothing but Python; the format is that of docs/gguf.md of the
 # ggml project.
 #
@@ -24,6 +24,9 @@ def options():
     parser.add_argument("--architecture", default="llama")
     parser.add_argument("--tied", action="store_true", help="without output.weight")
     parser.add_argument("--biases", action="store_true", help="of q, k and v")
+    parser.add_argument("--row-biases", action="store_true", help="of attn_output and ffn_down")
+    parser.add_argument("--head-norms", action="store_true", help="of q and k")
+    parser.add_argument("--fused", action="store_true", help="q, k and v in one tensor, gate and up in another")
     parser.add_argument("--no-words", action="store_true", help="without a vocabulary")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=KIND:VALUE")
     parser.add_argument("--drop", action="append", default=[], metavar="KEY")
@@ -70,9 +73,17 @@ def tensors_of(o):
                   "attn_v": [kv_width, width], "attn_output": [width, width], "ffn_norm": [width],
                   "ffn_gate": [o.feed_forward, width], "ffn_up": [o.feed_forward, width],
                   "ffn_down": [width, o.feed_forward]}
+        if o.fused:
+            for name in ("attn_q", "attn_k", "attn_v", "ffn_gate"):
+                del shapes[name]
+            shapes["attn_qkv"] = [width + 2 * kv_width, width]
+            shapes["ffn_up"] = [2 * o.feed_forward, width]
+        if o.head_norms:
+            shapes["attn_q_norm"] = shapes["attn_k_norm"] = [width // o.heads]
         for name, shape in shapes.items():
             tensors[f"blk.{i}.{name}.weight"] = shape
-            if o.biases and name in ("attn_q", "attn_k", "attn_v"):
+            if o.biases and name in ("attn_q", "attn_k", "attn_v", "attn_qkv") or \
+                    o.row_biases and name in ("attn_output", "ffn_down"):
                 tensors[f"blk.{i}.{name}.bias"] = shape[:1]
     result = {name: (shape, o.type if len(shape) > 1 else "f32") for name, shape in tensors.items()}
     for entry in o.tensor:
