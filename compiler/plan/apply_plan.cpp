@@ -159,7 +159,7 @@ private:
     module.walk([&](UseOp use) { read.insert(use.getWeight()); });
     for (const plan::Split &split : plan.splits)
       if (llvm::none_of(module.getOps<WeightOp>(), [&](WeightOp weight) {
-            return read.contains(weight.getSymName()) && split.weights.matches(weight.getSymName());
+            return read.contains(weight.getSymName()) && split.weights.matchesAny(getNames(weight));
           }))
         return emitError(at(split.location))
                << "pattern '" << split.weights.text() << "' matches only weights that no op reads";

@@ -33,12 +33,15 @@ class Graph:
 
     def __init__(self, random: random.Random) -> None:
         self.random = random
+        # What makes a variant of a graph, and no other graph: a case keeps its number.
+        self.variant = type(random)(repr(random.getstate()))
         self.axes = random.choice((["tp"], ["tp"], ["data", "tp"]))
         self.weights: list[str] = []
         self.states: list[str] = []
         self.lines: list[str] = []
         self.values: list[tuple[str, int]] = []  # name and width, of the token's values
         self.count = 0
+        self.declared = 0
         # Some graphs say in which stage an op is, others where stages begin.
         self.names_stages = random.random() < 0.1
         self.stage = 0
@@ -67,10 +70,16 @@ class Graph:
             f'#cleave.split<{self.random.choice(kinds)} "{axis}">' for axis in axes) + "]"
 
     def weight(self, shape: tuple[int, ...], kinds: tuple[str, ...], element: str = "f32") -> str:
-        name = f"w{len(self.weights)}"
+        name = f"w{self.declared}"
+        self.declared += 1
         kind = f"tensor<{'x'.join(map(str, shape))}x{element}>"
+        # Some are segments of a fused tensor.
+        begin, segment = self.variant.randrange(40), ""
+        if self.variant.random() < 0.3:
+            ranges = [(begin, begin + shape[0]), *((0, size) for size in shape[1:])]
+            segment = " slice [" + ", ".join(f"{first}:{last}" for first, last in ranges) + "]"
         self.weights.append(f"cleave.weight @{name} : {kind} from random<{self.random.randint(1, 9)}>"
-                            f"{self.splits(kinds)}")
+                            f"{segment}{self.splits(kinds)}")
         self.lines.append(f"%{name} = cleave.use @{name} : {kind}")
         return f"%{name}", kind
 
@@ -179,12 +188,24 @@ class Graph:
                               f"({self.type_of(x[1])}, {index}, {index}) -> {kind}")
             return f"%{name}"
 
-        q = turned(self.linear(x, heads * HEAD_DIM, kinds))
-        k = kept(turned(self.linear(x, kv_heads * HEAD_DIM, kinds)))
+        def normed(x: tuple[str, int]) -> tuple[str, int]:
+            name, kind = f"n{x[0][2:]}", f"tensor<{HEAD_DIM}xf32>"
+            self.weights.append(f"cleave.weight @{name} : {kind} from random<7>")
+            self.lines += [f"%{name} = cleave.use @{name} : {kind}",
+                           f"%{name}h = cleave.rms_norm per_head {x[0]}, %{name} "
+                           f"{{epsilon = 1.0e-5 : f32}} : {self.type_of(x[1])}, {kind}"]
+            return f"%{name}h", x[1]
+
+        norms = self.variant.random() < 0.5
+        q = self.linear(x, heads * HEAD_DIM, kinds)
+        q = turned(normed(q) if norms else q)
+        k = self.linear(x, kv_heads * HEAD_DIM, kinds)
+        k = kept(turned(normed(k) if norms else k))
         v = kept(self.linear(x, kv_heads * HEAD_DIM, kinds))
         kind = f"tensor<?x?x{kv_heads * HEAD_DIM}xf16, #cache>"
         read = self.op(f"attention {q[0]}, {k}, {v} {place}",
-                       f"head_dim = {HEAD_DIM}, group = {group}, scale = 0.35 : f32",
+                       f"head_dim = {HEAD_DIM}, group = {group}, scale = 0.35 : f32, "
+                       f"window = {self.variant.choice((0, 0, 1, 3))}",
                        f"{self.type_of(q[1])}, {kind}, {index}, {index}", q[1])
         out = self.linear(read, x[1], ("row", "head", "none"))
         return self.binary("add", x, out)
