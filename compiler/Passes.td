@@ -136,6 +136,23 @@ def RemoveDeadCommunicationPass : Pass<"cleave-remove-dead-communication", "::ml
   }];
 }
 
+def JoinLinearsPass : Pass<"cleave-join-linears", "::mlir::ModuleOp"> {
+  let summary = "joins the matrix products of one value with several weights";
+  let description = [{
+    Precondition: the rank form. Postcondition: the same, in which no two `cleave.linear`
+    with the same x, as many columns and the same `pad_before` stand between the same two
+    ops that communicate: they are one `cleave.joined_linear`, at the place of the first.
+    Weights, their slices and their order in the file stay as they are.
+
+    ```mlir
+    %q = cleave.linear %x, %wq
+    %k = cleave.linear %x, %wk
+    // ->
+    %q, %k = cleave.joined_linear %x, %wq, %wk
+    ```
+  }];
+}
+
 def VerifyRanksPass : Pass<"cleave-verify-ranks", "::mlir::ModuleOp"> {
   let summary = "proves that the ranks' communication fits together";
   let description = [{

@@ -1,4 +1,5 @@
-// The one interface through which an op tells how it can be split.
+// The interfaces through which ops are known: how an op can be split, and for which ops a
+// fused one stands.
 
 #ifndef CLEAVE_INTERFACES_TD
 #define CLEAVE_INTERFACES_TD
@@ -25,6 +26,25 @@ def ShardingRuleOpInterface : OpInterface<"ShardingRuleOpInterface"> {
         the same on every rank.}],
       /*retTy=*/"::llvm::SmallVector<::llvm::StringRef, 2>", /*name=*/"getLocalAttributes",
       /*args=*/(ins), /*methodBody=*/"", /*defaultImpl=*/"return {};">,
+  ];
+}
+
+def FusedOpInterface : OpInterface<"FusedOpInterface"> {
+  let cppNamespace = "::cleave";
+  let description = [{
+    An op of the rank form that stands for several, so that a rank executes them as one
+    instruction. What is said or proved of a rank is said of the ops that it stands for:
+    see `cloneExpanded`.
+  }];
+  let methods = [
+    InterfaceMethod<
+      /*desc=*/[{Makes the ops that this one stands for, each with its name in the model,
+        where the builder is. Returns the values of this op's results.}],
+      /*retTy=*/"::llvm::SmallVector<::mlir::Value>", /*name=*/"expand",
+      /*args=*/(ins "::mlir::OpBuilder &":$builder)>,
+    InterfaceMethod<
+      /*desc=*/"The names in the model of the ops that this one stands for, or null.",
+      /*retTy=*/"::mlir::ArrayAttr", /*name=*/"getNamesAttr", /*args=*/(ins)>,
   ];
 }
 

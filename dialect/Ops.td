@@ -6,6 +6,7 @@
 include "dialect/CommunicationOps.td"
 include "dialect/ComputeOps.td"
 include "dialect/ConvolutionOps.td"
+include "dialect/FusedOps.td"
 include "dialect/ModuleOps.td"
 include "dialect/ShapeOps.td"
 

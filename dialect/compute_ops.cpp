@@ -68,24 +68,28 @@ SmallVector<StringRef, 2> GatherOp::getLocalAttributes() {
 
 // ---- linear ----
 
-LogicalResult LinearOp::verify() {
-  if (failed(expectRank(*this, getX(), "x", 2)) ||
-      failed(expectRank(*this, getWeight(), "a weight", 2)) ||
-      failed(expectRank(*this, getResult(), "a result", 2)) ||
-      failed(expectSameDim(*this, getResult(), 0, "the result", getX(), 0, "x")) ||
-      failed(expectSameDim(*this, getResult(), 1, "the result", getWeight(), 0, "the weight")))
+LogicalResult cleave::verifyLinear(Operation *op, Value x, Value weight, Value result,
+                                   int64_t padBefore) {
+  if (failed(expectRank(op, x, "x", 2)) || failed(expectRank(op, weight, "a weight", 2)) ||
+      failed(expectRank(op, result, "a result", 2)) ||
+      failed(expectSameDim(op, result, 0, "the result", x, 0, "x")) ||
+      failed(expectSameDim(op, result, 1, "the result", weight, 0, "the weight")))
     return failure();
-  int64_t length = blockLengthOf(getWeight());
-  if (tensorOf(getX()).isDynamicDim(1) || tensorOf(getWeight()).isDynamicDim(1))
-    return emitOpError("expects input features of static size, found ")
-           << getX().getType() << " and " << getWeight().getType();
-  int64_t before = getPadBefore(), padding = dimOf(getWeight(), 1) - dimOf(getX(), 1);
-  if (before < 0 || before >= length || padding < before || padding - before >= length)
-    return emitOpError("has a weight of ")
-           << dimOf(getWeight(), 1) << " columns for an x of " << dimOf(getX(), 1)
-           << " with pad_before = " << before << ": at most " << length - 1
+  int64_t length = blockLengthOf(weight);
+  if (tensorOf(x).isDynamicDim(1) || tensorOf(weight).isDynamicDim(1))
+    return op->emitOpError("expects input features of static size, found ")
+           << x.getType() << " and " << weight.getType();
+  int64_t padding = dimOf(weight, 1) - dimOf(x, 1);
+  if (padBefore < 0 || padBefore >= length || padding < padBefore || padding - padBefore >= length)
+    return op->emitOpError("has a weight of ")
+           << dimOf(weight, 1) << " columns for an x of " << dimOf(x, 1)
+           << " with pad_before = " << padBefore << ": at most " << length - 1
            << " columns before it and after it may meet zero";
   return success();
+}
+
+LogicalResult LinearOp::verify() {
+  return verifyLinear(*this, getX(), getWeight(), getResult(), getPadBefore());
 }
 
 ShardingRule LinearOp::getShardingRule() {

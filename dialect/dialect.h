@@ -6,10 +6,13 @@
 
 #include "mlir/Bytecode/BytecodeOpInterface.h"
 #include "mlir/IR/BuiltinAttributes.h"
+#include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/BuiltinTypes.h"
 #include "mlir/IR/Dialect.h"
+#include "mlir/IR/IRMapping.h"
 #include "mlir/IR/OpDefinition.h"
 #include "mlir/IR/OpImplementation.h"
+#include "mlir/IR/OwningOpRef.h"
 #include "mlir/IR/SymbolTable.h"
 #include "mlir/IR/TensorEncoding.h"
 #include "mlir/Interfaces/InferTypeOpInterface.h"
@@ -104,6 +107,18 @@ inline ReductionKind getReduction(FactorKind kind) {
 
 /// What messages call a value whose parts are combined so: "a partial sum".
 llvm::StringRef describePartial(ReductionKind kind);
+
+/// A copy of a module in which the ops that fused ops stand for take their place. Maps the
+/// module's values to the copy's.
+mlir::OwningOpRef<mlir::ModuleOp> cloneExpanded(mlir::ModuleOp module, mlir::IRMapping &values);
+
+/// A name for a fused op, after those of all ops that it stands for.
+std::string getJoinedName(FusedOpInterface op);
+
+/// The product of x with a weight is one that a kernel computes (see LinearOp); if not, an
+/// error at `op`.
+mlir::LogicalResult verifyLinear(mlir::Operation *op, mlir::Value x, mlir::Value weight,
+                                 mlir::Value result, int64_t padBefore);
 
 /// The pipeline stage of an op; 0 where none is given.
 int64_t getStage(mlir::Operation *op);

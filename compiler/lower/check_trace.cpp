@@ -1,4 +1,4 @@
-// Parts of values, op by op.
+// Parts of values, op by op; of fused ops, by the ops that they stand for.
 #include "compiler/lower/check_trace.h"
 
 #include "llvm/ADT/TypeSwitch.h"
@@ -141,22 +141,26 @@ bool ValueTracer::isComparable(Value value, Part part, Value reference) {
 
 SmallVector<ComparableValue> ValueTracer::trace(ModuleOp rank, func::FuncOp entry) {
   rankNumber = rank->getAttrOfType<IntegerAttr>(CleaveDialect::rankAttrName).getInt();
+  IRMapping values;
+  OwningOpRef<ModuleOp> expanded = cloneExpanded(rank, values);
+  auto traced = expanded->lookupSymbol<func::FuncOp>(entry.getName());
   parts.clear();
-  for (BlockArgument argument : entry.getArguments())
+  for (BlockArgument argument : traced.getArguments())
     parts[argument] = {true, false, 0};
-  SmallVector<ComparableValue> found;
-  for (Operation &op : entry.getFunctionBody().front()) {
+  for (Operation &op : traced.getFunctionBody().front()) {
     if (auto send = dyn_cast<SendOp>(op))
       sent[{rankNumber, send.getTo(), send.getTag()}] = parts.lookup(send.getX());
-    if (op.getNumResults() != 1)
-      continue;
-    Value value = op.getResult(0);
-    Part part = find(&op);
-    parts[value] = part;
-    auto name = op.getAttrOfType<StringAttr>(CleaveDialect::nameAttrName);
-    auto reference = name ? names.find(name.getValue()) : names.end();
-    if (reference != names.end() && isComparable(value, part, reference->second))
-      found.push_back({value, name.getValue(), part.begin});
+    if (op.getNumResults() == 1)
+      parts[op.getResult(0)] = find(&op);
   }
+  SmallVector<ComparableValue> found;
+  for (Operation &op : entry.getFunctionBody().front())
+    for (Value value : op.getResults()) {
+      Value meant = values.lookup(value);
+      auto name = meant.getDefiningOp()->getAttrOfType<StringAttr>(CleaveDialect::nameAttrName);
+      auto reference = name ? names.find(name.getValue()) : names.end();
+      if (reference != names.end() && isComparable(value, parts.lookup(meant), reference->second))
+        found.push_back({value, name.getValue(), parts.lookup(meant).begin});
+    }
   return found;
 }

@@ -108,6 +108,9 @@ Operation_ ProgramBuilder::buildOperation(Operation &op) {
         auto dilations = smallNumbers(conv.getDilations());
         return operation(Kind::Conv, fb::CreateConv(buffer, strides, pads, dilations));
       })
+      .Case([&](JoinedLinearOp linear) {
+        return operation(Kind::Linear, fb::CreateLinear(buffer, linear.getPadBefore()));
+      })
       .Case([&](RmsNormOp norm) {
         return operation(Kind::RmsNorm,
                          fb::CreateRmsNorm(buffer, norm.getEpsilon().convertToFloat()));
@@ -197,7 +200,9 @@ LogicalResult ProgramBuilder::buildInstruction(Operation &op) {
     for (Value result : op.getResults())
       results.push_back(addValue(result, fb::Storage::Activation));
   auto operandVector = buffer.CreateVector(operands), resultVector = buffer.CreateVector(results);
-  auto name = text(getModelName(&op));
+  auto fused = dyn_cast<FusedOpInterface>(op);
+  std::string joined = fused ? getJoinedName(fused) : getModelName(&op).str();
+  auto name = text(StringRef(joined).take_front(rt::maxNameLength));
   instructions.push_back(
       fb::CreateInstruction(buffer, made.type, made.table, operandVector, resultVector, name));
   return success();

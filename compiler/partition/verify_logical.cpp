@@ -42,7 +42,7 @@ static LogicalResult verifyFunction(FunctionOpInterface function) {
 }
 
 static LogicalResult verifyOp(Operation *op) {
-  if (communicates(op) || isa<ReshardOp, TransferOp, ShareOp>(op))
+  if (communicates(op) || isa<ReshardOp, TransferOp, ShareOp, FusedOpInterface>(op))
     return op->emitOpError("has no place in the logical form");
   if (isa<ModuleOp>(op) && op->getParentOp())
     return op->emitOpError("stands inside a module, expected the logical form");

@@ -359,8 +359,10 @@ LogicalResult verifyRankModule(ModuleOp rank, size_t ranks) {
 struct VerifyRanksPass : public cleave::impl::VerifyRanksPassBase<VerifyRanksPass> {
   void runOnOperation() override {
     markAllAnalysesPreserved();
+    IRMapping values;
+    OwningOpRef<ModuleOp> module = cloneExpanded(getOperation(), values);
     std::map<int64_t, ModuleOp> ranks;
-    if (failed(collectRanks(getOperation(), ranks)))
+    if (failed(collectRanks(*module, ranks)))
       return signalPassFailure();
     std::map<std::string, std::map<int64_t, func::FuncOp>> entries;
     for (auto &[number, rank] : ranks) {

@@ -262,6 +262,10 @@ LogicalResult cleave::verifyShardedForm(ModuleOp module) {
     WalkResult result = function.walk([&](Operation *op) {
       if (op == function)
         return WalkResult::advance();
+      if (communicates(op) || isa<FusedOpInterface>(op)) {
+        op->emitOpError("has no place in the sharded form");
+        return WalkResult::interrupt();
+      }
       auto compute = dyn_cast<ShardingRuleOpInterface>(op);
       if ((compute && failed(verifier.verifyRule(compute))) || failed(verifier.verifyStages(op)) ||
           failed(verifier.verifyDeclared(op)) || failed(verifier.verifyMove(op)))

@@ -89,9 +89,6 @@ private:
   Location newBuffer(int64_t bytes, int64_t begin, int64_t end);
   void add(std::unique_ptr<Step> step) { steps.push_back(std::move(step)); }
 
-  /// The quantized rows of a value behind `padBefore` zeros, `columns` wide;
-  /// computed once and shared.
-  Location quantized(uint32_t number, int64_t padBefore, int64_t columns);
   /// The sines and cosines of the current Rope, shared by all that agree.
   Location ropeAngles(const fb::Rope &op);
   /// The oneDNN product for a weight of this shape, or null where it is no use.
@@ -153,7 +150,6 @@ private:
   std::vector<int64_t> lastUse;    // of each value: an instruction's number
   std::map<std::vector<uint32_t>, GroupId> groups;
 
-  std::map<std::tuple<uint32_t, int64_t, int64_t>, Location> quantizedValues;
   std::map<RopeKey, Location> angles;
   std::map<std::tuple<int64_t, int64_t, int64_t>, std::shared_ptr<DenseLinear>> denseLinears;
   std::map<uint32_t, uint32_t> givenWholes; // of shares of inputs: the inputs

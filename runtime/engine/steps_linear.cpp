@@ -1,97 +1,110 @@
-// The steps of Linear: its kernel, the quantized form of its input that several of
-// them may share, and oneDNN for dense weights and many tokens.
+// The step of Linear: the products of one input with one or several weights, the input's
+// quantized form, and oneDNN for dense weights and many tokens.
 #include "runtime/engine/step_builder.h"
 #include "runtime/kernels/linear.h"
 #include "runtime/kernels/quantize.h"
 
-#include <cstring>
+#include <algorithm>
 
 namespace cleave::rt {
 
 namespace {
 
-class QuantizeStep : public Step {
-public:
-  QuantizeArgs args;
-  Location x, y;
-  Size tokens;
+/// Boundaries between threads' rows are multiples of this, so that kernels' tiles stay whole.
+constexpr int64_t rowGrain = 16;
 
-  void bind(const Memory &memory) override {
-    args.x = memory.read<float>(x);
-    args.y = memory.write<std::byte>(y);
-  }
-  void run(const RunContext &context) override {
-    args.tokens = tokens(context.symbols);
-    runParts(quantizeQ8, args, args.tokens * args.columns * 2, context);
+/// One product of a LinearStep.
+struct Product {
+  LinearArgs args; ///< what this run leaves to the kernel, after oneDNN
+  LinearKernel kernel = nullptr;
+  Location weight, y;
+  int64_t rowBytes = 0; ///< of a row of the weight
+  bool isQuantized = false;
+  std::shared_ptr<DenseLinear> dense; ///< null: the kernel does all
+  float *boundY = nullptr;
+
+  /// Reading a row is its cost; one without columns is written nevertheless.
+  int64_t rowCost() const { return std::max<int64_t>(rowBytes, 1); }
+  int64_t cost() const { return args.outputs * rowCost(); }
+
+  /// How many of the outputs belong to the first `part` of the cost.
+  int64_t rowsWithin(int64_t part) const {
+    if (part >= cost())
+      return args.outputs;
+    return part <= 0 ? 0 : part / rowCost() / rowGrain * rowGrain;
   }
 };
 
+/// All products of x in an instruction. x is quantized once, and the threads share the rows
+/// of all weights as if they were one, by their bytes: one parallel region does all.
 class LinearStep : public Step {
 public:
-  LinearArgs args;
-  LinearKernel kernel = nullptr;
-  Location x, quantized, weight, y, denseScratch;
-  bool isQuantized = false;
-  std::shared_ptr<DenseLinear> dense; // null: the kernel does all
+  std::vector<Product> products;
+  QuantizeArgs quantize; // with columns 0 where no product asks for it
+  Location x, quantized, denseScratch;
   Size tokens;
 
   void bind(const Memory &memory) override {
-    if (isQuantized)
-      args.quantized = memory.read<std::byte>(quantized);
-    else
-      args.x = memory.read<float>(x);
-    args.weight = memory.read<void>(weight);
-    args.y = memory.write<float>(y);
-    if (dense)
-      scratch = memory.write<void>(denseScratch);
+    quantize.x = memory.read<float>(x);
+    if (quantize.columns > 0)
+      quantize.y = memory.write<std::byte>(quantized);
+    for (Product &product : products) {
+      product.args.weight = memory.read<void>(product.weight);
+      product.boundY = memory.write<float>(product.y);
+      if (product.isQuantized)
+        product.args.quantized = quantize.y;
+      if (product.dense)
+        scratch = memory.write<void>(denseScratch);
+    }
   }
 
   void run(const RunContext &context) override {
-    args.tokens = tokens(context.symbols);
-    if (!dense || args.tokens < DenseLinear::minTokens)
-      return runKernel(args, context);
-    int64_t done = dense->run(args, scratch);
-    LinearArgs rest = args;
-    rest.tokens -= done;
-    rest.x += done * rest.xStride;
-    rest.y += done * rest.yStride;
-    runKernel(rest, context);
+    quantize.tokens = tokens(context.symbols);
+    if (quantize.columns > 0)
+      runParts(quantizeQ8, quantize, quantize.tokens * quantize.columns * 2, context);
+    int64_t work = 0;
+    for (Product &product : products) {
+      LinearArgs &args = product.args;
+      args.tokens = quantize.tokens;
+      args.x = quantize.x;
+      args.y = product.boundY;
+      if (product.dense && args.tokens >= DenseLinear::minTokens) {
+        int64_t done = product.dense->run(args, scratch);
+        args.tokens -= done;
+        args.x += done * args.xStride;
+        args.y += done * args.yStride;
+      }
+      work += args.tokens * args.outputs * args.xColumns;
+    }
+    runParts(runRows, *this, work, context);
   }
 
 private:
-  void runKernel(const LinearArgs &work, const RunContext &context) const {
-    if (work.tokens > 0)
-      runParts(kernel, work, work.tokens * work.outputs * work.xColumns, context);
+  static void runRows(const LinearStep &step, Part part) {
+    int64_t total = 0;
+    for (const Product &product : step.products)
+      total += product.cost();
+    // Fits: 15 weights of 2^48 bytes, and 2^10 threads.
+    int64_t begin = total * part.index / part.count;
+    int64_t end = total * (part.index + 1) / part.count;
+    for (const Product &product : step.products) {
+      int64_t first = product.rowsWithin(begin), last = product.rowsWithin(end);
+      begin -= product.cost();
+      end -= product.cost();
+      if (first == last || product.args.tokens == 0)
+        continue;
+      LinearArgs rows = product.args;
+      rows.outputs = last - first;
+      rows.weight = static_cast<const std::byte *>(rows.weight) + first * product.rowBytes;
+      rows.y += first;
+      product.kernel(rows, Part{});
+    }
   }
 
   void *scratch = nullptr;
 };
 
 } // namespace
-
-Location StepBuilder::quantized(uint32_t number, int64_t padBefore, int64_t columns) {
-  auto [found, isNew] = quantizedValues.try_emplace({number, padBefore, columns});
-  if (!isNew) {
-    buffers[static_cast<size_t>(found->second.buffer)].end = position;
-    return found->second;
-  }
-  // A row's bytes are bounded by a weight's row, the number of rows by x's bytes.
-  int64_t bytes = 0;
-  if (__builtin_mul_overflow(rowsAtMost(number), q8RowBytes(columns), &bytes) ||
-      bytes > maxTensorBytes)
-    refuse("its quantized input would need more than 2^48 bytes; lower the bounds of its sizes");
-  found->second = newBuffer(bytes, position, position);
-  Matrix x = matrix(number);
-  auto step = std::make_unique<QuantizeStep>();
-  step->x = x.place;
-  step->y = found->second;
-  step->tokens = x.rows;
-  step->args.columns = columns;
-  step->args.xColumns = step->args.xStride = x.columns;
-  step->args.padBefore = padBefore;
-  add(std::move(step));
-  return found->second;
-}
 
 std::shared_ptr<DenseLinear> StepBuilder::denseLinear(int64_t inputs, int64_t outputs,
                                                       int64_t maxTokens) {
@@ -105,32 +118,50 @@ std::shared_ptr<DenseLinear> StepBuilder::denseLinear(int64_t inputs, int64_t ou
 
 void StepBuilder::addLinear(const fb::Linear &op) {
   Matrix x = matrix(operand(0));
-  std::span<const int64_t> weight = dimsOf(value(operand(1)).dims());
-  ElementType weightType = type(operand(1));
+  int64_t columns = dimsOf(value(operand(1)).dims())[1]; // of all weights
   auto step = std::make_unique<LinearStep>();
-  if (input.options.activations == Activations::quantized) {
-    step->kernel = selectLinear(weightType, /*quantizedActivations=*/true);
-    step->isQuantized = step->kernel != nullptr;
-  }
-  if (!step->kernel)
-    step->kernel = selectLinear(weightType, /*quantizedActivations=*/false);
-  if (!step->kernel)
-    refuse("there is no matrix product with a weight of " +
-           std::string(elementTypeInfo(weightType).name) + " in this version");
-  step->args.outputs = step->args.yStride = weight[0];
-  step->args.inputs = weight[1];
-  step->args.xColumns = step->args.xStride = x.columns;
-  step->args.padBefore = op.pad_before();
-  if (step->isQuantized)
-    step->quantized = quantized(operand(0), op.pad_before(), weight[1]);
-  else if (weightType == ElementType::f32 && x.columns == weight[1])
-    step->dense = denseLinear(weight[1], weight[0], rowsAtMost(operand(0)));
-  if (step->dense)
-    step->denseScratch = scratch(static_cast<int64_t>(step->dense->scratchBytes()));
   step->x = x.place;
-  step->weight = locations[operand(1)];
-  step->y = locations[result(0)];
   step->tokens = x.rows;
+  size_t denseBytes = 0;
+  for (uint32_t i = 1; i < operandCount(); ++i) {
+    const ElementTypeInfo &info = elementTypeInfo(type(operand(i)));
+    Product &product = step->products.emplace_back();
+    if (input.options.activations == Activations::quantized) {
+      product.kernel = selectLinear(info.type, /*quantizedActivations=*/true);
+      product.isQuantized = product.kernel != nullptr;
+    }
+    if (!product.kernel)
+      product.kernel = selectLinear(info.type, /*quantizedActivations=*/false);
+    if (!product.kernel)
+      refuse("there is no matrix product with a weight of " + std::string(info.name) +
+             " in this version");
+    int64_t outputs = dimsOf(value(operand(i)).dims())[0];
+    product.args.outputs = product.args.yStride = outputs;
+    product.args.inputs = columns;
+    product.args.xColumns = product.args.xStride = x.columns;
+    product.args.padBefore = op.pad_before();
+    product.rowBytes = rowBytes(info, columns).value();
+    product.weight = locations[operand(i)];
+    product.y = locations[result(i - 1)];
+    if (product.isQuantized)
+      step->quantize.columns = columns;
+    else if (info.type == ElementType::f32 && x.columns == columns)
+      product.dense = denseLinear(columns, outputs, rowsAtMost(operand(0)));
+    if (product.dense)
+      denseBytes = std::max(denseBytes, product.dense->scratchBytes());
+  }
+  if (denseBytes > 0)
+    step->denseScratch = scratch(static_cast<int64_t>(denseBytes));
+  if (step->quantize.columns > 0) {
+    step->quantize.xColumns = step->quantize.xStride = x.columns;
+    step->quantize.padBefore = op.pad_before();
+    // A row's bytes are bounded by a weight's row, the number of rows by x's bytes.
+    int64_t bytes = 0;
+    if (__builtin_mul_overflow(rowsAtMost(operand(0)), q8RowBytes(columns), &bytes) ||
+        bytes > maxTensorBytes)
+      refuse("its quantized input would need more than 2^48 bytes; lower the bounds of its sizes");
+    step->quantized = scratch(bytes);
+  }
   add(std::move(step));
 }
 

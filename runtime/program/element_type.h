@@ -104,4 +104,8 @@ constexpr std::optional<int64_t> rowBytes(const ElementTypeInfo &info, int64_t l
 /// overflows.
 inline constexpr int64_t maxTensorBytes = int64_t{1} << 48;
 
+/// No instruction of a program, and so no op that becomes one, has more operands or more
+/// results than this.
+inline constexpr int64_t maxOperands = 16;
+
 } // namespace cleave

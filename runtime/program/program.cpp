@@ -20,8 +20,6 @@ namespace {
 /// More tables than any program has. FlatBuffers lets tables be shared, so that a
 /// small file could stand for a huge one: this bounds the work.
 constexpr uint32_t maxTables = 1u << 22;
-/// More operands or results than any instruction has.
-constexpr uint32_t maxOperands = 8;
 
 /// Proves one program; holds what its parts are checked against.
 class Prover {
@@ -289,7 +287,7 @@ private:
     InstructionCheck check(program, entry, number, fileName);
     if (instruction.name() && instruction.name()->size() > maxNameLength)
       check.refuse("its name is longer than " + std::to_string(maxNameLength) + " bytes");
-    if (count(instruction.operands()) > maxOperands || count(instruction.results()) > maxOperands)
+    if (std::max(count(instruction.operands()), count(instruction.results())) > maxOperands)
       check.refuse("has more than " + std::to_string(maxOperands) + " operands or results");
     auto expectKnown = [&](uint32_t value) {
       if (value >= known.size())

@@ -109,7 +109,12 @@ void InstructionCheck::expectActivation(uint32_t i, ElementType type) const {
 }
 
 void InstructionCheck::expectResultDims(ElementType type, const std::vector<int64_t> &dims) const {
-  expectResult(0, typeOf(result(0)) == type && equal(dimsOf(result(0)), dims),
+  expectResultDims(0, type, dims);
+}
+
+void InstructionCheck::expectResultDims(uint32_t i, ElementType type,
+                                        const std::vector<int64_t> &dims) const {
+  expectResult(i, typeOf(result(i)) == type && equal(dimsOf(result(i)), dims),
                std::string(elementTypeInfo(type).name) + " " + text(dims));
 }
 
@@ -248,19 +253,24 @@ void InstructionCheck::checkGather(const fb::Gather &op) const {
 }
 
 void InstructionCheck::checkLinear(const fb::Linear &op) const {
-  expectCounts(2, 2, 1);
+  const uint32_t weights = std::max(operandCount(), 2u) - 1;
+  expectCounts(2, weights + 1, weights);
   expectActivation(0, ElementType::f32);
-  const fb::Value &weight = operand(1);
-  Dims x = dimsOf(operand(0)), w = dimsOf(weight);
-  expectOperand(1,
-                weight.storage() == fb::Storage::Weight && w.size() == 2 && isReal(typeOf(weight)),
-                "a weight matrix of real numbers");
+  Dims x = dimsOf(operand(0));
   expectOperand(0, !isSymbolDim(x.back()), "a tensor whose last dimension is constant");
-  // A weight's dimensions are bounded by its file; x's may be anything.
-  if (x.back() > w[1] || op.pad_before() > w[1] - x.back())
-    refuse(std::to_string(x.back()) + " columns after " + std::to_string(op.pad_before()) +
-           " do not fit the weight's " + std::to_string(w[1]));
-  expectResultDims(ElementType::f32, withLast(x, w[0]));
+  for (uint32_t i = 1; i <= weights; ++i) {
+    const fb::Value &weight = operand(i);
+    Dims w = dimsOf(weight);
+    expectOperand(
+        i, weight.storage() == fb::Storage::Weight && w.size() == 2 && isReal(typeOf(weight)),
+        "a weight matrix of real numbers");
+    expectOperand(i, w[1] == dimsOf(operand(1))[1], "as wide as operand 1");
+    // A weight's dimensions are bounded by its file; x's may be anything.
+    if (x.back() > w[1] || op.pad_before() > w[1] - x.back())
+      refuse(std::to_string(x.back()) + " columns after " + std::to_string(op.pad_before()) +
+             " do not fit the weight's " + std::to_string(w[1]));
+    expectResultDims(i - 1, ElementType::f32, withLast(x, w[0]));
+  }
 }
 
 void InstructionCheck::checkConv(const fb::Conv &op) const {

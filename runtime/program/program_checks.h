@@ -44,6 +44,7 @@ private:
   void expectResult(uint32_t i, bool good, const std::string &expected) const;
   void expectActivation(uint32_t i, ElementType type) const;
   void expectResultDims(ElementType type, const std::vector<int64_t> &dims) const;
+  void expectResultDims(uint32_t i, ElementType type, const std::vector<int64_t> &dims) const;
   void expectVector(uint32_t i, ElementType type, int64_t length) const;
   const fb::Value &expectState(uint32_t i) const;
   void expectFinite(const char *what, float value) const;

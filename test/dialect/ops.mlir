@@ -144,11 +144,14 @@ module @declarations attributes {
 
   // CHECK-LABEL: module @rank1 attributes {cleave.coordinate = {tp = 1 : i64}, cleave.rank = 1 : i64, cleave.stage = 0 : i64}
   module @rank1 attributes {cleave.coordinate = {tp = 1 : i64}, cleave.rank = 1 : i64, cleave.stage = 0 : i64} {
-    func.func @step(%x: tensor<4x8xf32>, %candidates: tensor<?x3x2xf32, #tokens>) {
+    func.func @step(%x: tensor<4x8xf32>, %candidates: tensor<?x3x2xf32, #tokens>,
+                    %w8: tensor<4x32x!cleave.q8_0>, %w4: tensor<8x32x!cleave.q4_0>) {
       // CHECK: cleave.all_reduce sum %{{.*}} group [0, 1] : tensor<4x8xf32>
       %a = cleave.all_reduce sum %x group [0, 1] : tensor<4x8xf32>
       // CHECK: cleave.all_reduce top %{{.*}} group [0, 1] : tensor<?x3x2xf32, #[[TOKENS]]>
       %t = cleave.all_reduce top %candidates group [0, 1] : tensor<?x3x2xf32, #tokens>
+      // CHECK: %a_b:2 = cleave.joined_linear %{{.*}}, %{{.*}}, %{{.*}} {names = ["a b", ""], pad_before = 2 : i64} : (tensor<4x8xf32>, tensor<4x32x!cleave.q8_0>, tensor<8x32x!cleave.q4_0>) -> (tensor<4x4xf32>, tensor<4x8xf32>)
+      %j:2 = cleave.joined_linear %x, %w8, %w4 {names = ["a b", ""], pad_before = 2 : i64} : (tensor<4x8xf32>, tensor<4x32x!cleave.q8_0>, tensor<8x32x!cleave.q4_0>) -> (tensor<4x4xf32>, tensor<4x8xf32>)
       // CHECK: cleave.all_gather %{{.*}} dim 1 ranges [0:8, 4:12, 12:14] group [1, 0, 2] : tensor<4x8xf32> -> tensor<4x14xf32>
       %b = cleave.all_gather %a dim 1 ranges [0:8, 4:12, 12:14] group [1, 0, 2] : tensor<4x8xf32> -> tensor<4x14xf32>
       // CHECK: cleave.reduce_scatter sum %{{.*}} dim 0 ranges [0:1, 1:4] group [0, 1] : tensor<4x14xf32> -> tensor<3x14xf32>

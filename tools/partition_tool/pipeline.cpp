@@ -38,8 +38,10 @@ LogicalResult cleave::runPipeline(ModuleOp module, Form from, Form to, const pla
     passes.addPass(createVerifyShardedPass());
   if (from != Form::ranks && to == Form::ranks)
     passes.addPass(createSplitRanksPass());
-  if (from != Form::ranks && to == Form::ranks && optimize)
+  if (from != Form::ranks && to == Form::ranks && optimize) {
     passes.addPass(createRemoveDeadCommunicationPass());
+    passes.addPass(createJoinLinearsPass());
+  }
   if (to == Form::ranks)
     passes.addPass(createVerifyRanksPass());
   return passes.run(module);

@@ -359,7 +359,7 @@ std::vector<std::byte> wholeBlocks(const std::vector<int8_t> &elements) {
   return bytes;
 }
 
-TEST(Engine, SharesQuantizedInputsAndKeepsPadsApart) {
+TEST(Engine, QuantizedInputsMeetTheirColumns) {
   ProgramBuilder b;
   int64_t t = b.symbol("tokens");
   std::vector<int8_t> elements(2 * 64);
@@ -401,6 +401,62 @@ TEST(Engine, SharesQuantizedInputsAndKeepsPadsApart) {
   }
   // The two quantized forms do not live together: they take one place.
   EXPECT_EQ(arena[0] - arena[1], 3 * q8RowBytes(64));
+}
+
+/// Weights of all kinds in one instruction give the bits that they give alone, for any
+/// number of threads: threads share the rows of all as if they were one weight's.
+TEST(Engine, ProductsOfOneInputAreIndependent) {
+  constexpr int64_t columns = 128, tokens = 40;
+  struct Weight {
+    ElementType type;
+    int64_t outputs;
+  };
+  const Weight kinds[] = {{ElementType::q8_0, 200}, {ElementType::f32, 40},
+                          {ElementType::q8_0, 0},   {ElementType::f32, 3},
+                          {ElementType::q8_0, 7},   {ElementType::q8_0, 50}};
+  std::vector<float> in = randomFloats(tokens * columns, 1);
+  std::vector<std::vector<float>> alone;
+  for (bool joined : {false, true})
+    for (int threads : {1, 2, 3}) {
+      ProgramBuilder b;
+      int64_t t = b.symbol("tokens");
+      uint32_t x = b.input("x", {t, columns});
+      std::vector<uint32_t> operands{x}, results;
+      for (size_t i = 0; i < std::size(kinds); ++i) {
+        auto [type, outputs] = kinds[i];
+        std::string name = "w" + std::to_string(i);
+        std::vector<int8_t> elements(outputs * columns);
+        for (size_t j = 0; j < elements.size(); ++j)
+          elements[j] = static_cast<int8_t>(static_cast<int>((j + i) * 7 % 255) - 127);
+        operands.push_back(
+            type == ElementType::f32
+                ? b.weight(name, {outputs, columns}, randomFloats(outputs * columns, 2 + i))
+                : b.weight(name, type, {outputs, columns}, wholeBlocks(elements)));
+        if (joined)
+          results.push_back(b.activation({t, outputs}));
+        else
+          results.push_back(b.linear(x, operands.back(), {t, outputs}));
+        b.output("y" + std::to_string(i), results.back());
+      }
+      if (joined)
+        b.add(fb::CreateLinear(b.fbb), operands, results, "joined");
+      SingleRank one(b, {.threads = threads, .bounds = {{"tokens", tokens}}});
+      for (int64_t count : {tokens, int64_t{1}}) {
+        one.engine.setSymbol("tokens", count);
+        setInput<float>(one.engine, "x",
+                        std::vector<float>(in.begin(), in.begin() + count * columns));
+        one.engine.run();
+        std::vector<float> all;
+        for (size_t i = 0; i < std::size(kinds); ++i) {
+          std::vector<float> y = getOutput(one.engine, "y" + std::to_string(i));
+          all.insert(all.end(), y.begin(), y.end());
+        }
+        if (!joined && threads == 1)
+          alone.push_back(all);
+        else
+          EXPECT_EQ(all, alone[count == 1]) << threads << " threads, joined: " << joined;
+      }
+    }
 }
 
 TEST(Engine, DenseProductsOfManyTokens) {

@@ -40,6 +40,9 @@ void buildEverything(ProgramBuilder &b) {
       make(fb::CreateAttention(b.fbb, 8, 2, 0, 0.3f), {q, keys, keys, slots, positions}, dims);
   uint32_t y = make(fb::CreateLinear(b.fbb, 16), {a, w}, dims);
   y = make(fb::CreateLinear(b.fbb), {y, dense}, dims);
+  uint32_t z = b.activation(dims);
+  b.add(fb::CreateLinear(b.fbb), {y, dense, dense}, {b.activation(dims), z}, "two");
+  y = z;
   y = make(fb::CreateUnary(b.fbb), {y}, dims);
   y = make(fb::CreateBinary(b.fbb, fb::BinaryKind::Mul), {y, norm}, dims);
   y = make(fb::CreateAllGatherDirect(b.fbb, &self, 1, &ranges), {y}, dims);

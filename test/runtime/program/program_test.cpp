@@ -142,6 +142,12 @@ const Case accepted[] = {
      ""},
     {"Gather", [](Values &v) { v.op(FB(Gather, 100, true), {v.weight, v.ids}, {v.t, 8}); }, ""},
     {"Linear", [](Values &v) { v.op(FB(Linear), {v.x, v.weight}, {v.t, 4}); }, ""},
+    {"LinearOfTwoWeights",
+     [](Values &v) {
+       v.b.add(FB(Linear), {v.x, v.weight, v.weight},
+               {v.b.activation({v.t, 4}), v.b.activation({v.t, 4})});
+     },
+     ""},
     {"RmsNorm", [](Values &v) { v.op(FB(RmsNorm, 1e-5f), {v.x, v.norm}, {v.t, 8}); }, ""},
     {"RmsNormOfAVector", [](Values &v) { v.op(FB(RmsNorm), {v.vector, v.norm}, {8}); }, ""},
     {"RmsNormOfHeads",
@@ -381,6 +387,21 @@ const Case refusedCompute[] = {
      "8 columns after 1 do not fit the weight's 8"},
     {"LinearResult", [](Values &v) { v.op(FB(Linear), {v.x, v.weight}, {v.t, 5}); },
      "is not f32 ['tokens', 4]"},
+    {"LinearCounts", [](Values &v) { v.op(FB(Linear), {v.x, v.weight, v.weight}, {v.t, 4}); },
+     "has 1 results instead of 2"},
+    {"LinearSecondResult",
+     [](Values &v) {
+       v.b.add(FB(Linear), {v.x, v.weight, v.weight},
+               {v.b.activation({v.t, 4}), v.b.activation({v.t, 5})});
+     },
+     "result 1, Activation f32 ['tokens', 5], is not f32 ['tokens', 4]"},
+    {"LinearWidths",
+     [](Values &v) {
+       uint32_t wide = v.b.weight("wide", {4, 9}, std::vector<float>(36));
+       v.b.add(FB(Linear), {v.x, v.weight, wide},
+               {v.b.activation({v.t, 4}), v.b.activation({v.t, 4})});
+     },
+     "operand 2, Weight f32 [4, 9], is not as wide as operand 1"},
     {"NormWeightType", [](Values &v) { v.op(FB(RmsNorm), {v.x, v.halves}, {v.t, 8}); },
      "operand 1, Weight f16 [8], is not f32 [8]"},
     {"NormPartsOfHeads",
