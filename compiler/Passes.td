@@ -153,6 +153,46 @@ def JoinLinearsPass : Pass<"cleave-join-linears", "::mlir::ModuleOp"> {
   }];
 }
 
+def MergeAllReducesPass : Pass<"cleave-merge-all-reduces", "::mlir::ModuleOp"> {
+  let summary = "puts sums that follow each other into one message";
+  let description = [{
+    Precondition: the rank form, its communication fitting together (else nothing is
+    changed). Postcondition: the same, in which two `cleave.all_reduce sum` over one group,
+    with no other communication between them on any member, are one
+    `cleave.merged_all_reduce`, unless the second needs the first. It stands at the place
+    of the last; what needs the others and stood before it follows it. Members merge alike:
+    what one of them cannot merge, none does.
+
+    ```mlir
+    %a = cleave.all_reduce sum %p group [0, 1]
+    %c = cleave.silu %a
+    %b = cleave.all_reduce sum %q group [0, 1]
+    // ->
+    %a, %b = cleave.merged_all_reduce sum %p, %q group [0, 1]
+    %c = cleave.silu %a
+    ```
+  }];
+}
+
+def FuseReductionsPass : Pass<"cleave-fuse-reductions", "::mlir::ModuleOp"> {
+  let summary = "adds residuals and norms rows where sums over ranks are made";
+  let description = [{
+    Precondition: the rank form. Postcondition: the same, in which a `cleave.all_reduce sum`
+    whose only reader is a `cleave.add` is one `cleave.all_reduce_add` with it, together
+    with a `cleave.rms_norm` of that sum; and an `add` with the norm of its sum is one
+    `cleave.add_norm`. No norm passes an op that communicates. The results have the same
+    bits.
+
+    ```mlir
+    %s = cleave.all_reduce sum %p group [0, 1]
+    %x1 = cleave.add %x, %s
+    %h = cleave.rms_norm %x1, %w {epsilon = 1.0e-5 : f32}
+    // ->
+    %x1, %h = cleave.all_reduce_add sum %p, %x norm %w group [0, 1] {epsilon = 1.0e-5 : f32}
+    ```
+  }];
+}
+
 def VerifyRanksPass : Pass<"cleave-verify-ranks", "::mlir::ModuleOp"> {
   let summary = "proves that the ranks' communication fits together";
   let description = [{

@@ -55,6 +55,9 @@ def CleaveDialect : Dialect {
     static constexpr llvm::StringLiteral sourceAttrName = "cleave.source";
     static constexpr llvm::StringLiteral modelAttrName = "cleave.model";
     static constexpr llvm::StringLiteral planAttrName = "cleave.plan";
+    /// On the collectives that a merged one stands for (see cloneExpanded), never in a file:
+    /// the place of each in their one message.
+    static constexpr llvm::StringLiteral placeInMessageAttrName = "cleave.place_in_message";
 
     /// A type of this dialect is a word from the table of element types.
     mlir::Type parseType(mlir::DialectAsmParser &parser) const override;

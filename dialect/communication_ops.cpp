@@ -8,7 +8,8 @@ using namespace mlir;
 using namespace cleave;
 
 bool cleave::communicates(Operation *op) {
-  return isa<SendOp, RecvOp, AllReduceOp, AllGatherOp, ReduceScatterOp, BroadcastOp>(op);
+  return isa<SendOp, RecvOp, AllReduceOp, AllGatherOp, ReduceScatterOp, BroadcastOp, AllReduceAddOp,
+             MergedAllReduceOp>(op);
 }
 
 LogicalResult TransferOp::verify() {
@@ -37,7 +38,7 @@ LogicalResult RecvOp::verify() {
   return verifyPeer(*this, getFrom(), getTag());
 }
 
-static LogicalResult verifyGroup(Operation *op, ArrayRef<int64_t> group) {
+LogicalResult cleave::verifyGroup(Operation *op, ArrayRef<int64_t> group) {
   llvm::DenseSet<int64_t> seen;
   if (group.empty())
     return op->emitOpError("has an empty group");

@@ -113,12 +113,18 @@ SmallVector<StringRef, 2> LinearOp::getLocalAttributes() {
 
 // ---- rms_norm ----
 
+LogicalResult cleave::verifyRmsNorm(Operation *op, Value x, Value weight) {
+  if (failed(expectRank(op, x, "x", 2)) || failed(expectRank(op, weight, "a weight", 1)))
+    return failure();
+  return expectSameDim(op, x, 1, "x", weight, 0, "the weight");
+}
+
 LogicalResult RmsNormOp::verify() {
+  if (!getPerHead())
+    return verifyRmsNorm(*this, getX(), getWeight());
   if (failed(expectRank(*this, getX(), "x", 2)) ||
       failed(expectRank(*this, getWeight(), "a weight", 1)))
     return failure();
-  if (!getPerHead())
-    return expectSameDim(*this, getX(), 1, "x", getWeight(), 0, "the weight");
   int64_t width = dimOf(getX(), 1), headDim = dimOf(getWeight(), 0);
   if (headDim < 1 || width < 0 || width % headDim != 0)
     return emitOpError("expects an x of whole heads of the weight's size, found ")

@@ -120,6 +120,13 @@ std::string getJoinedName(FusedOpInterface op);
 mlir::LogicalResult verifyLinear(mlir::Operation *op, mlir::Value x, mlir::Value weight,
                                  mlir::Value result, int64_t padBefore);
 
+/// The norm of x by `weight` is one that a kernel computes (see RmsNormOp); if not, an error
+/// at `op`.
+mlir::LogicalResult verifyRmsNorm(mlir::Operation *op, mlir::Value x, mlir::Value weight);
+
+/// A group lists distinct ranks that a program can name; if not, an error at `op`.
+mlir::LogicalResult verifyGroup(mlir::Operation *op, llvm::ArrayRef<int64_t> group);
+
 /// The pipeline stage of an op; 0 where none is given.
 int64_t getStage(mlir::Operation *op);
 

@@ -46,6 +46,17 @@ static OpT createPart(OpBuilder &builder, FusedOpInterface op, unsigned number, 
   return part;
 }
 
+/// Results are named after the last ops that `op` stands for: those give them.
+static void setNames(FusedOpInterface op, OpAsmSetValueNameFn setName) {
+  ArrayAttr names = op.getNamesAttr();
+  if (!names || names.size() < op->getNumResults())
+    return;
+  unsigned first = names.size() - op->getNumResults();
+  for (OpResult result : op->getResults())
+    if (StringAttr name = getName(op, first + result.getResultNumber()))
+      setName(result, name);
+}
+
 static LogicalResult verifyNames(FusedOpInterface op, size_t parts) {
   ArrayAttr names = op.getNamesAttr();
   if (names && names.size() != parts)
@@ -83,7 +94,91 @@ SmallVector<Value> JoinedLinearOp::expand(OpBuilder &builder) {
 }
 
 void JoinedLinearOp::getAsmResultNames(OpAsmSetValueNameFn setName) {
-  for (auto [number, product] : llvm::enumerate(getProducts()))
-    if (StringAttr name = getName(*this, number))
-      setName(product, name);
+  setNames(*this, setName);
+}
+
+// ---- add_norm ----
+
+/// Rows of a width that is known.
+static LogicalResult verifyRows(Operation *op, Value x) {
+  auto type = cast<RankedTensorType>(x.getType());
+  if (type.getRank() == 2 && !type.isDynamicDim(1))
+    return success();
+  return op->emitOpError("expects an x of rank 2 and static width, found ") << type;
+}
+
+LogicalResult AddNormOp::verify() {
+  if (failed(verifyRows(*this, getX())) || failed(verifyRmsNorm(*this, getX(), getWeight())))
+    return failure();
+  return verifyNames(*this, 2);
+}
+
+SmallVector<Value> AddNormOp::expand(OpBuilder &builder) {
+  auto sum = createPart<AddOp>(builder, *this, 0, getSum().getType(), getX(), getY());
+  auto normed = createPart<RmsNormOp>(builder, *this, 1, getNormed().getType(), sum, getWeight(),
+                                      getEpsilonAttr());
+  return {sum, normed};
+}
+
+void AddNormOp::getAsmResultNames(OpAsmSetValueNameFn setName) {
+  setNames(*this, setName);
+}
+
+// ---- all_reduce_add ----
+
+LogicalResult AllReduceAddOp::verify() {
+  if (failed(verifyRows(*this, getX())) || failed(verifyGroup(*this, getGroup())))
+    return failure();
+  bool norms = getWeight() != nullptr;
+  if (norms != (getNormed() != nullptr) || norms != getEpsilon().has_value())
+    return emitOpError("expects a weight, an epsilon and a second result, or none of them");
+  if (norms && getNormed().getType() != getSum().getType())
+    return emitOpError("expects two results of one type, found ")
+           << getSum().getType() << " and " << getNormed().getType();
+  if (norms && failed(verifyRmsNorm(*this, getX(), getWeight())))
+    return failure();
+  return verifyNames(*this, norms ? 3 : 2);
+}
+
+SmallVector<Value> AllReduceAddOp::expand(OpBuilder &builder) {
+  Type type = getSum().getType();
+  auto reduced =
+      createPart<AllReduceOp>(builder, *this, 0, type, ReductionKind::Sum, getX(), getGroup());
+  SmallVector<Value> results{createPart<AddOp>(builder, *this, 1, type, getResidual(), reduced)};
+  if (getWeight())
+    results.push_back(createPart<RmsNormOp>(builder, *this, 2, type, results.front(), getWeight(),
+                                            getEpsilonAttr()));
+  return results;
+}
+
+void AllReduceAddOp::getAsmResultNames(OpAsmSetValueNameFn setName) {
+  setNames(*this, setName);
+}
+
+// ---- merged_all_reduce ----
+
+LogicalResult MergedAllReduceOp::verify() {
+  size_t count = getValues().size();
+  if (count < 2 || count > maxOperands)
+    return emitOpError("has ") << count << " values, expected 2 to " << maxOperands;
+  if (TypeRange(getValues()) != TypeRange(getSums()))
+    return emitOpError("expects a result for each value, of its type");
+  if (failed(verifyGroup(*this, getGroup())))
+    return failure();
+  return verifyNames(*this, count);
+}
+
+SmallVector<Value> MergedAllReduceOp::expand(OpBuilder &builder) {
+  SmallVector<Value> sums;
+  for (auto [number, value] : llvm::enumerate(getValues())) {
+    auto sum = createPart<AllReduceOp>(builder, *this, number, value.getType(), ReductionKind::Sum,
+                                       value, getGroup());
+    sum->setAttr(CleaveDialect::placeInMessageAttrName, builder.getI64IntegerAttr(number));
+    sums.push_back(sum);
+  }
+  return sums;
+}
+
+void MergedAllReduceOp::getAsmResultNames(OpAsmSetValueNameFn setName) {
+  setNames(*this, setName);
 }

@@ -159,6 +159,18 @@ Operation_ ProgramBuilder::buildOperation(Operation &op) {
       .Case([&](AllReduceOp reduce) {
         return operation(Kind::AllReduce, fb::CreateAllReduce(buffer, group(reduce.getGroup())));
       })
+      .Case([&](MergedAllReduceOp reduce) {
+        return operation(Kind::AllReduce, fb::CreateAllReduce(buffer, group(reduce.getGroup())));
+      })
+      .Case([&](AllReduceAddOp reduce) {
+        auto ranks = group(reduce.getGroup());
+        float epsilon = reduce.getEpsilon() ? reduce.getEpsilon()->convertToFloat() : 0;
+        return operation(Kind::AllReduceAdd, fb::CreateAllReduceAdd(buffer, ranks, epsilon));
+      })
+      .Case([&](AddNormOp norm) {
+        return operation(Kind::AddNorm,
+                         fb::CreateAddNorm(buffer, norm.getEpsilon().convertToFloat()));
+      })
       .Case([&](AllGatherOp gather) {
         auto ranks = group(gather.getGroup());
         auto ranges = numbers(gather.getRanges());

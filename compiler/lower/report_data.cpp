@@ -1,4 +1,4 @@
-// Counting what ranks hold, compute and communicate.
+// Counting what ranks hold, compute and communicate: fused ops as those that they stand for.
 #include "compiler/lower/report_data.h"
 
 #include "dialect/dialect.h"
@@ -99,7 +99,9 @@ static RankReport describeRank(ModuleOp module, const Report &all) {
     Type type = op->getNumResults() ? op->getResult(0).getType() : op->getOperand(0).getType();
     if (isa<ReduceScatterOp>(op))
       type = op->getOperand(0).getType();
-    addTraffic(report.traffic, {op->getName().stripDialect(), 1, bytesPerToken(type)});
+    auto place = op->getAttrOfType<IntegerAttr>(CleaveDialect::placeInMessageAttrName);
+    bool isMessage = !place || place.getInt() == 0;
+    addTraffic(report.traffic, {op->getName().stripDialect(), isMessage, bytesPerToken(type)});
   });
   return report;
 }
@@ -227,7 +229,10 @@ static std::vector<Holding> describeWeights(ModuleOp module) {
   return holdings;
 }
 
-Report cleave::makeReport(ModuleOp module) {
+Report cleave::makeReport(ModuleOp ranks) {
+  IRMapping values;
+  OwningOpRef<ModuleOp> expanded = cloneExpanded(ranks, values);
+  ModuleOp module = *expanded;
   Report report;
   report.mesh = readMesh(module);
   report.stages = describeStages(module);

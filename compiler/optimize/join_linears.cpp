@@ -1,7 +1,7 @@
 // cleave-join-linears: products of one value with several weights become one op. Weights
 // stay as they are: joined is their execution, not their storage.
+#include "compiler/optimize/fusing.h"
 #include "compiler/passes.h"
-#include "dialect/dialect.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/ADT/MapVector.h"
@@ -28,30 +28,20 @@ static Key keyOf(LinearOp linear) {
 /// Puts one op in the place of the first.
 static void join(ArrayRef<LinearOp> linears) {
   LinearOp first = linears.front();
-  OpBuilder builder(first);
+  SmallVector<Operation *> ops(linears.begin(), linears.end());
   SmallVector<Value> weights;
   SmallVector<Type> types;
-  SmallVector<Location> places;
-  SmallVector<StringRef> names;
   for (LinearOp linear : linears) {
-    // A weight is in reach everywhere; its `use` may stand further down.
-    Operation *use = linear.getWeight().getDefiningOp();
-    if (use->getBlock() == first->getBlock() && first->isBeforeInBlock(use))
-      use->moveBefore(first);
+    bringBefore(linear.getWeight(), first);
     weights.push_back(linear.getWeight());
     types.push_back(linear.getType());
-    places.push_back(linear.getLoc());
-    auto name = linear->getAttrOfType<StringAttr>(CleaveDialect::nameAttrName);
-    names.push_back(name ? name.getValue() : "");
   }
-  bool isNamed = llvm::any_of(names, [](StringRef name) { return !name.empty(); });
-  auto joined = builder.create<JoinedLinearOp>(
-      builder.getFusedLoc(places), types, first.getX(), weights, first.getPadBefore(),
-      isNamed ? builder.getStrArrayAttr(names) : ArrayAttr());
-  for (auto [linear, product] : llvm::zip_equal(linears, joined.getProducts())) {
-    LinearOp op = linear;
-    op.getResult().replaceAllUsesWith(product);
-    op.erase();
+  OpBuilder builder(first);
+  auto joined = builder.create<JoinedLinearOp>(getFusedLoc(ops), types, first.getX(), weights,
+                                               first.getPadBefore(), getNames(ops));
+  for (auto [op, product] : llvm::zip_equal(ops, joined.getProducts())) {
+    op->getResult(0).replaceAllUsesWith(product);
+    op->erase();
   }
 }
 

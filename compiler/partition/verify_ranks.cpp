@@ -200,7 +200,8 @@ private:
   }
 
   LogicalResult sameCollective(int64_t rank, Operation *op, int64_t member, Operation *other) {
-    for (StringRef attr : {"kind", "dim", "ranges"})
+    for (StringRef attr : {StringRef("kind"), StringRef("dim"), StringRef("ranges"),
+                           StringRef(CleaveDialect::placeInMessageAttrName)})
       if (op->getAttr(attr) != other->getAttr(attr))
         return mismatch(rank, op, member, other,
                         "differs in " + attr + " from the same collective on rank " +

@@ -133,6 +133,10 @@ bool StepBuilder::canReplace(uint32_t operandNumber, uint32_t resultNumber) cons
 std::optional<uint32_t> StepBuilder::operandToReplace() const {
   uint32_t candidates = 0;
   switch (instruction->operation_type()) {
+  case fb::Operation::AllReduceAdd:
+    // x is summed before the residual is read.
+    candidates = operand(0) != operand(1);
+    break;
   case fb::Operation::AllReduce:
   case fb::Operation::Broadcast:
   case fb::Operation::Unary:
@@ -141,6 +145,7 @@ std::optional<uint32_t> StepBuilder::operandToReplace() const {
     candidates = 1;
     break;
   case fb::Operation::Binary:
+  case fb::Operation::AddNorm:
     candidates = 2;
     break;
   default:
@@ -157,7 +162,8 @@ void StepBuilder::placeResults() {
     return;
   for (uint32_t number : *instruction->results()) {
     int64_t end = std::max(lastUse[number], position);
-    if (std::optional<uint32_t> replaced = operandToReplace()) {
+    bool isFirst = number == result(0);
+    if (std::optional<uint32_t> replaced = isFirst ? operandToReplace() : std::nullopt) {
       locations[number] = locations[*replaced];
       BufferRequest &buffer = buffers[static_cast<size_t>(locations[number].buffer)];
       buffer.end = std::max(buffer.end, end);
@@ -207,6 +213,10 @@ void StepBuilder::addInstruction() {
     return addSend(*instruction->operation_as_Send());
   case fb::Operation::Recv:
     return addRecv(*instruction->operation_as_Recv());
+  case fb::Operation::AllReduceAdd:
+    return addAllReduceAdd(*instruction->operation_as_AllReduceAdd());
+  case fb::Operation::AddNorm:
+    return addAddNorm(*instruction->operation_as_AddNorm());
   }
   refuse("cannot be executed by this version"); // proved not to happen
 }

@@ -109,7 +109,7 @@ private:
   void placeFixedAndInputs();
   void placeResults();
   bool canReplace(uint32_t operandNumber, uint32_t resultNumber) const;
-  /// The operand that the current instruction may overwrite with its result.
+  /// The operand that the current instruction may overwrite with its first result.
   std::optional<uint32_t> operandToReplace() const;
 
   // ---- The instructions ----
@@ -130,6 +130,9 @@ private:
   void addTranspose(const fb::Transpose &op);
   void addReshape();
   void addAllReduce(const fb::AllReduce &op);
+  void addAllReduceAdd(const fb::AllReduceAdd &op);
+  void addAddNorm(const fb::AddNorm &op);
+  void addSumAndNorm(GroupId group, float epsilon);
   void addAllGather(const fb::AllGather &op);
   void addReduceScatter(const fb::ReduceScatter &op);
   void addBroadcast(const fb::Broadcast &op);

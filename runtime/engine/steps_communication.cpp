@@ -2,6 +2,8 @@
 // one a member; where a value is cut along an inner dimension and has more than
 // one row, blocks are packed and unpacked around them.
 #include "runtime/engine/step_builder.h"
+#include "runtime/kernels/binary.h"
+#include "runtime/kernels/rms_norm.h"
 #include "runtime/kernels/slice.h"
 
 #include <algorithm>
@@ -82,6 +84,116 @@ private:
 
   const std::byte *from = nullptr;
   std::byte *to = nullptr;
+};
+
+/// all_reduce of several values: they lie one behind the other while they are exchanged.
+class PackedReduceStep : public CommunicationStep {
+public:
+  using CommunicationStep::CommunicationStep;
+  struct Piece {
+    Location x, y;
+    Size count;
+    const std::byte *from = nullptr;
+    std::byte *to = nullptr;
+  };
+  GroupId group = -1;
+  std::vector<Piece> pieces;
+  Location scratch;
+
+  void bind(const Memory &memory) override {
+    room = memory.write<std::byte>(scratch);
+    for (Piece &piece : pieces) {
+      piece.from = memory.read<std::byte>(piece.x);
+      piece.to = memory.write<std::byte>(piece.y);
+    }
+  }
+  void run(const RunContext &context) override {
+    int64_t total = 0;
+    for (const Piece &piece : pieces)
+      total += copy(piece, piece.from, room + total * elementBytes(), context);
+    if (group >= 0 && total > 0) {
+      Stopwatch watch(seconds);
+      communicator.allReduce(room, static_cast<size_t>(total), type, group);
+    }
+    int64_t done = 0;
+    for (const Piece &piece : pieces)
+      done += copy(piece, room + done * elementBytes(), piece.to, context);
+  }
+
+private:
+  int64_t elementBytes() const { return elementTypeInfo(type).blockBytes; }
+
+  /// Returns how many elements were copied.
+  int64_t copy(const Piece &piece, const std::byte *from, std::byte *to,
+               const RunContext &context) const {
+    int64_t count = piece.count(context.symbols), bytes = count * elementBytes();
+    if (bytes > 0)
+      runParts(slice, SliceArgs{from, to, 1, bytes, bytes, bytes}, bytes / 4, context);
+    return count;
+  }
+
+  std::byte *room = nullptr;
+};
+
+/// all_reduce_add and add_norm: x is summed over the group, if there is one; then each row
+/// gets its residual and is normed while it is in the cache, with the bits that add and
+/// rms_norm give.
+class SumAndNormStep : public CommunicationStep {
+public:
+  using CommunicationStep::CommunicationStep;
+  GroupId group = -1; // -1: this rank alone
+  bool norms = false;
+  Location residual, weight, normed;
+  Size rows;
+  BinaryArgs sum; // of one row
+  RmsNormArgs norm;
+
+  void bind(const Memory &memory) override {
+    from = memory.read<float>(x);
+    sum.y = memory.read<float>(residual);
+    sum.z = memory.write<float>(y);
+    if (!norms)
+      return;
+    norm.weight = memory.read<float>(weight);
+    norm.y = memory.write<float>(normed);
+  }
+  void run(const RunContext &context) override {
+    rowCount = rows(context.symbols);
+    int64_t count = rowCount * sum.columns;
+    if (count == 0)
+      return;
+    sum.x = from;
+    if (group >= 0) {
+      if (from != sum.z)
+        std::memcpy(sum.z, from, static_cast<size_t>(count) * sizeof(float));
+      sum.x = sum.z;
+      Stopwatch watch(seconds);
+      communicator.allReduce(sum.z, static_cast<size_t>(count), ElementType::f32, group);
+    }
+    runParts(finishRows, *this, count * 2, context);
+  }
+
+private:
+  static void finishRows(const SumAndNormStep &step, Part part) {
+    PartRange range = partRange(step.rowCount, part);
+    for (int64_t row = range.begin; row < range.end; ++row) {
+      int64_t begin = row * step.sum.columns;
+      BinaryArgs sum = step.sum;
+      sum.x += begin;
+      sum.y += begin;
+      sum.z += begin;
+      add(sum, Part{});
+      if (!step.norms)
+        continue;
+      RmsNormArgs norm = step.norm;
+      norm.x = sum.z;
+      norm.y += begin;
+      rmsNorm(norm, Part{});
+    }
+  }
+
+  const float *from = nullptr;
+  int64_t rowCount = 0;
 };
 
 /// What all_gather and reduce_scatter share: a whole value of [rows, width, inner]
@@ -296,6 +408,8 @@ void StepBuilder::makeGroups() {
   for (const fb::Instruction *each : *input.entry.instructions()) {
     if (const auto *op = each->operation_as_AllReduce())
       collect(op->group());
+    else if (const auto *op = each->operation_as_AllReduceAdd())
+      collect(op->group());
     else if (const auto *op = each->operation_as_AllGather())
       collect(op->group());
     else if (const auto *op = each->operation_as_ReduceScatter())
@@ -329,13 +443,58 @@ void StepBuilder::reserveSends() const {
 // ---- Instructions ----
 
 void StepBuilder::addAllReduce(const fb::AllReduce &op) {
-  auto step = std::make_unique<InPlaceStep>(input.communicator, input.communicationSeconds);
-  step->reduces = true;
+  if (operandCount() == 1) {
+    auto step = std::make_unique<InPlaceStep>(input.communicator, input.communicationSeconds);
+    step->reduces = true;
+    step->group = group(op.group());
+    step->type = type(operand(0));
+    step->count = elements(operand(0));
+    step->x = locations[operand(0)];
+    step->y = locations[result(0)];
+    add(std::move(step));
+    return;
+  }
+  auto step = std::make_unique<PackedReduceStep>(input.communicator, input.communicationSeconds);
   step->group = group(op.group());
   step->type = type(operand(0));
-  step->count = elements(operand(0));
-  step->x = locations[operand(0)];
+  int64_t bytes = 0; // at most 16 times 2^48
+  for (uint32_t i = 0; i < operandCount(); ++i) {
+    if (type(operand(i)) != step->type)
+      refuse("sums values of different types in one message");
+    step->pieces.push_back(
+        {locations[operand(i)], locations[result(i)], elements(operand(i)), nullptr, nullptr});
+    bytes += bytesAtMost(operand(i));
+  }
+  step->scratch = scratch(bytes);
+  add(std::move(step));
+}
+
+void StepBuilder::addAllReduceAdd(const fb::AllReduceAdd &op) {
+  addSumAndNorm(group(op.group()), op.epsilon());
+}
+
+void StepBuilder::addAddNorm(const fb::AddNorm &op) {
+  addSumAndNorm(-1, op.epsilon());
+}
+
+void StepBuilder::addSumAndNorm(GroupId group, float epsilon) {
+  Matrix x = matrix(operand(0));
+  auto step = std::make_unique<SumAndNormStep>(input.communicator, input.communicationSeconds);
+  step->group = group;
+  step->x = x.place;
+  step->residual = locations[operand(1)];
   step->y = locations[result(0)];
+  step->rows = x.rows;
+  step->sum.rows = 1;
+  step->sum.columns = step->sum.xStride = step->sum.yStride = step->sum.zStride = x.columns;
+  step->norms = operandCount() == 3;
+  if (step->norms) {
+    step->weight = locations[operand(2)];
+    step->normed = locations[result(1)];
+    step->norm.tokens = 1;
+    step->norm.columns = step->norm.xStride = step->norm.yStride = x.columns;
+    step->norm.epsilon = epsilon;
+  }
   add(std::move(step));
 }
 

@@ -489,11 +489,40 @@ void InstructionCheck::checkReshape() const {
 }
 
 void InstructionCheck::checkAllReduce(const fb::AllReduce &op) const {
-  expectCounts(1, 1, 1);
-  expectOperand(0, isDense(operand(0)), "a tensor of a plain type");
-  Dims x = dimsOf(operand(0));
+  const uint32_t values = std::max(operandCount(), 1u);
+  expectCounts(1, values, values);
   checkGroup(op.group());
-  expectResultDims(typeOf(operand(0)), {x.begin(), x.end()});
+  for (uint32_t i = 0; i < values; ++i) {
+    expectOperand(i, isDense(operand(i)), "a tensor of a plain type");
+    Dims x = dimsOf(operand(i));
+    expectResultDims(i, typeOf(operand(i)), {x.begin(), x.end()});
+  }
+}
+
+void InstructionCheck::checkSumAndNorm(float epsilon) const {
+  expectActivation(0, ElementType::f32);
+  Dims x = dimsOf(operand(0));
+  expectOperand(0, !isSymbolDim(x.back()), "a tensor whose last dimension is constant");
+  expectActivation(1, ElementType::f32);
+  expectOperand(1, equal(x, dimsOf(operand(1))), "like operand 0");
+  expectResultDims(ElementType::f32, {x.begin(), x.end()});
+  if (operandCount() == 2)
+    return;
+  expectVector(2, ElementType::f32, x.back());
+  if (!(epsilon >= 0) || !std::isfinite(epsilon))
+    refuse("its epsilon is not a finite number of at least 0");
+  expectResultDims(1, ElementType::f32, {x.begin(), x.end()});
+}
+
+void InstructionCheck::checkAllReduceAdd(const fb::AllReduceAdd &op) const {
+  expectCounts(2, 3, operandCount() == 3 ? 2 : 1);
+  checkGroup(op.group());
+  checkSumAndNorm(op.epsilon());
+}
+
+void InstructionCheck::checkAddNorm(const fb::AddNorm &op) const {
+  expectCounts(3, 3, 2);
+  checkSumAndNorm(op.epsilon());
 }
 
 void InstructionCheck::checkAllGather(const fb::AllGather &op) const {
@@ -571,6 +600,10 @@ void InstructionCheck::check() const {
     return checkSend(*instruction.operation_as_Send());
   case fb::Operation::Recv:
     return checkRecv(*instruction.operation_as_Recv());
+  case fb::Operation::AllReduceAdd:
+    return checkAllReduceAdd(*instruction.operation_as_AllReduceAdd());
+  case fb::Operation::AddNorm:
+    return checkAddNorm(*instruction.operation_as_AddNorm());
   }
   refuse("its operation is unknown");
 }

@@ -79,6 +79,10 @@ private:
   void checkTranspose(const fb::Transpose &op) const;
   void checkReshape() const;
   void checkAllReduce(const fb::AllReduce &op) const;
+  /// What AllReduceAdd and AddNorm share: x, what is added, and a norm's weight.
+  void checkSumAndNorm(float epsilon) const;
+  void checkAllReduceAdd(const fb::AllReduceAdd &op) const;
+  void checkAddNorm(const fb::AddNorm &op) const;
   void checkAllGather(const fb::AllGather &op) const;
   void checkReduceScatter(const fb::ReduceScatter &op) const;
   void checkBroadcast(const fb::Broadcast &op) const;

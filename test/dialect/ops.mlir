@@ -145,11 +145,20 @@ module @declarations attributes {
   // CHECK-LABEL: module @rank1 attributes {cleave.coordinate = {tp = 1 : i64}, cleave.rank = 1 : i64, cleave.stage = 0 : i64}
   module @rank1 attributes {cleave.coordinate = {tp = 1 : i64}, cleave.rank = 1 : i64, cleave.stage = 0 : i64} {
     func.func @step(%x: tensor<4x8xf32>, %candidates: tensor<?x3x2xf32, #tokens>,
-                    %w8: tensor<4x32x!cleave.q8_0>, %w4: tensor<8x32x!cleave.q4_0>) {
+                    %w8: tensor<4x32x!cleave.q8_0>, %w4: tensor<8x32x!cleave.q4_0>,
+                    %weight: tensor<8xf32>) {
       // CHECK: cleave.all_reduce sum %{{.*}} group [0, 1] : tensor<4x8xf32>
       %a = cleave.all_reduce sum %x group [0, 1] : tensor<4x8xf32>
       // CHECK: cleave.all_reduce top %{{.*}} group [0, 1] : tensor<?x3x2xf32, #[[TOKENS]]>
       %t = cleave.all_reduce top %candidates group [0, 1] : tensor<?x3x2xf32, #tokens>
+      // CHECK: %sum, %normed = cleave.all_reduce_add sum %{{.*}}, %{{.*}} norm %{{.*}} group [0, 1] {epsilon = 0.000000e+00 : f32, names = ["", "sum", "normed"]} : (tensor<4x8xf32>, tensor<4x8xf32>, tensor<8xf32>) -> (tensor<4x8xf32>, tensor<4x8xf32>)
+      %n:2 = cleave.all_reduce_add sum %x, %a norm %weight group [0, 1] {epsilon = 0.0 : f32, names = ["", "sum", "normed"]} : (tensor<4x8xf32>, tensor<4x8xf32>, tensor<8xf32>) -> (tensor<4x8xf32>, tensor<4x8xf32>)
+      // CHECK: cleave.all_reduce_add sum %{{.*}}, %{{.*}} group [0, 1] : (tensor<4x8xf32>, tensor<4x8xf32>) -> tensor<4x8xf32>
+      %o = cleave.all_reduce_add sum %x, %a group [0, 1] : (tensor<4x8xf32>, tensor<4x8xf32>) -> tensor<4x8xf32>
+      // CHECK: %[[SUM:.*]]:2 = cleave.add_norm %{{.*}}, %{{.*}}, %{{.*}} {epsilon = 0.000000e+00 : f32} : tensor<4x8xf32>, tensor<8xf32>
+      %p:2 = cleave.add_norm %x, %o, %weight {epsilon = 0.0 : f32} : tensor<4x8xf32>, tensor<8xf32>
+      // CHECK: %{{.*}}:2 = cleave.merged_all_reduce sum %[[SUM]]#0, %{{.*}} group [1, 0] : (tensor<4x8xf32>, tensor<8xf32>) -> (tensor<4x8xf32>, tensor<8xf32>)
+      %q:2 = cleave.merged_all_reduce sum %p#0, %weight group [1, 0] : (tensor<4x8xf32>, tensor<8xf32>) -> (tensor<4x8xf32>, tensor<8xf32>)
       // CHECK: %a_b:2 = cleave.joined_linear %{{.*}}, %{{.*}}, %{{.*}} {names = ["a b", ""], pad_before = 2 : i64} : (tensor<4x8xf32>, tensor<4x32x!cleave.q8_0>, tensor<8x32x!cleave.q4_0>) -> (tensor<4x4xf32>, tensor<4x8xf32>)
       %j:2 = cleave.joined_linear %x, %w8, %w4 {names = ["a b", ""], pad_before = 2 : i64} : (tensor<4x8xf32>, tensor<4x32x!cleave.q8_0>, tensor<8x32x!cleave.q4_0>) -> (tensor<4x4xf32>, tensor<4x8xf32>)
       // CHECK: cleave.all_gather %{{.*}} dim 1 ranges [0:8, 4:12, 12:14] group [1, 0, 2] : tensor<4x8xf32> -> tensor<4x14xf32>

@@ -40,7 +40,9 @@ LogicalResult cleave::runPipeline(ModuleOp module, Form from, Form to, const pla
     passes.addPass(createSplitRanksPass());
   if (from != Form::ranks && to == Form::ranks && optimize) {
     passes.addPass(createRemoveDeadCommunicationPass());
+    passes.addPass(createMergeAllReducesPass());
     passes.addPass(createJoinLinearsPass());
+    passes.addPass(createFuseReductionsPass());
   }
   if (to == Form::ranks)
     passes.addPass(createVerifyRanksPass());

@@ -14,7 +14,11 @@ import subprocess
 import sys
 
 OPS = re.compile(
-    r"^\s*(?:%(?P<result>\S+) = )?cleave\.(?P<op>send|recv|all_reduce|all_gather|reduce_scatter|broadcast) ")
+    r"^\s*(?:%(?P<result>[^\s,]+)(?:, %\S+)* = )?cleave\."
+    r"(?P<op>send|recv|all_reduce|all_reduce_add|all_gather|reduce_scatter|broadcast) ")
+FUSED = re.compile(
+    r"(?P<results>.* = )cleave\.all_reduce_add sum (?P<x>%\S+), (?P<residual>%\S+) "
+    r"(?:norm (?P<weight>%\S+) )?(?P<group>group \[[^\]]*\])")
 
 
 def attribute(line, key):
@@ -30,6 +34,21 @@ def without(line, text):
     return [re.sub(re.escape(result) + r"(?![\w.$-])", lambda _: operand, each) for each in text]
 
 
+def types(line):
+    return re.findall(r"tensor<[^>]*>", line)
+
+
+def unreduced(line):
+    """A fused op without its sum over the ranks."""
+    fused = FUSED.match(line)
+    whole, *rest = types(line)
+    if not fused["weight"]:
+        return f"{fused['results']}cleave.add {fused['x']}, {fused['residual']} : {whole}, {whole}"
+    epsilon = re.search(r"epsilon = [^,}]*", line).group()
+    return (f"{fused['results']}cleave.add_norm {fused['x']}, {fused['residual']}, "
+            f"{fused['weight']} {{{epsilon}}} : {whole}, {rest[1]}")
+
+
 class Program:
     def __init__(self, text):
         self.lines = text.splitlines()
@@ -42,6 +61,9 @@ class Program:
     def delete(self, lines, places):
         """Each op of `places` is deleted, and its users read its operand."""
         for place in sorted(places, reverse=True):
+            if FUSED.match(lines[place]):
+                lines[place] = unreduced(lines[place])
+                continue
             rank = max(r for r, begin in enumerate(self.bounds[:-1]) if begin <= place)
             end = self.bounds[rank + 1]
             lines[place + 1 : end] = without(self.lines[place], lines[place + 1 : end])
@@ -71,7 +93,7 @@ class Program:
 
                 if op == "send":
                     yield "delete", changed("")
-                if op == "all_reduce":
+                if op in ("all_reduce", "all_reduce_add"):
                     yield "delete", self.delete(list(self.lines), [place])
                     if place == min(self.partners(rank, place)):
                         yield "delete on all", self.delete(
@@ -92,7 +114,7 @@ class Program:
                             yield "re-group", changed(
                                 re.sub(r"group \[[^\]]*\]", f"group {new}", line))
                     # Sums over other ranks than those of the group, on all of them alike.
-                    if op == "all_reduce" and place == min(self.partners(rank, place)):
+                    if op in ("all_reduce", "all_reduce_add") and place == min(self.partners(rank, place)):
                         yield "re-group all", self.regroup(self.partners(rank, place))
                 if ranges := attribute(line, "ranges"):
                     first, second = ranges[1:-1].split(", ")[:2]
@@ -117,6 +139,11 @@ class Program:
     def repeat(self, places):
         lines = list(self.lines)
         for place in places:
+            if fused := FUSED.match(lines[place]):
+                lines[place] = (f"%again = cleave.all_reduce sum {fused['x']} {fused['group']} : "
+                                f"{types(lines[place])[0]}\n" +
+                                lines[place].replace(f"sum {fused['x']},", "sum %again,", 1))
+                continue
             result = OPS.match(lines[place])["result"]
             again = lines[place].replace(f"%{result} =", "%again =", 1)
             operand = re.search(r"sum (%\S+)", again).group(1)

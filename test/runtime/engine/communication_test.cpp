@@ -315,6 +315,97 @@ TEST(Communication, AllReduceLeavesAnInputAndAValueInUseAlone) {
   });
 }
 
+TEST(Communication, SeveralSumsGoInOneMessage) {
+  auto build = [](ProgramBuilder &b) {
+    U group{0, 1, 2};
+    int64_t t = b.symbol("t");
+    uint32_t x = b.input("x", {t, 2}), y = b.input("y", {3});
+    uint32_t dying = b.binary(fb::BinaryKind::Add, y, y, {3});
+    uint32_t ofX = b.activation({t, 2}), ofY = b.activation({3}), again = b.activation({t, 2});
+    b.add(fb::CreateAllReduceDirect(b.fbb, &group), {x, dying, x}, {ofX, ofY, again});
+    b.output("x", ofX);
+    b.output("y", ofY);
+    b.output("again", again);
+  };
+  runPrograms(3, {.bounds = {{"t", 4}}}, build, [](uint32_t rank, Engine &engine) {
+    for (int64_t t : {1, 0}) {
+      engine.setSymbol("t", t);
+      if (t > 0)
+        setInput<float>(engine, "x", {1.0f + rank, 10});
+      setInput<float>(engine, "y", {1, 2, 3.0f * rank});
+      engine.run();
+      EXPECT_THAT(getOutput(engine, "y"), testing::ElementsAre(6, 12, 18));
+      if (t > 0) {
+        EXPECT_THAT(getOutput(engine, "x"), testing::ElementsAre(6, 30));
+        EXPECT_THAT(getOutput(engine, "again"), testing::ElementsAre(6, 30));
+      }
+    }
+  });
+}
+
+/// A sum with its residual and norm gives the bits of the three instructions, whatever
+/// happens to its operands afterwards, and so does what one rank does alone.
+TEST(Communication, SumResidualAndNormHaveTheBitsOfThree) {
+  constexpr int64_t width = 19;
+  auto build = [](ProgramBuilder &b) {
+    U group{0, 1};
+    int64_t t = b.symbol("t");
+    ProgramBuilder::Dims dims{t, width};
+    uint32_t x = b.input("x", dims), residual = b.input("residual", dims);
+    std::vector<float> weights(width);
+    for (int64_t i = 0; i < width; ++i)
+      weights[i] = 0.5f + static_cast<float>(i) / 7;
+    uint32_t weight = b.weight("weight", {width}, weights);
+    uint32_t reduced = b.activation(dims), normed = b.activation(dims);
+    b.add(fb::CreateAllReduceDirect(b.fbb, &group), {x}, {reduced});
+    uint32_t sum = b.binary(fb::BinaryKind::Add, residual, reduced, dims);
+    b.add(fb::CreateRmsNorm(b.fbb, 1e-5f), {sum, weight}, {normed});
+    b.output("sum", sum);
+    b.output("normed", normed);
+    // Of an input, of a value that is needed no more, and of one that is the residual too.
+    uint32_t dying = b.silu(x, dims), both = b.silu(x, dims);
+    auto fused = [&](const std::string &name, uint32_t of, uint32_t with) {
+      uint32_t sum = b.activation(dims), normed = b.activation(dims);
+      b.add(fb::CreateAllReduceAddDirect(b.fbb, &group, 1e-5f), {of, with, weight}, {sum, normed});
+      b.output(name, sum);
+      b.output(name + " normed", normed);
+    };
+    fused("input", x, residual);
+    uint32_t of = b.activation(dims), ofAdded = b.activation(dims), unused = b.activation(dims);
+    b.add(fb::CreateAllReduceDirect(b.fbb, &group), {dying}, {of});
+    b.output("dying expected", b.binary(fb::BinaryKind::Add, residual, of, dims));
+    fused("dying", dying, residual);
+    b.output("both expected", b.binary(fb::BinaryKind::Add, both, of, dims));
+    fused("both", both, both);
+    b.add(fb::CreateAllReduceAddDirect(b.fbb, &group), {x, residual}, {unused});
+    b.output("without", unused);
+    uint32_t local = b.activation(dims);
+    b.add(fb::CreateAddNorm(b.fbb, 1e-5f), {residual, reduced, weight}, {ofAdded, local});
+    b.output("local", ofAdded);
+    b.output("local normed", local);
+  };
+  runPrograms(2, {.threads = 2, .bounds = {{"t", 2000}}}, build, [](uint32_t rank, Engine &engine) {
+    for (int64_t t : {1, 1800, 0}) { // by one thread, and by two
+      engine.setSymbol("t", t);
+      std::vector<float> x(t * width), residual(t * width);
+      for (size_t i = 0; i < x.size(); ++i) {
+        x[i] = static_cast<float>(static_cast<int>((i + rank) * 37 % 101) - 50) / 13;
+        residual[i] = static_cast<float>(static_cast<int>(i * 53 % 97) - 48) / 11;
+      }
+      setInput<float>(engine, "x", x);
+      setInput<float>(engine, "residual", residual);
+      engine.run();
+      for (std::string name : {"input", "local"}) {
+        EXPECT_EQ(getOutput(engine, name), getOutput(engine, "sum")) << name;
+        EXPECT_EQ(getOutput(engine, name + " normed"), getOutput(engine, "normed")) << name;
+      }
+      EXPECT_EQ(getOutput(engine, "without"), getOutput(engine, "sum"));
+      EXPECT_EQ(getOutput(engine, "dying"), getOutput(engine, "dying expected"));
+      EXPECT_EQ(getOutput(engine, "both"), getOutput(engine, "both expected"));
+    }
+  });
+}
+
 TEST(Communication, BroadcastTakesTheFirstMembersValue) {
   auto build = [](ProgramBuilder &b) {
     U group{2, 0, 1};

@@ -43,6 +43,14 @@ void buildEverything(ProgramBuilder &b) {
   uint32_t z = b.activation(dims);
   b.add(fb::CreateLinear(b.fbb), {y, dense, dense}, {b.activation(dims), z}, "two");
   y = z;
+  uint32_t sum = b.activation(dims), normed = b.activation(dims);
+  b.add(fb::CreateAddNorm(b.fbb, 1e-5f), {y, x, norm}, {sum, normed}, "add");
+  y = b.activation(dims);
+  b.add(fb::CreateAllReduceAddDirect(b.fbb, &self, 1e-5f), {normed, sum, norm},
+        {b.activation(dims), y}, "sum");
+  z = b.activation(dims);
+  b.add(fb::CreateAllReduceDirect(b.fbb, &self), {y, sum}, {b.activation(dims), z}, "sums");
+  y = z;
   y = make(fb::CreateUnary(b.fbb), {y}, dims);
   y = make(fb::CreateBinary(b.fbb, fb::BinaryKind::Mul), {y, norm}, dims);
   y = make(fb::CreateAllGatherDirect(b.fbb, &self, 1, &ranges), {y}, dims);

@@ -105,6 +105,10 @@ auto transpose(Values &v, const U &permutation) {
 auto allReduce(Values &v, const U &group) {
   return fb::CreateAllReduceDirect(v.b.fbb, &group);
 }
+auto allReduceAdd(Values &v, float epsilon = 1e-5f) {
+  static const U group{2, 1};
+  return fb::CreateAllReduceAddDirect(v.b.fbb, &group, epsilon);
+}
 
 auto conv(Values &v, const U &strides, const U &pads, const U &dilations) {
   return fb::CreateConvDirect(v.b.fbb, &strides, &pads, &dilations);
@@ -173,6 +177,25 @@ const Case accepted[] = {
     {"Reshape", [](Values &v) { v.op(FB(Reshape), {v.x}, {1, v.t, 2, 4}); }, ""},
     {"SliceOfAShare", [](Values &v) { v.op(FB(Slice), {v.x}, {v.last, 8}); }, ""},
     {"AllReduce", [](Values &v) { v.op(allReduce(v, {2, 1}), {v.x}, {v.t, 8}); }, ""},
+    {"AllReduceOfTwo",
+     [](Values &v) {
+       v.b.add(allReduce(v, {2, 1}), {v.x, v.vector},
+               {v.b.activation({v.t, 8}), v.b.activation({8})});
+     },
+     ""},
+    {"AllReduceAdd", [](Values &v) { v.op(allReduceAdd(v), {v.x, v.x}, {v.t, 8}); }, ""},
+    {"AllReduceAddAndNorm",
+     [](Values &v) {
+       v.b.add(allReduceAdd(v), {v.x, v.x, v.norm},
+               {v.b.activation({v.t, 8}), v.b.activation({v.t, 8})});
+     },
+     ""},
+    {"AddNorm",
+     [](Values &v) {
+       v.b.add(FB(AddNorm, 1e-5f), {v.x, v.x, v.norm},
+               {v.b.activation({v.t, 8}), v.b.activation({v.t, 8})});
+     },
+     ""},
     {"AllGatherWithOverlapAndEmptyShare",
      [](Values &v) { v.op(allGather(v, {2, 1, 0}, 1, {4, 12, 0, 8, 12, 12}), {v.x}, {v.t, 12}); },
      ""},
@@ -402,6 +425,37 @@ const Case refusedCompute[] = {
                {v.b.activation({v.t, 4}), v.b.activation({v.t, 4})});
      },
      "operand 2, Weight f32 [4, 9], is not as wide as operand 1"},
+    {"AddNormCounts", [](Values &v) { v.op(FB(AddNorm), {v.x, v.x}, {v.t, 8}); },
+     "has 2 operands instead of 3"},
+    {"AddNormOperands",
+     [](Values &v) {
+       v.b.add(FB(AddNorm), {v.x, v.vector, v.norm},
+               {v.b.activation({v.t, 8}), v.b.activation({v.t, 8})});
+     },
+     "operand 1, Input f32 [8], is not like operand 0"},
+    {"AddNormWeight",
+     [](Values &v) {
+       v.b.add(FB(AddNorm), {v.x, v.x, v.halves},
+               {v.b.activation({v.t, 8}), v.b.activation({v.t, 8})});
+     },
+     "operand 2, Weight f16 [8], is not f32 [8]"},
+    {"AddNormResults",
+     [](Values &v) {
+       v.b.add(FB(AddNorm), {v.x, v.x, v.norm},
+               {v.b.activation({v.t, 8}), v.b.activation({v.t, 4})});
+     },
+     "result 1, Activation f32 ['tokens', 4], is not f32 ['tokens', 8]"},
+    {"AllReduceAddCounts",
+     [](Values &v) {
+       v.b.add(allReduceAdd(v), {v.x, v.x}, {v.b.activation({v.t, 8}), v.b.activation({v.t, 8})});
+     },
+     "has 2 results instead of 1"},
+    {"AllReduceAddEpsilon",
+     [](Values &v) {
+       v.b.add(allReduceAdd(v, -1), {v.x, v.x, v.norm},
+               {v.b.activation({v.t, 8}), v.b.activation({v.t, 8})});
+     },
+     "its epsilon"},
     {"NormWeightType", [](Values &v) { v.op(FB(RmsNorm), {v.x, v.halves}, {v.t, 8}); },
      "operand 1, Weight f16 [8], is not f32 [8]"},
     {"NormPartsOfHeads",
