@@ -116,7 +116,7 @@ LogicalResult AddNormOp::verify() {
 SmallVector<Value> AddNormOp::expand(OpBuilder &builder) {
   auto sum = createPart<AddOp>(builder, *this, 0, getSum().getType(), getX(), getY());
   auto normed = createPart<RmsNormOp>(builder, *this, 1, getNormed().getType(), sum, getWeight(),
-                                      getEpsilonAttr());
+                                      getEpsilonAttr(), UnitAttr());
   return {sum, normed};
 }
 
@@ -147,7 +147,7 @@ SmallVector<Value> AllReduceAddOp::expand(OpBuilder &builder) {
   SmallVector<Value> results{createPart<AddOp>(builder, *this, 1, type, getResidual(), reduced)};
   if (getWeight())
     results.push_back(createPart<RmsNormOp>(builder, *this, 2, type, results.front(), getWeight(),
-                                            getEpsilonAttr()));
+                                            getEpsilonAttr(), UnitAttr()));
   return results;
 }
 

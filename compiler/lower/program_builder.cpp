@@ -156,8 +156,14 @@ Operation_ ProgramBuilder::buildOperation(Operation &op) {
       .Case([&](ShareOp share) {
         return operation(Kind::Slice, fb::CreateSlice(buffer, share.getDim(), 0));
       })
+      .Case([&](TopKOp top) {
+        return operation(Kind::TopK, fb::CreateTopK(buffer, top.getOffset()));
+      })
       .Case([&](AllReduceOp reduce) {
-        return operation(Kind::AllReduce, fb::CreateAllReduce(buffer, group(reduce.getGroup())));
+        auto kind = reduce.getKind() == ReductionKind::Top ? fb::ReductionKind::Top
+                                                           : fb::ReductionKind::Sum;
+        return operation(Kind::AllReduce,
+                         fb::CreateAllReduce(buffer, group(reduce.getGroup()), kind));
       })
       .Case([&](MergedAllReduceOp reduce) {
         return operation(Kind::AllReduce, fb::CreateAllReduce(buffer, group(reduce.getGroup())));

@@ -22,7 +22,7 @@ static bool hasRows(RankedTensorType type) {
 static RmsNormOp findNorm(AddOp add, Operation *place) {
   for (Operation *op = add->getNextNode(); op && !communicates(op); op = op->getNextNode())
     if (auto norm = dyn_cast<RmsNormOp>(op);
-        norm && norm.getX() == add.getResult() && canStandBefore(norm.getWeight(), place))
+        norm && !norm.getPerHead() && norm.getX() == add.getResult() && canStandBefore(norm.getWeight(), place))
       return norm;
   return {};
 }

@@ -217,6 +217,8 @@ void StepBuilder::addInstruction() {
     return addAllReduceAdd(*instruction->operation_as_AllReduceAdd());
   case fb::Operation::AddNorm:
     return addAddNorm(*instruction->operation_as_AddNorm());
+  case fb::Operation::TopK:
+    return addTopK(*instruction->operation_as_TopK());
   }
   refuse("cannot be executed by this version"); // proved not to happen
 }

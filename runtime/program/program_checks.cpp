@@ -1,6 +1,8 @@
 // One function for each operation: what program.fbs says of it, as a check.
 #include "runtime/program/program_checks.h"
 
+#include "runtime/program/candidates.h"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -488,8 +490,27 @@ void InstructionCheck::checkReshape() const {
       "the elements of " + text(dimsOf(x)));
 }
 
+/// Whether a value has the dimensions of candidates of `rows` rows.
+static bool areCandidates(std::span<const int64_t> dims, int64_t rows) {
+  return dims.size() == 3 && dims[0] == rows && dims[1] >= 1 && dims[1] <= maxCandidates &&
+         dims[2] == 2;
+}
+
+void InstructionCheck::checkTopK(const fb::TopK &op) const {
+  expectCounts(1, 1, 1);
+  expectActivation(0, ElementType::f32);
+  Dims x = dimsOf(operand(0));
+  expectOperand(0, x.size() == 2 && !isSymbolDim(x[1]) && x[1] <= maxCandidateColumns,
+                "a matrix of constant width of at most " + std::to_string(maxCandidateColumns));
+  if (op.offset() < 0 || op.offset() > maxCandidateColumns - x[1])
+    refuse("its columns, " + std::to_string(x[1]) + " from " + std::to_string(op.offset()) +
+           " on, are not within 0:" + std::to_string(maxCandidateColumns));
+  expectResult(0, typeOf(result(0)) == ElementType::f32 && areCandidates(dimsOf(result(0)), x[0]),
+               "1 to " + std::to_string(maxCandidates) + " candidates of each row");
+}
+
 void InstructionCheck::checkAllReduce(const fb::AllReduce &op) const {
-  const uint32_t values = std::max(operandCount(), 1u);
+  const uint32_t values = std::clamp(operandCount(), 1u, 16u);
   expectCounts(1, values, values);
   checkGroup(op.group());
   for (uint32_t i = 0; i < values; ++i) {
@@ -497,6 +518,14 @@ void InstructionCheck::checkAllReduce(const fb::AllReduce &op) const {
     Dims x = dimsOf(operand(i));
     expectResultDims(i, typeOf(operand(i)), {x.begin(), x.end()});
   }
+  if (op.kind() != fb::ReductionKind::Sum && op.kind() != fb::ReductionKind::Top)
+    refuse("its kind is unknown");
+  if (op.kind() == fb::ReductionKind::Sum)
+    return;
+  expectCounts(1, 1, 1);
+  Dims x = dimsOf(operand(0));
+  expectOperand(0, typeOf(operand(0)) == ElementType::f32 && !x.empty() && areCandidates(x, x[0]),
+                "candidates");
 }
 
 void InstructionCheck::checkSumAndNorm(float epsilon) const {
@@ -604,6 +633,8 @@ void InstructionCheck::check() const {
     return checkAllReduceAdd(*instruction.operation_as_AllReduceAdd());
   case fb::Operation::AddNorm:
     return checkAddNorm(*instruction.operation_as_AddNorm());
+  case fb::Operation::TopK:
+    return checkTopK(*instruction.operation_as_TopK());
   }
   refuse("its operation is unknown");
 }

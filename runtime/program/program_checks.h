@@ -78,6 +78,7 @@ private:
   void checkSlice(const fb::Slice &op) const;
   void checkTranspose(const fb::Transpose &op) const;
   void checkReshape() const;
+  void checkTopK(const fb::TopK &op) const;
   void checkAllReduce(const fb::AllReduce &op) const;
   /// What AllReduceAdd and AddNorm share: x, what is added, and a norm's weight.
   void checkSumAndNorm(float epsilon) const;
