@@ -116,7 +116,8 @@ class Program:
                     # Sums over other ranks than those of the group, on all of them alike.
                     if op in ("all_reduce", "all_reduce_add") and place == min(self.partners(rank, place)):
                         yield "re-group all", self.regroup(self.partners(rank, place))
-                        # Candidates added up, and summands taken for candidates.
+                    # Candidates added up, and summands taken for candidates.
+                    if op == "all_reduce" and place == min(self.partners(rank, place)):
                         lines = list(self.lines)
                         for partner in self.partners(rank, place):
                             lines[partner] = re.sub(
