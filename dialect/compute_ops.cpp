@@ -1,6 +1,7 @@
 // Checks, sharding rules and localization of the ops that compute.
 #include "dialect/dialect.h"
 #include "dialect/op_checks.h"
+#include "runtime/program/candidates.h"
 
 #include "mlir/IR/Builders.h"
 
@@ -334,7 +335,6 @@ ShardingRule SliceOp::getShardingRule() {
 // ---- top_k ----
 
 LogicalResult TopKOp::verify() {
-  constexpr int64_t maxCandidates = 1024, maxColumns = int64_t{1} << 24;
   if (failed(expectRank(*this, getX(), "x", 2)) ||
       failed(expectRank(*this, getResult(), "a result", 3)) ||
       failed(expectSameDim(*this, getResult(), 0, "the result", getX(), 0, "x")))
@@ -345,9 +345,9 @@ LogicalResult TopKOp::verify() {
   if (result.getDimSize(2) != 2 || result.getDimSize(1) < 1 || result.getDimSize(1) > maxCandidates)
     return emitOpError("expects a result [r, k, 2] with 1 <= k <= ")
            << maxCandidates << ", found " << result;
-  if (getOffset() < 0 || getOffset() > maxColumns - x.getDimSize(1))
+  if (getOffset() < 0 || getOffset() > maxCandidateColumns - x.getDimSize(1))
     return emitOpError("has ") << x.getDimSize(1) << " columns from " << getOffset()
-                               << " on, expected them in 0:" << maxColumns;
+                               << " on, expected them in 0:" << maxCandidateColumns;
   return success();
 }
 

@@ -146,8 +146,14 @@ Operation_ ProgramBuilder::buildOperation(Operation &op) {
                          fb::CreateTranspose(buffer, group(transpose.getPermutation())));
       })
       .Case([&](ReshapeOp) { return operation(Kind::Reshape, fb::CreateReshape(buffer)); })
+      .Case([&](TopKOp top) {
+        return operation(Kind::TopK, fb::CreateTopK(buffer, top.getOffset()));
+      })
       .Case([&](AllReduceOp reduce) {
-        return operation(Kind::AllReduce, fb::CreateAllReduce(buffer, group(reduce.getGroup())));
+        auto kind = reduce.getKind() == ReductionKind::Top ? fb::ReductionKind::Top
+                                                           : fb::ReductionKind::Sum;
+        return operation(Kind::AllReduce,
+                         fb::CreateAllReduce(buffer, group(reduce.getGroup()), kind));
       })
       .Case([&](AllGatherOp gather) {
         auto ranks = group(gather.getGroup());

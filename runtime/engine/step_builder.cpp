@@ -207,6 +207,8 @@ void StepBuilder::addInstruction() {
     return addSend(*instruction->operation_as_Send());
   case fb::Operation::Recv:
     return addRecv(*instruction->operation_as_Recv());
+  case fb::Operation::TopK:
+    return addTopK(*instruction->operation_as_TopK());
   }
   refuse("cannot be executed by this version"); // proved not to happen
 }

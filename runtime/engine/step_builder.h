@@ -132,7 +132,9 @@ private:
   void addSlice(const fb::Slice &op);
   void addTranspose(const fb::Transpose &op);
   void addReshape();
+  void addTopK(const fb::TopK &op);
   void addAllReduce(const fb::AllReduce &op);
+  void addMergeTop(const fb::AllReduce &op);
   void addAllGather(const fb::AllGather &op);
   void addReduceScatter(const fb::ReduceScatter &op);
   void addBroadcast(const fb::Broadcast &op);

@@ -3,6 +3,7 @@
 // one row, blocks are packed and unpacked around them.
 #include "runtime/engine/step_builder.h"
 #include "runtime/kernels/slice.h"
+#include "runtime/kernels/top_k.h"
 
 #include <algorithm>
 #include <chrono>
@@ -82,6 +83,51 @@ private:
 
   const std::byte *from = nullptr;
   std::byte *to = nullptr;
+};
+
+/// all_reduce of candidates: all members' travel to all, and each takes the same best ones.
+class MergeTopStep : public CommunicationStep {
+public:
+  using CommunicationStep::CommunicationStep;
+  GroupId group = -1;
+  Size rows;
+  MergeTopArgs args;
+  Location scratch; // all members' candidates
+
+  void prepare(size_t members) {
+    args.lists = static_cast<int64_t>(members);
+    counts.resize(members);
+    offsets.resize(members);
+  }
+
+  void bind(const Memory &memory) override {
+    from = memory.read<Candidate>(x);
+    args.y = memory.write<Candidate>(y);
+    room = memory.write<Candidate>(scratch);
+  }
+
+  void run(const RunContext &context) override {
+    args.rows = rows(context.symbols);
+    if (args.rows == 0)
+      return;
+    args.x = from;
+    if (group >= 0) {
+      const auto floats = static_cast<int>(args.rows * args.count * 2);
+      std::fill(counts.begin(), counts.end(), floats);
+      for (size_t m = 0; m < offsets.size(); ++m)
+        offsets[m] = static_cast<int>(m) * floats;
+      Stopwatch watch(seconds);
+      communicator.allGather(from, room, counts, offsets, type, group);
+      args.x = room;
+    }
+    if (args.x != args.y)
+      runParts(mergeTop, args, args.lists * args.rows * args.count, context);
+  }
+
+private:
+  const Candidate *from = nullptr;
+  Candidate *room = nullptr;
+  std::vector<int> counts, offsets;
 };
 
 /// What all_gather and reduce_scatter share: a whole value of [rows, width, inner]
@@ -322,7 +368,27 @@ void StepBuilder::reserveSends() const {
 
 // ---- Instructions ----
 
+void StepBuilder::addMergeTop(const fb::AllReduce &op) {
+  std::span<const int64_t> dims = dimsOf(value(operand(0)).dims());
+  auto step = std::make_unique<MergeTopStep>(input.communicator, input.communicationSeconds);
+  step->group = group(op.group());
+  step->x = locations[operand(0)];
+  step->y = locations[result(0)];
+  step->rows = Size(dims.first(1));
+  step->args.count = dims[1];
+  // A group's members are 2^16 at most, and a value has less than 2^48 bytes: no overflow.
+  const int64_t members = op.group()->size();
+  if (members * bytesAtMost(operand(0)) / elementBytes(operand(0)) >
+      std::numeric_limits<int>::max())
+    refuse("gathers more than 2^31 elements at once; lower the bounds of its sizes");
+  step->scratch = scratch(members > 1 ? members * bytesAtMost(operand(0)) : 0);
+  step->prepare(static_cast<size_t>(members));
+  add(std::move(step));
+}
+
 void StepBuilder::addAllReduce(const fb::AllReduce &op) {
+  if (op.kind() == fb::ReductionKind::Top)
+    return addMergeTop(op);
   auto step = std::make_unique<InPlaceStep>(input.communicator, input.communicationSeconds);
   step->reduces = true;
   step->group = group(op.group());

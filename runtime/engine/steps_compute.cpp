@@ -8,6 +8,7 @@
 #include "runtime/kernels/rope.h"
 #include "runtime/kernels/slice.h"
 #include "runtime/kernels/state_update.h"
+#include "runtime/kernels/top_k.h"
 #include "runtime/kernels/unary.h"
 
 #include <algorithm>
@@ -408,6 +409,40 @@ void StepBuilder::checkPlaces(uint32_t slots, uint32_t positions) {
   addCheck(slots, positions,
            makePlaceCheck(locations[slots], locations[positions], room, elements(slots),
                           describeValue(slots), describeValue(positions)));
+}
+
+// ---- TopK ----
+
+namespace {
+
+class TopKStep : public Step {
+public:
+  TopKArgs args;
+  Location x, y;
+  Size rows;
+
+  void bind(const Memory &memory) override {
+    args.x = memory.read<float>(x);
+    args.y = memory.write<Candidate>(y);
+  }
+  void run(const RunContext &context) override {
+    args.rows = rows(context.symbols);
+    runParts(topK, args, args.rows * args.columns, context);
+  }
+};
+
+} // namespace
+
+void StepBuilder::addTopK(const fb::TopK &op) {
+  Matrix x = matrix(operand(0));
+  auto step = std::make_unique<TopKStep>();
+  step->x = x.place;
+  step->y = locations[result(0)];
+  step->rows = x.rows;
+  step->args.columns = x.columns;
+  step->args.count = dimsOf(value(result(0)).dims())[1];
+  step->args.offset = op.offset();
+  add(std::move(step));
 }
 
 } // namespace cleave::rt

@@ -1,6 +1,8 @@
 // One function for each operation: what program.fbs says of it, as a check.
 #include "runtime/program/program_checks.h"
 
+#include "runtime/program/candidates.h"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -446,12 +448,36 @@ void InstructionCheck::checkReshape() const {
       "the elements of " + text(dimsOf(x)));
 }
 
+/// Whether a value has the dimensions of candidates of `rows` rows.
+static bool areCandidates(std::span<const int64_t> dims, int64_t rows) {
+  return dims.size() == 3 && dims[0] == rows && dims[1] >= 1 && dims[1] <= maxCandidates &&
+         dims[2] == 2;
+}
+
+void InstructionCheck::checkTopK(const fb::TopK &op) const {
+  expectCounts(1, 1, 1);
+  expectActivation(0, ElementType::f32);
+  Dims x = dimsOf(operand(0));
+  expectOperand(0, x.size() == 2 && !isSymbolDim(x[1]) && x[1] <= maxCandidateColumns,
+                "a matrix of constant width of at most " + std::to_string(maxCandidateColumns));
+  if (op.offset() < 0 || op.offset() > maxCandidateColumns - x[1])
+    refuse("its columns, " + std::to_string(x[1]) + " from " + std::to_string(op.offset()) +
+           " on, are not within 0:" + std::to_string(maxCandidateColumns));
+  expectResult(0, typeOf(result(0)) == ElementType::f32 && areCandidates(dimsOf(result(0)), x[0]),
+               "1 to " + std::to_string(maxCandidates) + " candidates of each row");
+}
+
 void InstructionCheck::checkAllReduce(const fb::AllReduce &op) const {
   expectCounts(1, 1, 1);
   expectOperand(0, isDense(operand(0)), "a tensor of a plain type");
   Dims x = dimsOf(operand(0));
   checkGroup(op.group());
   expectResultDims(typeOf(operand(0)), {x.begin(), x.end()});
+  if (op.kind() != fb::ReductionKind::Sum && op.kind() != fb::ReductionKind::Top)
+    refuse("its kind is unknown");
+  if (op.kind() == fb::ReductionKind::Top)
+    expectOperand(0, typeOf(operand(0)) == ElementType::f32 && !x.empty() && areCandidates(x, x[0]),
+                  "candidates");
 }
 
 void InstructionCheck::checkAllGather(const fb::AllGather &op) const {
@@ -533,6 +559,8 @@ void InstructionCheck::check() const {
     return checkSend(*instruction.operation_as_Send());
   case fb::Operation::Recv:
     return checkRecv(*instruction.operation_as_Recv());
+  case fb::Operation::TopK:
+    return checkTopK(*instruction.operation_as_TopK());
   }
   refuse("its operation is unknown");
 }

@@ -71,6 +71,7 @@ private:
   void checkSlice(const fb::Slice &op) const;
   void checkTranspose(const fb::Transpose &op) const;
   void checkReshape() const;
+  void checkTopK(const fb::TopK &op) const;
   void checkAllReduce(const fb::AllReduce &op) const;
   void checkAllGather(const fb::AllGather &op) const;
   void checkReduceScatter(const fb::ReduceScatter &op) const;

@@ -208,6 +208,56 @@ TEST(Communication, AllReduceLeavesAnInputAndAValueInUseAlone) {
   });
 }
 
+// Each rank has a share of the columns, one of them none; all get the best of the whole row.
+TEST(Communication, AllReduceTopKeepsTheBestOfAllShares) {
+  const int64_t ends[] = {0, 5, 5, 12};
+  auto build = [&](ProgramBuilder &b) {
+    U group{2, 0, 1};
+    int64_t rows = b.symbol("rows"), begin = ends[b.rank], width = ends[b.rank + 1] - begin;
+    uint32_t x = b.input("x", {rows, width});
+    uint32_t own = b.activation({rows, 6, 2}), kept = b.activation({rows, 6, 2});
+    uint32_t best = b.activation({rows, 6, 2}), alone = b.activation({rows, 6, 2});
+    b.add(fb::CreateTopK(b.fbb, begin), {x}, {own});
+    U self{b.rank};
+    b.add(fb::CreateAllReduceDirect(b.fbb, &self, fb::ReductionKind::Top), {own}, {alone});
+    b.add(fb::CreateAllReduceDirect(b.fbb, &group, fb::ReductionKind::Top), {own}, {kept});
+    // In the place of its operand, which nothing reads after it.
+    uint32_t twice = b.binary(fb::BinaryKind::Add, alone, alone, {rows, 6, 2});
+    uint32_t half = b.activation({rows, 6, 2});
+    b.add(fb::CreateTopK(b.fbb, begin), {x}, {half});
+    b.add(fb::CreateAllReduceDirect(b.fbb, &group, fb::ReductionKind::Top), {half}, {best});
+    b.output("kept", kept);
+    b.output("best", best);
+    b.output("alone", twice);
+  };
+  runPrograms(3, {.bounds = {{"rows", 3}}}, build, [&](uint32_t rank, Engine &engine) {
+    for (int64_t rows : {2, 0, 3, 1}) {
+      engine.setSymbol("rows", rows);
+      // Each row a permutation, so that its best lie in both shares.
+      std::vector<float> x, expected;
+      for (int64_t r = 0; r < rows; ++r) {
+        for (int64_t c = ends[rank]; c < ends[rank + 1]; ++c)
+          x.push_back(static_cast<float>(c * 7 % 13 + r));
+        std::vector<std::pair<float, float>> all;
+        for (int64_t c = 0; c < 12; ++c)
+          all.emplace_back(static_cast<float>(c * 7 % 13 + r), static_cast<float>(c));
+        std::ranges::sort(all, std::greater<>());
+        for (int i = 0; i < 6; ++i)
+          expected.insert(expected.end(), {all[i].first, all[i].second});
+      }
+      setInput(engine, "x", x);
+      engine.run();
+      EXPECT_EQ(getOutput(engine, "kept"), expected) << "rank " << rank << ", rows " << rows;
+      EXPECT_EQ(getOutput(engine, "best"), expected) << "rank " << rank << ", rows " << rows;
+      if (rank == 1 && rows == 1) {
+        std::vector<float> none = getOutput(engine, "alone");
+        EXPECT_EQ(none[0], -std::numeric_limits<float>::infinity());
+        EXPECT_EQ(none[1], -2);
+      }
+    }
+  });
+}
+
 TEST(Communication, BroadcastTakesTheFirstMembersValue) {
   auto build = [](ProgramBuilder &b) {
     U group{2, 0, 1};

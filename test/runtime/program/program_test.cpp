@@ -101,8 +101,13 @@ auto transpose(Values &v, const U &permutation) {
   return fb::CreateTransposeDirect(v.b.fbb, &permutation);
 }
 
-auto allReduce(Values &v, const U &group) {
-  return fb::CreateAllReduceDirect(v.b.fbb, &group);
+auto allReduce(Values &v, const U &group, fb::ReductionKind kind = fb::ReductionKind::Sum) {
+  return fb::CreateAllReduceDirect(v.b.fbb, &group, kind);
+}
+/// The best of other ranks' candidates of the columns from 12 on.
+void mergeTop(Values &v, int64_t candidates, int64_t pair) {
+  uint32_t list = v.b.input("list", {v.t, candidates, pair});
+  v.op(allReduce(v, {2, 1}, fb::ReductionKind::Top), {list}, {v.t, candidates, pair});
 }
 
 auto conv(Values &v, const U &strides, const U &pads, const U &dilations) {
@@ -158,7 +163,9 @@ const Case accepted[] = {
     {"Scale", [](Values &v) { v.op(FB(Unary, fb::UnaryKind::Scale, 2), {v.x}, {v.t, 8}); }, ""},
     {"Transpose", [](Values &v) { v.op(transpose(v, {1, 0}), {v.x}, {8, v.t}); }, ""},
     {"Reshape", [](Values &v) { v.op(FB(Reshape), {v.x}, {1, v.t, 2, 4}); }, ""},
+    {"TopK", [](Values &v) { v.op(FB(TopK, (1 << 24) - 8), {v.x}, {v.t, 1024, 2}); }, ""},
     {"AllReduce", [](Values &v) { v.op(allReduce(v, {2, 1}), {v.x}, {v.t, 8}); }, ""},
+    {"AllReduceOfCandidates", [](Values &v) { mergeTop(v, 1024, 2); }, ""},
     {"AllGatherWithOverlapAndEmptyShare",
      [](Values &v) { v.op(allGather(v, {2, 1, 0}, 1, {4, 12, 0, 8, 12, 12}), {v.x}, {v.t, 12}); },
      ""},
@@ -443,6 +450,29 @@ const Case refusedCompute[] = {
      "is not the elements of"},
     {"ReshapeOverASymbol", [](Values &v) { v.op(FB(Reshape), {v.x}, {2, v.t, 4}); },
      "is not the elements of"},
+    {"TopKOfAVector", [](Values &v) { v.op(FB(TopK), {v.vector}, {v.t, 4, 2}); },
+     "is not a matrix of constant width"},
+    {"TopKOffset", [](Values &v) { v.op(FB(TopK, -1), {v.x}, {v.t, 4, 2}); },
+     "its columns, 8 from -1 on, are not within 0:16777216"},
+    {"TopKOffsetTooFar", [](Values &v) { v.op(FB(TopK, (1 << 24) - 7), {v.x}, {v.t, 4, 2}); },
+     "are not within 0:16777216"},
+    {"TopKOffsetAtTheLimit",
+     [](Values &v) { v.op(FB(TopK, std::numeric_limits<int64_t>::max()), {v.x}, {v.t, 4, 2}); },
+     "are not within 0:16777216"},
+    {"TopKOfTooMany", [](Values &v) { v.op(FB(TopK), {v.x}, {v.t, 1025, 2}); },
+     "is not 1 to 1024 candidates of each row"},
+    {"TopKOfNone", [](Values &v) { v.op(FB(TopK), {v.x}, {v.t, 0, 2}); }, "is not 1 to 1024"},
+    {"TopKOfASymbol", [](Values &v) { v.op(FB(TopK), {v.x}, {v.t, v.t, 2}); }, "is not 1 to 1024"},
+    {"TopKPairs", [](Values &v) { v.op(FB(TopK), {v.x}, {v.t, 4, 3}); }, "is not 1 to 1024"},
+    {"TopKRows", [](Values &v) { v.op(FB(TopK), {v.x}, {3, 4, 2}); }, "is not 1 to 1024"},
+    {"AllReduceKind",
+     [](Values &v) { v.op(allReduce(v, {1}, static_cast<fb::ReductionKind>(9)), {v.x}, {v.t, 8}); },
+     "its kind is unknown"},
+    {"AllReduceTopOfAMatrix",
+     [](Values &v) { v.op(allReduce(v, {1}, fb::ReductionKind::Top), {v.x}, {v.t, 8}); },
+     "is not candidates"},
+    {"AllReduceTopOfTooMany", [](Values &v) { mergeTop(v, 1025, 2); }, "is not candidates"},
+    {"AllReduceTopPairs", [](Values &v) { mergeTop(v, 8, 1); }, "is not candidates"},
     {"SliceDimension", [](Values &v) { v.op(FB(Slice, 2, 0), {v.x}, {v.t, 8}); },
      "dimension 2 is not one of ['tokens', 8]"},
     {"SliceDynamic", [](Values &v) { v.op(FB(Slice, 0, 0), {v.x}, {1, 8}); }, "is not constant"},
