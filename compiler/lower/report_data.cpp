@@ -4,6 +4,7 @@
 #include "dialect/dialect.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/ADT/BitVector.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/MathExtras.h"
@@ -37,7 +38,9 @@ static int64_t bytesPerToken(Type type) {
 }
 
 static void addTraffic(SmallVectorImpl<Traffic> &list, const Traffic &more) {
-  auto it = llvm::find_if(list, [&](const Traffic &known) { return known.op == more.op; });
+  auto it = llvm::find_if(list, [&](const Traffic &known) {
+    return known.op == more.op && known.onlyFor == more.onlyFor;
+  });
   if (it == list.end()) {
     list.push_back(more);
     return;
@@ -59,6 +62,43 @@ static SmallVector<std::pair<StringRef, int64_t>> readMesh(ModuleOp module) {
   return axes;
 }
 
+/// For each op of an entry that serves some of its outputs only, these. What a rank has for
+/// its effect serves all, and so does what no output of this rank shows. A run leaves out what
+/// serves no output that it asks for.
+static void findServed(func::FuncOp entry, llvm::DenseMap<Operation *, StringRef> &names) {
+  Block &body = entry.getFunctionBody().front();
+  unsigned count = body.getTerminator()->getNumOperands();
+  llvm::BitVector all(count, true);
+  llvm::DenseMap<Value, llvm::BitVector> served;
+  auto serve = [&](Value value, const llvm::BitVector &outputs) {
+    auto [it, isNew] = served.try_emplace(value, outputs);
+    if (!isNew)
+      it->second |= outputs;
+  };
+  for (OpOperand &operand : body.getTerminator()->getOpOperands()) {
+    llvm::BitVector own(count);
+    own.set(operand.getOperandNumber());
+    serve(operand.get(), own);
+  }
+  for (Operation &op : llvm::reverse(body.without_terminator())) {
+    llvm::BitVector outputs(count);
+    for (Value result : op.getResults())
+      if (auto it = served.find(result); it != served.end())
+        outputs |= it->second;
+    if (isa<StateUpdateOp, SendOp, RecvOp>(op) || outputs.none())
+      outputs = all;
+    for (Value operand : op.getOperands())
+      serve(operand, outputs);
+    if (outputs == all)
+      continue;
+    SmallVector<std::string> texts;
+    for (unsigned i : outputs.set_bits())
+      if (auto name = entry.getResultAttrOfType<StringAttr>(i, CleaveDialect::outputAttrName))
+        texts.push_back(name.str());
+    names[&op] = StringAttr::get(entry.getContext(), llvm::join(texts, ", ")).getValue();
+  }
+}
+
 static RankReport describeRank(ModuleOp module, const Report &all) {
   RankReport report;
   report.rank = module->getAttrOfType<IntegerAttr>(CleaveDialect::rankAttrName).getInt();
@@ -77,6 +117,9 @@ static RankReport describeRank(ModuleOp module, const Report &all) {
     report.weightBytes += getTensorBytes(weight.getTensorType());
   for (StateOp state : module.getOps<StateOp>())
     report.cacheBytes += bytesPerToken(state.getType());
+  llvm::DenseMap<Operation *, StringRef> served;
+  for (auto function : module.getOps<func::FuncOp>())
+    findServed(function, served);
   module.walk([&](Operation *op) {
     if (auto linear = dyn_cast<LinearOp>(op)) {
       auto weight = cast<RankedTensorType>(linear.getWeight().getType());
@@ -99,7 +142,8 @@ static RankReport describeRank(ModuleOp module, const Report &all) {
     Type type = op->getNumResults() ? op->getResult(0).getType() : op->getOperand(0).getType();
     if (isa<ReduceScatterOp>(op))
       type = op->getOperand(0).getType();
-    addTraffic(report.traffic, {op->getName().stripDialect(), 1, bytesPerToken(type)});
+    addTraffic(report.traffic,
+               {op->getName().stripDialect(), served.lookup(op), 1, bytesPerToken(type)});
   });
   return report;
 }

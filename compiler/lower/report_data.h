@@ -13,6 +13,8 @@ namespace cleave {
 /// What a rank does with one kind of communication op.
 struct Traffic {
   llvm::StringRef op;
+  /// The only outputs that it serves, "logits, candidates"; empty where every run needs it.
+  llvm::StringRef onlyFor;
   int64_t count = 0;
   int64_t bytes = 0; ///< for a token: of what the rank puts in, or gets where it puts in nothing
 

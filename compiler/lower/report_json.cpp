@@ -14,6 +14,8 @@ static void writeTraffic(llvm::json::OStream &json, ArrayRef<Traffic> list) {
     for (const Traffic &traffic : list)
       json.object([&] {
         json.attribute("op", traffic.op);
+        if (!traffic.onlyFor.empty())
+          json.attribute("only_for", fixUTF8(traffic.onlyFor));
         json.attribute("count", traffic.count);
         json.attribute("bytes_per_token", traffic.bytes);
       });

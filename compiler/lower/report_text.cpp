@@ -152,8 +152,9 @@ static void printRanks(const Report &report, llvm::raw_ostream &os) {
 static void printCommunication(const Report &report, llvm::raw_ostream &os) {
   os << "\neach of  communication    count  bytes/token\n";
   auto print = [&](StringRef ranks, const Traffic &traffic) {
-    os << llvm::formatv("{0,-7}  {1,-14}  {2,6}  {3,11}\n", ranks, traffic.op, traffic.count,
-                        bytes(traffic.bytes));
+    os << llvm::formatv("{0,-7}  {1,-14}  {2,6}  {3,11}", ranks, traffic.op, traffic.count,
+                        bytes(traffic.bytes))
+       << (traffic.onlyFor.empty() ? "" : "  only for ") << traffic.onlyFor << "\n";
   };
   for (Run run : findRuns(report.ranks, [](const RankReport &a, const RankReport &b) {
          return a.traffic == b.traffic;

@@ -100,7 +100,8 @@ struct Engine::Impl {
         addPort(inputs, *port);
     if (entry.outputs())
       for (const fb::OutputPort *port : *entry.outputs())
-        addPort(outputs, *port);
+        if (isWanted(options.outputs, port->name()->string_view()))
+          addPort(outputs, *port);
   }
 
   void takeBounds(const EngineOptions &options) {

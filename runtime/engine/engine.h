@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace cleave::rt {
 
@@ -33,6 +34,9 @@ struct EngineOptions {
   /// The element type of states (f32 or f16) where the program's is not wanted.
   std::optional<ElementType> cacheType = std::nullopt;
   std::string entry = {}; ///< empty: the program's only entry, or "step"
+  /// The outputs that are wanted, by name, the same on all ranks; what serves only others is
+  /// left out. Nothing: all.
+  std::optional<std::vector<std::string>> outputs = std::nullopt;
 };
 
 /// Wall-clock seconds since the engine was made.
@@ -42,10 +46,10 @@ struct EngineTimes {
 };
 
 /// One rank's executor. Construction throws std::runtime_error with a message for
-/// the user (memory that cannot be had, a bound that is missing), makes the groups
-/// of communication, together with all other ranks and before anything that one rank
-/// may fail at alone, and sets the calling thread's number of OpenMP threads. run() allocates
-/// nothing, but for what oneDNN does in itself when f32 weights meet many tokens.
+/// the user (memory that cannot be had, a bound that is missing), makes the groups of
+/// communication and agrees on what is left out, together with all other ranks and before anything
+/// that one rank may fail at alone, and sets the calling thread's number of OpenMP threads. run()
+/// allocates nothing, but for what oneDNN does in itself when f32 weights meet many tokens.
 class Engine {
 public:
   /// `program`, `weights` and `communicator` outlive the engine.
@@ -60,7 +64,7 @@ public:
   void setSymbol(std::string_view name, int64_t value);
 
   /// The memory of an input or output for the current symbols, row-major; empty
-  /// where this rank's entry has no such port. An output is valid after run()
+  /// where this rank's entry has no such port, or it is not wanted. An output is valid after run()
   /// until the next.
   std::span<std::byte> input(std::string_view name);
   std::span<const std::byte> output(std::string_view name) const;

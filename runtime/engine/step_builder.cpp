@@ -14,6 +14,8 @@ StepBuilder::StepBuilder(const BuildInput &input)
     : input(input), endOfEntry(input.entry.instructions()->size()),
       locations(input.entry.values()->size()), lastUse(input.entry.values()->size(), 0) {
   makeGroups();
+  selected = selectInstructions(input.program, input.entry, input.options.outputs,
+                                input.communicator, groups);
 }
 
 void StepBuilder::build() {
@@ -21,6 +23,8 @@ void StepBuilder::build() {
   placeFixedAndInputs();
   reserveSends();
   for (position = 0; position < endOfEntry; ++position) {
+    if (!selected[static_cast<size_t>(position)])
+      continue;
     instruction = input.entry.instructions()->Get(static_cast<uint32_t>(position));
     placeResults();
     addInstruction();
@@ -88,7 +92,8 @@ Location StepBuilder::newBuffer(int64_t bytes, int64_t begin, int64_t end) {
 
 void StepBuilder::findLifetimes() {
   for (uint32_t i = 0; i < endOfEntry; ++i)
-    if (const auto *operands = input.entry.instructions()->Get(i)->operands())
+    if (const auto *operands = input.entry.instructions()->Get(i)->operands();
+        operands && selected[i])
       for (uint32_t number : *operands)
         lastUse[number] = i;
   for (uint32_t i = 0; i < lastUse.size(); ++i)
@@ -96,7 +101,8 @@ void StepBuilder::findLifetimes() {
       lastUse[i] = endOfEntry;
   if (input.entry.outputs())
     for (const fb::OutputPort *port : *input.entry.outputs())
-      lastUse[port->value()] = endOfEntry;
+      if (isWanted(input.options.outputs, port->name()->string_view()))
+        lastUse[port->value()] = endOfEntry;
 }
 
 void StepBuilder::placeFixedAndInputs() {

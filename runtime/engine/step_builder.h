@@ -6,6 +6,7 @@
 #include "runtime/comm/communicator.h"
 #include "runtime/engine/engine.h"
 #include "runtime/engine/memory_plan.h"
+#include "runtime/engine/selection.h"
 #include "runtime/engine/step.h"
 #include "runtime/kernels/convolution.h"
 #include "runtime/kernels/linear_dense.h"
@@ -45,8 +46,8 @@ struct BuildInput {
 
 class StepBuilder {
 public:
-  /// Makes the entry's groups, together with all other ranks. `input`'s bounds and states
-  /// are read by build() only.
+  /// Makes the entry's groups and selects its instructions, together with all other ranks.
+  /// `input`'s bounds and states are read by build() only.
   explicit StepBuilder(const BuildInput &input);
 
   /// Makes all steps. Afterwards `steps` and `requests` are complete.
@@ -147,6 +148,7 @@ private:
   const fb::Instruction *instruction = nullptr; // the current one
   int64_t position = 0;                         // and its number
   int64_t endOfEntry;
+  std::vector<bool> selected; // of the instructions, those that run
 
   std::vector<std::unique_ptr<Step>> inputChecks;
   std::vector<std::unique_ptr<Step>> steps;

@@ -329,20 +329,9 @@ size_t placeIn(const flatbuffers::Vector<uint32_t> &group, uint32_t rank) {
 // ---- Groups and buffers of the communicator ----
 
 void StepBuilder::makeGroups() {
-  auto collect = [&](const flatbuffers::Vector<uint32_t> *ranks) {
-    if (ranks->size() > 1)
+  for (const fb::Instruction *each : *input.entry.instructions())
+    if (const auto *ranks = groupOf(*each); ranks && ranks->size() > 1)
       groups.emplace(std::vector<uint32_t>(ranks->begin(), ranks->end()), -1);
-  };
-  for (const fb::Instruction *each : *input.entry.instructions()) {
-    if (const auto *op = each->operation_as_AllReduce())
-      collect(op->group());
-    else if (const auto *op = each->operation_as_AllGather())
-      collect(op->group());
-    else if (const auto *op = each->operation_as_ReduceScatter())
-      collect(op->group());
-    else if (const auto *op = each->operation_as_Broadcast())
-      collect(op->group());
-  }
   // A map's order is one that all ranks share, whatever groups each of them has.
   for (auto &[ranks, id] : groups)
     id = input.communicator.makeGroup(ranks);
@@ -376,12 +365,12 @@ void StepBuilder::addMergeTop(const fb::AllReduce &op) {
   step->y = locations[result(0)];
   step->rows = Size(dims.first(1));
   step->args.count = dims[1];
-  // A group's members are 2^16 at most, and a value has less than 2^48 bytes: no overflow.
   const int64_t members = op.group()->size();
-  if (members * bytesAtMost(operand(0)) / elementBytes(operand(0)) >
-      std::numeric_limits<int>::max())
+  const int64_t all[] = {members, dims[0], dims[1], dims[2]};
+  std::optional<int64_t> bytes = bytesAtBounds(all, elementBytes(operand(0)), input.bounds);
+  if (!bytes || *bytes / elementBytes(operand(0)) > std::numeric_limits<int>::max())
     refuse("gathers more than 2^31 elements at once; lower the bounds of its sizes");
-  step->scratch = scratch(members > 1 ? members * bytesAtMost(operand(0)) : 0);
+  step->scratch = scratch(members > 1 ? *bytes : 0);
   step->prepare(static_cast<size_t>(members));
   add(std::move(step));
 }

@@ -3,6 +3,8 @@
 // users know. Who draws (one rank) and who is told is the caller's business.
 #pragma once
 
+#include "runtime/program/candidates.h"
+
 #include <cstddef>
 #include <cstdint>
 #include <random>
@@ -40,14 +42,23 @@ public:
   /// NaN or +inf, or if all are -inf. Allocates nothing.
   int32_t sample(std::span<const float> logits);
 
+  /// Whether the best `count` logits decide: sample() then gives the same tokens for them
+  /// as for all logits.
+  static bool needsOnly(size_t count, const SamplerOptions &options);
+
+  /// The same of the best logits, in the order of candidates: all, or as many as needsOnly
+  /// asks for. Throws as above where the first is NaN, +inf or -inf.
+  int32_t sample(std::span<const Candidate> best);
+
 private:
-  struct Candidate {
+  struct Token {
     int32_t id;
     float logit;
     double weight; ///< proportional to the probability; the largest is 1
   };
 
-  void keepTopK();
+  /// Chooses among tokens[0, kept), which are the best of all, best first.
+  int32_t choose();
   /// Sets the weights of what is kept, and returns their sum.
   double setWeights(float temp);
   void keepTopP(double total);
@@ -56,8 +67,8 @@ private:
 
   SamplerOptions options;
   std::mt19937_64 random;
-  std::vector<Candidate> candidates; ///< room for the whole vocabulary
-  size_t kept = 0;                   ///< candidates[0, kept) are in the race, best first
+  std::vector<Token> tokens; ///< room for the whole vocabulary
+  size_t kept = 0;           ///< tokens[0, kept) are in the race, best first
 };
 
 } // namespace cleave::rt

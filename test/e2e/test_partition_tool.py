@@ -84,12 +84,15 @@ def test_half_of_the_weights_on_each_of_two_ranks(request, package, name):
 
 
 def test_report_counts_what_the_ranks_hold(package):
-    # Two all-reduces a layer, one for the embedding; one all-gather of the logits.
+    # Two all-reduces a layer, one for the embedding; one all-gather of the logits, or one
+    # all-reduce of the best of them.
     report = json.loads(partition_tool(EXAMPLE, "--tp", 2, "--report=json").stdout)
-    assert [[(each["op"], each["count"]) for each in rank["communication"]]
-            for rank in report["ranks"]] == [[("all_reduce", 9), ("all_gather", 1)]] * 2
+    assert [[(each["op"], each["count"], each.get("only_for")) for each in rank["communication"]]
+            for rank in report["ranks"]] == [[
+                ("all_reduce", 9, None), ("all_gather", 1, "logits"), ("all_reduce", 1, "candidates")]] * 2
     program = (package(EXAMPLE, "--tp", 2) / "rank-1.mlir").read_text()
-    assert program.count("cleave.all_reduce") == 9 and program.count("cleave.all_gather") == 1
+    assert program.count("cleave.all_reduce sum") == 9
+    assert program.count("cleave.all_gather") == program.count("cleave.all_reduce top") == 1
 
 
 # ---- Places where packages cannot be, or already are ----

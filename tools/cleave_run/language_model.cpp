@@ -51,13 +51,34 @@ private:
   bool isFirst = true;
 };
 
+/// The output of that name, where this rank answers for it; else null.
+const fb::Value *findOutput(const fb::Entry &entry, std::string_view name, int rank) {
+  if (entry.outputs())
+    for (const fb::OutputPort *port : *entry.outputs())
+      if (port->name()->string_view() == name && port->owner() == static_cast<uint32_t>(rank))
+        return entry.values()->Get(port->value());
+  return nullptr;
+}
+
+bool isF32(const fb::Value &value) {
+  return static_cast<ElementType>(value.element_type()) == ElementType::f32;
+}
+
 /// The sampler and the file of logits rely on [rows, vocabulary] f32.
 void checkLogits(const fb::Value &value, int64_t vocabulary, const std::string &fileName) {
   std::span<const int64_t> dims = dimsOf(value.dims());
-  if (static_cast<ElementType>(value.element_type()) != ElementType::f32 || dims.size() != 2 ||
-      dims[1] != vocabulary)
+  if (!isF32(value) || dims.size() != 2 || dims[1] != vocabulary)
     throw std::runtime_error(fileName + ": the output 'logits' is not [rows, " +
                              std::to_string(vocabulary) + "] f32, which the manifest asks for");
+}
+
+/// How many candidates of a row there are.
+int32_t countCandidates(const fb::Value &value, const std::string &fileName) {
+  std::span<const int64_t> dims = dimsOf(value.dims());
+  if (!isF32(value) || dims.size() != 3 || dims[1] < 1 || dims[1] > maxCandidates || dims[2] != 2)
+    throw std::runtime_error(fileName + ": the output 'candidates' is not [rows, 1 to " +
+                             std::to_string(maxCandidates) + ", 2] f32");
+  return static_cast<int32_t>(dims[1]);
 }
 
 } // namespace
@@ -86,29 +107,42 @@ std::map<std::string, int64_t, std::less<>> languageBounds(const LanguageOptions
 
 LanguageModel::LanguageModel(Job &job, const Program &program, const LanguageOptions &options)
     : job(job), options(options), payloadRoom(static_cast<size_t>(options.batch) * 4) {
-  bool isOwner = false;
+  // Sums over the ranks: of each output the number of owners and, where there is one, its
+  // rank; and how many candidates there are.
+  struct Found {
+    int32_t logits = 0, logitsOwner = 0;
+    int32_t candidates = 0, candidatesOwner = 0, count = 0;
+  } found;
   job.together([&] {
     const fb::Entry &entry = program.entry("step");
-    if (entry.outputs())
-      for (const fb::OutputPort *port : *entry.outputs())
-        if (port->name()->str() == "logits" && port->owner() == static_cast<uint32_t>(job.rank())) {
-          checkLogits(*entry.values()->Get(port->value()), options.vocabulary, program.fileName());
-          isOwner = true;
-        }
-    if (isOwner) {
-      sampler.emplace(options.sampler, static_cast<size_t>(options.vocabulary));
-      if (!options.logitsFile.empty())
-        logits.emplace(options.logitsFile, ElementType::f32,
-                       std::vector<int64_t>{options.vocabulary});
+    if (const fb::Value *value = findOutput(entry, "logits", job.rank())) {
+      checkLogits(*value, options.vocabulary, program.fileName());
+      found.logits = 1;
+      found.logitsOwner = job.rank();
+    }
+    if (const fb::Value *value = findOutput(entry, "candidates", job.rank())) {
+      found.count = countCandidates(*value, program.fileName());
+      found.candidates = 1;
+      found.candidatesOwner = job.rank();
     }
   });
-  // The number of owners, and the owner's rank where there is one.
-  std::array<int32_t, 2> owners = {isOwner ? 1 : 0, isOwner ? job.rank() : 0};
-  job.communicator().allReduce(owners.data(), owners.size(), ElementType::i32, job.all());
-  if (owners[0] != 1)
-    job.refuse("the package is no language model's: " + std::to_string(owners[0]) +
+  job.communicator().allReduce(&found, sizeof found / sizeof(int32_t), ElementType::i32, job.all());
+  if (found.logits != 1)
+    job.refuse("the package is no language model's: " + std::to_string(found.logits) +
                " ranks answer for the output 'logits' of 'step', expected 1");
-  owner = owners[1];
+  if (found.candidates == 1 && options.logitsFile.empty() &&
+      Sampler::needsOnly(static_cast<size_t>(found.count), options.sampler))
+    candidates = found.count;
+  owner = candidates > 0 ? found.candidatesOwner : found.logitsOwner;
+  const bool isOwner = owner == job.rank();
+  job.together([&] {
+    if (!isOwner)
+      return;
+    sampler.emplace(options.sampler, static_cast<size_t>(options.vocabulary));
+    if (!options.logitsFile.empty())
+      logits.emplace(options.logitsFile, ElementType::f32,
+                     std::vector<int64_t>{options.vocabulary});
+  });
   if (owner != 0 && (isOwner || job.isFirst()))
     ownerAndFirst =
         job.communicator().makeGroup(std::array{static_cast<uint32_t>(owner), uint32_t{0}});
@@ -227,18 +261,17 @@ int32_t LanguageModel::compute(const Header &header, std::span<const int32_t> pa
 
   int32_t chosen = -1;
   if (sampler && rows > 0) {
-    std::span<const std::byte> bytes = engine->output("logits");
-    size_t rowBytes = static_cast<size_t>(options.vocabulary) * sizeof(float);
+    std::span<const std::byte> bytes = engine->output(output());
+    size_t rowBytes = candidates > 0 ? static_cast<size_t>(candidates) * sizeof(Candidate)
+                                     : static_cast<size_t>(options.vocabulary) * sizeof(float);
     if (bytes.size() != rows * rowBytes)
-      throw std::runtime_error("the logits have " + std::to_string(bytes.size()) +
-                               " bytes, expected " + std::to_string(rows) + " rows of " +
-                               std::to_string(options.vocabulary) + " f32");
+      throw std::runtime_error("the " + std::string(output()) + " have " +
+                               std::to_string(bytes.size()) + " bytes, expected " +
+                               std::to_string(rows) + " rows of " + std::to_string(rowBytes));
     if (logits)
       logits->append(bytes);
     if (header.sample)
-      chosen = sampler->sample({reinterpret_cast<const float *>(bytes.data()) +
-                                    (rows - 1) * static_cast<size_t>(options.vocabulary),
-                                static_cast<size_t>(options.vocabulary)});
+      chosen = choose(bytes.last(rowBytes));
   }
   if (header.sample && ownerAndFirst >= 0) {
     auto begin = Clock::now();
@@ -246,6 +279,14 @@ int32_t LanguageModel::compute(const Header &header, std::span<const int32_t> pa
     exchangeSeconds += secondsSince(begin);
   }
   return chosen;
+}
+
+int32_t LanguageModel::choose(std::span<const std::byte> row) {
+  if (candidates > 0)
+    return sampler->sample(
+        std::span(reinterpret_cast<const Candidate *>(row.data()), row.size() / sizeof(Candidate)));
+  return sampler->sample(
+      std::span(reinterpret_cast<const float *>(row.data()), row.size() / sizeof(float)));
 }
 
 void LanguageModel::fill(std::string_view input, std::span<const int32_t> values) {

@@ -1,7 +1,7 @@
 // Runs a language model's `step`: a prompt in batches, then one token a step. The
 // first rank leads: it has the tokenizer and decides what each step computes; the
 // others follow. The rank that answers for the logits chooses the tokens, so that
-// no decision is made twice.
+// no decision is made twice; where the best of them decide, only these travel.
 #pragma once
 
 #include "runtime/engine/engine.h"
@@ -53,10 +53,14 @@ std::map<std::string, int64_t, std::less<>> languageBounds(const LanguageOptions
 
 class LanguageModel {
 public:
-  /// Finds the rank that answers for the logits. Throws std::runtime_error where
-  /// the program is no language model's, or the file for the logits cannot be
-  /// written. Communicates: all ranks make it together.
+  /// Finds the rank that answers for the logits, or for the best of them where these decide
+  /// and the program gives them. Throws std::runtime_error where the program is no language
+  /// model's, or the file for the logits cannot be written. Communicates: all ranks make it
+  /// together.
   LanguageModel(Job &job, const Program &program, const LanguageOptions &options);
+
+  /// The output that the engine is to give.
+  const char *output() const { return candidates > 0 ? "candidates" : "logits"; }
 
   /// The engine that the steps run on. Once, before anything runs.
   void use(Engine &engine);
@@ -77,13 +81,16 @@ private:
   int32_t runStep(const LanguageStep &step);
   /// Computes the step that the header and the payload hold.
   int32_t compute(const Header &header, std::span<const int32_t> payload);
+  /// Chooses a token from a row of the output.
+  int32_t choose(std::span<const std::byte> row);
   void fill(std::string_view input, std::span<const int32_t> values);
   void end();
 
   Job &job;
   LanguageOptions options;
   Engine *engine = nullptr;
-  int owner = 0;                    ///< the rank that has the logits
+  int64_t candidates = 0;           ///< of each row, in place of its logits; 0: logits
+  int owner = 0;                    ///< the rank that has the output
   GroupId ownerAndFirst = -1;       ///< of the two, on these two, where they differ
   std::optional<Sampler> sampler;   ///< on the owner
   std::optional<NpyWriter> logits;  ///< on the owner

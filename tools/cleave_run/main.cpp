@@ -192,6 +192,7 @@ void runLanguageModel(Job &job, const ThreadShare &share, const Options &options
   EngineOptions engineOptions = engineOptionsOf(options, share);
   engineOptions.bounds = languageBounds(language);
   engineOptions.entry = "step";
+  engineOptions.outputs = {model.output()};
   std::optional<Engine> engine;
   job.together(
       [&] { engine.emplace(*loaded.program, *loaded.weights, job.communicator(), engineOptions); });

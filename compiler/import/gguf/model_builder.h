@@ -72,7 +72,8 @@ public:
   /// Begins the entry `step` of a language model, whose arguments the members below
   /// are; all other ops go into it.
   void beginStep();
-  /// Ends it with the logits and gives the module.
+  /// Ends it with the outputs `logits` and, where these are many, `candidates`, the best of
+  /// them, and gives the module.
   mlir::OwningOpRef<mlir::ModuleOp> endStep(mlir::Value logits, int64_t contextLength);
 
   /// [tokens] i32 each: the tokens, where they stand in their sequences, and in which

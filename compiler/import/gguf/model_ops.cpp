@@ -1,6 +1,8 @@
 // The ops of a logical module, under the model's names.
 #include "compiler/import/gguf/model_builder.h"
 
+#include "runtime/program/candidates.h"
+
 using namespace mlir;
 
 namespace cleave::gguf {
@@ -31,13 +33,28 @@ void ModelBuilder::beginStep() {
   ops.setInsertionPointToEnd(body);
 }
 
-OwningOpRef<ModuleOp> ModelBuilder::endStep(Value logits, int64_t contextLength) {
-  ops.create<func::ReturnOp>(nameLoc("step"), logits);
-  auto function = cast<func::FuncOp>(ops.getBlock()->getParentOp());
-  function.setType(ops.getFunctionType(function.getArgumentTypes(), logits.getType()));
-  function.setResultAttr(0, CleaveDialect::outputAttrName, ops.getStringAttr("logits"));
+/// How many candidates a step gives: more than what most ask of a sampler (top-k is 40 by
+/// default), and no more than 512 bytes a rank. Every rank sends as many, and they are pairs:
+/// below `leastVocabulary` all logits are hardly more.
+static constexpr int64_t candidateCount = 64;
+static constexpr int64_t leastVocabulary = 8 * candidateCount;
 
-  int64_t vocabulary = cast<RankedTensorType>(logits.getType()).getDimSize(1);
+OwningOpRef<ModuleOp> ModelBuilder::endStep(Value logits, int64_t contextLength) {
+  auto type = cast<RankedTensorType>(logits.getType());
+  int64_t vocabulary = type.getDimSize(1);
+  SmallVector<std::pair<StringRef, Value>, 2> outputs{{"logits", logits}};
+  if (vocabulary >= leastVocabulary && vocabulary <= maxCandidateColumns) {
+    auto candidates = getTensorType({type.getDimSize(0), candidateCount, 2},
+                                    ops.getF32Type(), {getDimName(type, 0), {}, {}});
+    outputs.push_back({"candidates", create<TopKOp>("candidates", candidates, logits)});
+  }
+  auto results = ops.create<func::ReturnOp>(nameLoc("step"),
+                                            llvm::to_vector<2>(llvm::make_second_range(outputs)));
+  auto function = cast<func::FuncOp>(ops.getBlock()->getParentOp());
+  function.setType(ops.getFunctionType(function.getArgumentTypes(), results->getOperandTypes()));
+  for (auto [index, output] : llvm::enumerate(outputs))
+    function.setResultAttr(index, CleaveDialect::outputAttrName, ops.getStringAttr(output.first));
+
   module.get()->setAttr(
       CleaveDialect::modelAttrName,
       ops.getDictionaryAttr(

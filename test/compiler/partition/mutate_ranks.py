@@ -3,7 +3,7 @@
 usage: mutate_ranks.py RANKS.mlir CLEAVE-OPT
 
 A mutant is one line (or the same op on every rank of its group) deleted, repeated, swapped
-with the next, re-tagged, re-grouped, redirected or resized. All mutants go into one file of
+with the next, re-tagged, re-grouped, redirected, resized or reduced otherwise. All mutants go into one file of
 splits; cleave-opt prints those that the verifier lets pass. Prints counts by kind, and fails
 for every mutant that passes.
 """
@@ -25,7 +25,7 @@ def attribute(line, key):
 
 def without(line, text):
     """The text with the op's result replaced by its operand: the op is deleted."""
-    operand = re.search(r"(?:sum |all_gather |broadcast )(%\S+)", line).group(1)
+    operand = re.search(r"(?:sum |top |all_gather |broadcast )(%\S+)", line).group(1)
     result = "%" + OPS.match(line)["result"]
     return [re.sub(re.escape(result) + r"(?![\w.$-])", lambda _: operand, each) for each in text]
 
@@ -94,6 +94,14 @@ class Program:
                     # Sums over other ranks than those of the group, on all of them alike.
                     if op == "all_reduce" and place == min(self.partners(rank, place)):
                         yield "re-group all", self.regroup(self.partners(rank, place))
+                        # Candidates added up, and summands taken for candidates.
+                        lines = list(self.lines)
+                        for partner in self.partners(rank, place):
+                            lines[partner] = re.sub(
+                                r"all_reduce (sum|top)",
+                                lambda m: f"all_reduce {'top' if m[1] == 'sum' else 'sum'}",
+                                lines[partner])
+                        yield "re-kind all", lines
                 if ranges := attribute(line, "ranges"):
                     first, second = ranges[1:-1].split(", ")[:2]
                     swapped = ranges.replace(first, "_", 1).replace(second, first, 1)
@@ -119,8 +127,8 @@ class Program:
         for place in places:
             result = OPS.match(lines[place])["result"]
             again = lines[place].replace(f"%{result} =", "%again =", 1)
-            operand = re.search(r"sum (%\S+)", again).group(1)
-            again = again.replace(f"sum {operand} ", f"sum %{result} ", 1)
+            kind, operand = re.search(r"all_reduce (\w+) (%\S+)", again).groups()
+            again = again.replace(f"{kind} {operand} ", f"{kind} %{result} ", 1)
             rank = max(r for r, begin in enumerate(self.bounds[:-1]) if begin <= place)
             for i in range(place + 1, self.bounds[rank + 1]):
                 lines[i] = re.sub(rf"%{re.escape(result)}(?![\w.$-])", "%again", lines[i])

@@ -6,10 +6,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <map>
 #include <numeric>
+#include <random>
 #include <stdexcept>
 
 using namespace cleave::rt;
@@ -193,6 +196,66 @@ TEST(Sampler, RefusesWrongSizesAndOptions) {
   EXPECT_THROW(Sampler({.minP = nan}, 2), std::invalid_argument);
   Sampler sampler({}, 2);
   EXPECT_THROW(sampler.sample(std::vector<float>(3)), std::invalid_argument);
+}
+
+/// The best `count` logits, as a program gives them: by value, equal ones by id.
+std::vector<cleave::Candidate> bestOf(const std::vector<float> &logits, size_t count) {
+  std::vector<cleave::Candidate> all;
+  for (size_t id = 0; id < logits.size(); ++id)
+    all.push_back({logits[id], static_cast<float>(id)});
+  std::ranges::stable_sort(all, std::greater<>(), &cleave::Candidate::value);
+  all.resize(count);
+  return all;
+}
+
+TEST(Sampler, TheBestLogitsGiveTheSameTokensAsAll) {
+  std::mt19937 random(11);
+  for (SamplerOptions options : {SamplerOptions{.temp = 0}, SamplerOptions{.seed = 3},
+                                 SamplerOptions{.topK = 64, .topP = 1, .minP = 0, .temp = 2},
+                                 SamplerOptions{.topK = 1, .temp = 1},
+                                 SamplerOptions{.topK = 7, .topP = 0.5f, .minP = 0, .temp = 1.5f},
+                                 SamplerOptions{.topK = 0, .topP = 0.5f, .temp = 0}}) {
+    ASSERT_TRUE(Sampler::needsOnly(64, options));
+    for (int vocabulary : {20, 64, 500}) {
+      Sampler whole(options, static_cast<size_t>(vocabulary));
+      Sampler best(options, static_cast<size_t>(vocabulary));
+      for (int step = 0; step < 200; ++step) {
+        // Few different values, so that many are equal, across the last that is kept too.
+        std::vector<float> logits;
+        for (int i = 0; i < vocabulary; ++i)
+          logits.push_back(i % 11 == 0 ? -infinity : static_cast<float>(random() % 8) / 2);
+        ASSERT_EQ(best.sample(bestOf(logits, 64)), whole.sample(logits)) << "step " << step;
+      }
+    }
+  }
+}
+
+TEST(Sampler, KnowsWhenTheBestLogitsDecide) {
+  EXPECT_TRUE(Sampler::needsOnly(40, {.topK = 40}));
+  EXPECT_FALSE(Sampler::needsOnly(39, {.topK = 40}));
+  EXPECT_FALSE(Sampler::needsOnly(1000, {.topK = 0}));
+  EXPECT_FALSE(Sampler::needsOnly(1000, {.topK = -1}));
+  EXPECT_TRUE(Sampler::needsOnly(1, {.topK = 0, .temp = 0}));
+  EXPECT_FALSE(Sampler::needsOnly(0, {.temp = 0}));
+  Sampler sampler({.topK = 5}, 10);
+  EXPECT_THAT([&] { sampler.sample(bestOf(std::vector<float>(10, 1.0f), 4)); },
+              ThrowsMessage<std::invalid_argument>(HasSubstr("4 candidates are too few")));
+}
+
+TEST(Sampler, RefusesTheBestLogitsAsItRefusesAll) {
+  for (float temp : {0.0f, 1.0f}) {
+    Sampler sampler({.temp = temp}, 100);
+    auto refused = [&](cleave::Candidate first, const char *message) {
+      std::vector<cleave::Candidate> best(40);
+      best[0] = first;
+      EXPECT_THAT([&] { sampler.sample(best); },
+                  ThrowsMessage<std::runtime_error>(HasSubstr(message)));
+    };
+    refused({nan, 17}, "the logit of token 17 is not a number");
+    refused({infinity, 3}, "the logit of token 3 is infinite");
+    refused({-infinity, 0}, "all logits are -inf");
+    refused({}, "all logits are -inf");
+  }
 }
 
 } // namespace

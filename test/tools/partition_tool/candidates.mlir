@@ -2,7 +2,7 @@
 // empty one among them, and lists longer than a share.
 // RUN: partition-tool %s --mesh tp=3 --split 'output=column' --check 2>&1 | FileCheck %s
 // RUN: partition-tool %s --mesh tp=40 --split 'output=column' --check 2>&1 | FileCheck %s
-// RUN: partition-tool %s --mesh data=2,tp=2 --split 'output=column' --check 2>&1 | FileCheck %s
+// RUN: partition-tool %s --mesh data=2,tp=2 --split 'output=column@data+column@tp' --check 2>&1 | FileCheck %s
 // CHECK: logits  largest difference {{.*}}, tolerance
 // CHECK-NOT: TOO FAR
 // CHECK: candidates  largest difference {{.*}}, tolerance
