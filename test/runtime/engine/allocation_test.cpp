@@ -93,7 +93,8 @@ TEST(Allocation, RunsAllocateNothing) {
 #if defined(__SANITIZE_ADDRESS__)
   GTEST_SKIP() << "the sanitizer has the allocator";
 #endif
-  for (ElementType type : {ElementType::f32, ElementType::q8_0, ElementType::f16})
+  for (ElementType type :
+       {ElementType::f32, ElementType::q8_0, ElementType::q6_k, ElementType::f16})
     for (int threads : {1, 2}) {
       ProgramBuilder b;
       buildLayer(b, type);

@@ -57,6 +57,12 @@ void buildEverything(ProgramBuilder &b) {
   y = make(fb::CreateReduceScatterDirect(b.fbb, &self, 1, &ranges), {y}, dims);
   y = make(fb::CreateBroadcastDirect(b.fbb, &self), {y}, dims);
   b.output("y", y);
+  std::vector<uint32_t> strides{2}, pads{1, 0}, dilations{1};
+  uint32_t images = b.input("images", {t, 4, 6});
+  uint32_t filter = b.weight("filter", {2, 2, 3}, std::vector<float>(12, 1));
+  uint32_t bias = b.weight("bias", {2}, {1, 2});
+  b.output("z", make(fb::CreateConvDirect(b.fbb, &strides, &pads, &dilations),
+                     {images, filter, bias}, {t, 2, 3}));
 }
 
 class HostileProgram : public testing::Test {
