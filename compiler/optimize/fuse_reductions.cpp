@@ -21,8 +21,9 @@ static bool hasRows(RankedTensorType type) {
 /// an op that communicates: a message would wait for it.
 static RmsNormOp findNorm(AddOp add, Operation *place) {
   for (Operation *op = add->getNextNode(); op && !communicates(op); op = op->getNextNode())
-    if (auto norm = dyn_cast<RmsNormOp>(op);
-        norm && !norm.getPerHead() && norm.getX() == add.getResult() && canStandBefore(norm.getWeight(), place))
+    if (auto norm = dyn_cast<RmsNormOp>(op); norm && !norm.getPerHead() &&
+                                             norm.getX() == add.getResult() &&
+                                             canStandBefore(norm.getWeight(), place))
       return norm;
   return {};
 }
