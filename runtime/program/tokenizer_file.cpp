@@ -58,8 +58,31 @@ static void checkId(int32_t id, const char *what, size_t size, std::string_view 
                    ", but the vocabulary has " + std::to_string(size) + " tokens");
 }
 
+/// What belongs to one model alone.
+static void checkModel(const TokenizerData &data, std::string_view name) {
+  bool isBytePair = data.model == TokenizerModel::bytePair;
+  if (!isBytePair && (!data.merges.empty() || data.preTokenizer != PreTokenizer::gpt2))
+    fail(name, "the vocabulary has merges or a pre-tokenizer, but is none of byte pairs");
+  if (data.preTokenizer > PreTokenizer::dbrx)
+    fail(name, "pre-tokenizer " + std::to_string(static_cast<int>(data.preTokenizer)) +
+                   " is unknown; was the package made by a newer version?");
+  if (isBytePair && data.addSpacePrefix)
+    fail(name, "the vocabulary asks for a space before a text, which byte pairs do not have");
+  if (data.merges.size() > maxTokens)
+    fail(name, "the vocabulary has " + std::to_string(data.merges.size()) +
+                   " merges, more than the limit of " + std::to_string(maxTokens));
+  for (size_t i = 0; i < data.merges.size(); ++i) {
+    const std::string &merge = data.merges[i];
+    size_t space = merge.find(' ');
+    if (space == 0 || space == std::string::npos || space + 1 == merge.size() ||
+        merge.find(' ', space + 1) != std::string::npos)
+      fail(name, "merge " + std::to_string(i) + " (" + quoted(merge) +
+                     ") is not two parts with a space between them");
+  }
+}
+
 void checkTokenizer(const TokenizerData &data, std::string_view name) {
-  if (data.model != TokenizerModel::sentencePiece)
+  if (data.model != TokenizerModel::sentencePiece && data.model != TokenizerModel::bytePair)
     fail(name, "tokenizer model " + std::to_string(static_cast<int>(data.model)) +
                    " is unknown; was the package made by a newer version?");
   if (data.tokens.empty())
@@ -67,6 +90,7 @@ void checkTokenizer(const TokenizerData &data, std::string_view name) {
   if (data.tokens.size() > maxTokens)
     fail(name, "the vocabulary has " + std::to_string(data.tokens.size()) +
                    " tokens, more than the limit of " + std::to_string(maxTokens));
+  checkModel(data, name);
   checkId(data.bos, "begin-of-text", data.tokens.size(), name);
   checkId(data.eos, "end-of-text", data.tokens.size(), name);
   checkId(data.eot, "end-of-turn", data.tokens.size(), name);
@@ -102,12 +126,15 @@ std::vector<uint8_t> writeTokenizer(const TokenizerData &data, std::string_view 
         fb::CreateToken(builder, bytes, token.score, static_cast<fb::TokenType>(token.type)));
   }
   auto tokenVector = builder.CreateVector(tokens);
+  // Absent where empty, so that other vocabularies have nothing of it.
+  auto merges = data.merges.empty() ? 0 : builder.CreateVectorOfStrings(data.merges);
   auto id = builder.CreateString(packageId.data(), packageId.size());
   fb::FinishTokenizerBuffer(
       builder,
       fb::CreateTokenizer(builder, formatVersion, id, static_cast<fb::TokenizerModel>(data.model),
                           tokenVector, data.bos, data.eos, data.eot, data.unknown, data.addBos,
-                          data.addEos, data.addSpacePrefix));
+                          data.addEos, data.addSpacePrefix,
+                          static_cast<fb::PreTokenizer>(data.preTokenizer), merges));
   return {builder.GetBufferPointer(), builder.GetBufferPointer() + builder.GetSize()};
 }
 
@@ -153,6 +180,14 @@ TokenizerData readTokenizer(std::span<const std::byte> file, std::string_view na
     target.score = token->score();
     target.type = static_cast<TokenType>(token->type());
   }
+  data.preTokenizer = static_cast<PreTokenizer>(source.pre_tokenizer());
+  if (source.merges())
+    for (const flatbuffers::String *merge : *source.merges()) {
+      if (merge->size() > bytesLeft)
+        fail(name, "the merges are longer than the file; make the package again");
+      bytesLeft -= merge->size();
+      data.merges.push_back(merge->str());
+    }
   checkTokenizer(data, name);
   return data;
 }

@@ -14,7 +14,10 @@
 namespace cleave {
 
 /// How a vocabulary cuts text into tokens; numbered as in tokenizer.fbs.
-enum class TokenizerModel : uint8_t { sentencePiece = 0 };
+enum class TokenizerModel : uint8_t { sentencePiece = 0, bytePair = 1 };
+
+/// How a byte-pair vocabulary cuts text into words; numbered as in tokenizer.fbs.
+enum class PreTokenizer : uint8_t { gpt2 = 0, llama3 = 1, qwen2 = 2, dbrx = 3 };
 
 /// What a token is; numbered as GGUF's `tokenizer.ggml.token_type`. `undefined`
 /// is for files that leave the types out: the runtime then takes `<0xNN>` for a
@@ -31,7 +34,8 @@ enum class TokenType : uint8_t {
 };
 
 /// One token. `bytes` is the piece as the model file has it: for SentencePiece
-/// with U+2581 for a space, and `<0xNN>` for a byte token.
+/// with U+2581 for a space, and `<0xNN>` for a byte token; for byte pairs with a printable
+/// character for each byte, as in GPT-2's vocabulary.
 struct TokenData {
   std::string bytes;
   float score = 0;
@@ -49,6 +53,10 @@ struct TokenizerData {
   bool addBos = true;         ///< put `bos` before a text; needs `bos`
   bool addEos = false;        ///< put `eos` after a text; needs `eos`
   bool addSpacePrefix = true; ///< put a space before a text (SentencePiece's dummy prefix)
+  // Of byte pairs alone:
+  PreTokenizer preTokenizer = PreTokenizer::gpt2;
+  /// What is joined, the first first: "left right", both parts as pieces.
+  std::vector<std::string> merges;
 };
 
 /// The value of a byte token's piece, `<0xNN>`; nullopt for any other piece.
@@ -57,7 +65,8 @@ std::optional<uint8_t> parseBytePiece(std::string_view piece);
 /// Throws std::runtime_error, beginning with `name` (a file's), where the data
 /// contradicts itself: no tokens or more than 900,000, an id outside the
 /// vocabulary, a type out of range, a byte token that is no `<0xNN>`, a score
-/// that is not a number, addBos without bos, addEos without eos.
+/// that is not a number, addBos without bos, addEos without eos; merges of another
+/// model, a merge that is not two parts, a space prefix of byte pairs.
 void checkTokenizer(const TokenizerData &data, std::string_view name);
 
 /// The bytes of a tokenizer file, the same for the same data. `data` is checked

@@ -2,6 +2,7 @@
 #include "runtime/text/tokenizer.h"
 
 #include "runtime/program/package.h"
+#include "runtime/text/byte_pair.h"
 #include "runtime/text/sentencepiece.h"
 
 #include <algorithm>
@@ -130,6 +131,8 @@ std::unique_ptr<Tokenizer> Tokenizer::create(TokenizerData data, std::string_vie
   switch (data.model) {
   case TokenizerModel::sentencePiece:
     return std::make_unique<SentencePieceTokenizer>(std::move(data));
+  case TokenizerModel::bytePair:
+    return std::make_unique<BytePairTokenizer>(std::move(data));
   }
   throw std::logic_error("checkTokenizer let an unknown tokenizer model pass");
 }

@@ -1,6 +1,6 @@
 // Text to tokens and back. This file holds what all vocabularies share: loading,
 // special tokens inside a text, begin and end of text. A kind of vocabulary
-// (sentencepiece.h) adds how plain text is cut.
+// (sentencepiece.h, byte_pair.h) adds how plain text is cut.
 #pragma once
 
 #include "runtime/program/tokenizer_file.h"
@@ -89,6 +89,8 @@ protected:
   virtual void decodePlain(int32_t id, std::string &out) const = 0;
 
   const TokenData &token(int32_t id) const { return data.tokens[id]; }
+  PreTokenizer preTokenizer() const { return data.preTokenizer; }
+  const std::vector<std::string> &merges() const { return data.merges; }
 
 private:
   TokenizerData data;

@@ -2,6 +2,8 @@
 // absent keys llama.cpp's.
 #include "compiler/import/gguf/vocabulary.h"
 
+#include "llvm/ADT/StringSwitch.h"
+
 #include <stdexcept>
 
 using namespace llvm;
@@ -83,6 +85,41 @@ Error readTokens(const File &file, TokenizerData &data) {
   return Error::success();
 }
 
+/// The names of `tokenizer.ggml.pre` whose words are cut alike.
+std::optional<PreTokenizer> findPreTokenizer(StringRef name) {
+  return StringSwitch<std::optional<PreTokenizer>>(name)
+      .Cases("gpt-2", "phi-2", PreTokenizer::gpt2)
+      .Cases("llama-bpe", "llama3", "llama-v3", PreTokenizer::llama3)
+      .Cases("dbrx", "smaug-bpe", PreTokenizer::dbrx)
+      .Cases("qwen2", "deepseek-r1-qwen", PreTokenizer::qwen2)
+      .Default(std::nullopt);
+}
+
+/// What a vocabulary of byte pairs has beside its tokens. False, with the reason in
+/// `missing`, where it cuts words in a way that is not known.
+Expected<bool> readBytePairs(const File &file, TokenizerData &data, std::string &missing) {
+  Expected<std::optional<StringRef>> pre = file.getString(fullKey("pre"));
+  if (!pre)
+    return pre.takeError();
+  std::optional<PreTokenizer> known = findPreTokenizer(pre->value_or("default"));
+  if (!known) {
+    missing = toString(file.keyError(
+        fullKey("pre"), "the way to cut words " + quoted(pre->value_or("default")) +
+                            " is not supported; expected 'gpt-2', 'llama-bpe', 'qwen2' or one "
+                            "that is like them"));
+    return false;
+  }
+  data.preTokenizer = *known;
+  Expected<std::optional<std::vector<StringRef>>> merges = file.getStrings(fullKey("merges"));
+  if (!merges)
+    return merges.takeError();
+  if (!*merges)
+    return file.error("key '" + fullKey("merges") + "' is missing");
+  for (StringRef merge : **merges)
+    data.merges.push_back(merge.str());
+  return true;
+}
+
 } // namespace
 
 Expected<Vocabulary> readVocabulary(const File &file) {
@@ -92,30 +129,44 @@ Expected<Vocabulary> readVocabulary(const File &file) {
     return model.takeError();
   if (!*model || **model == "none" || **model == "no_vocab")
     return Vocabulary{std::nullopt, (file.path() + ": the file has no vocabulary").str()};
-  if (**model != "llama")
+  bool isBytePair = **model == "gpt2";
+  if (**model != "llama" && !isBytePair)
     return Vocabulary{std::nullopt,
                       toString(file.keyError(modelKey, "the vocabulary's model " + quoted(**model) +
-                                                           " is not supported; expected 'llama'"))};
+                                                           " is not supported; "
+                                                           "expected 'llama' or "
+                                                           "'gpt2'"))};
 
   TokenizerData data;
-  data.model = TokenizerModel::sentencePiece;
+  data.model = isBytePair ? TokenizerModel::bytePair : TokenizerModel::sentencePiece;
+  if (isBytePair) {
+    std::string missing;
+    Expected<bool> known = readBytePairs(file, data, missing);
+    if (!known)
+      return known.takeError();
+    if (!*known)
+      return Vocabulary{std::nullopt, missing};
+  }
   if (Error e = readTokens(file, data))
     return e;
   size_t count = data.tokens.size();
-  if (Error e = readId(file, "bos_token_id", 1, count, data.bos))
+  // Ids that SentencePiece's vocabularies have by custom; others name theirs.
+  if (Error e = readId(file, "bos_token_id", isBytePair ? -1 : 1, count, data.bos))
     return e;
-  if (Error e = readId(file, "eos_token_id", 2, count, data.eos))
+  if (Error e = readId(file, "eos_token_id", isBytePair ? -1 : 2, count, data.eos))
     return e;
-  if (Error e = readId(file, "unknown_token_id", 0, count, data.unknown))
+  if (Error e = readId(file, "unknown_token_id", isBytePair ? -1 : 0, count, data.unknown))
     return e;
   if (Error e = readId(file, "eot_token_id", -1, count, data.eot))
     return e;
   // Without such a token nothing can be added, unless the file asks for it by name.
-  if (Error e = readFlag(file, "add_bos_token", data.bos >= 0, data.addBos))
+  // Of byte pairs, Llama 3 alone begins a text so when the file does not say.
+  bool beginsText = !isBytePair || data.preTokenizer == PreTokenizer::llama3;
+  if (Error e = readFlag(file, "add_bos_token", beginsText && data.bos >= 0, data.addBos))
     return e;
   if (Error e = readFlag(file, "add_eos_token", false, data.addEos))
     return e;
-  if (Error e = readFlag(file, "add_space_prefix", true, data.addSpacePrefix))
+  if (Error e = readFlag(file, "add_space_prefix", !isBytePair, data.addSpacePrefix))
     return e;
   try {
     checkTokenizer(data, file.path().str());

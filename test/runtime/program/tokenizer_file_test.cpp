@@ -38,6 +38,13 @@ TokenizerData sample() {
   return data;
 }
 
+/// The vocabulary as one of byte pairs.
+void makeBytePair(TokenizerData &data) {
+  data.model = TokenizerModel::bytePair;
+  data.preTokenizer = PreTokenizer::qwen2;
+  data.merges = {"a b", "ab \xC3\xA9"};
+}
+
 TokenizerData read(const std::vector<uint8_t> &file, std::string_view packageId = "p") {
   return readTokenizer(std::as_bytes(std::span(file)), "s.cleave/tokenizer", packageId);
 }
@@ -65,6 +72,15 @@ TEST(TokenizerFile, ComesBackAsWritten) {
     EXPECT_EQ(back.tokens[i].score, data.tokens[i].score);
     EXPECT_EQ(back.tokens[i].type, data.tokens[i].type);
   }
+}
+
+TEST(TokenizerFile, ComesBackWithMerges) {
+  TokenizerData data = sample();
+  makeBytePair(data);
+  TokenizerData back = read(writeTokenizer(data, "p"));
+  EXPECT_EQ(back.model, TokenizerModel::bytePair);
+  EXPECT_EQ(back.preTokenizer, PreTokenizer::qwen2);
+  EXPECT_EQ(back.merges, data.merges);
 }
 
 TEST(TokenizerFile, IsTheSameForTheSameData) {
@@ -106,6 +122,26 @@ TEST(TokenizerFile, IsRefusedWhenSharedPiecesAskForMuchMemory) {
   std::vector<uint8_t> file(builder.GetBufferPointer(),
                             builder.GetBufferPointer() + builder.GetSize());
   EXPECT_THAT([&] { read(file); }, refuses("the pieces are longer than the file"));
+}
+
+TEST(TokenizerFile, IsRefusedWhenSharedMergesAskForMuchMemory) {
+  flatbuffers::FlatBufferBuilder builder;
+  auto merge = builder.CreateString(std::string(1 << 20, 'a') + " b");
+  auto merges =
+      builder.CreateVector(std::vector<flatbuffers::Offset<flatbuffers::String>>(100000, merge));
+  auto tokens = builder.CreateVector(
+      std::vector<flatbuffers::Offset<fb::Token>>(1, fb::CreateToken(builder)));
+  auto id = builder.CreateString("p");
+  fb::TokenizerBuilder tokenizer(builder);
+  tokenizer.add_version(1);
+  tokenizer.add_package_id(id);
+  tokenizer.add_model(fb::TokenizerModel::BytePair);
+  tokenizer.add_tokens(tokens);
+  tokenizer.add_merges(merges);
+  fb::FinishTokenizerBuffer(builder, tokenizer.Finish());
+  std::vector<uint8_t> file(builder.GetBufferPointer(),
+                            builder.GetBufferPointer() + builder.GetSize());
+  EXPECT_THAT([&] { read(file); }, refuses("the merges are longer than the file"));
 }
 
 TEST(TokenizerFile, IsRefusedWhereverItIsCut) {
@@ -175,8 +211,37 @@ INSTANTIATE_TEST_SUITE_P(
                       [](TokenizerData &d) { d.unknown = 2147483647; }},
         Contradiction{"asks for a begin-of-text token", [](TokenizerData &d) { d.bos = -1; }},
         Contradiction{"asks for an end-of-text token", [](TokenizerData &d) { d.eos = -1; }},
-        Contradiction{"model 1 is unknown",
-                      [](TokenizerData &d) { d.model = static_cast<TokenizerModel>(1); }},
+        Contradiction{"model 2 is unknown",
+                      [](TokenizerData &d) { d.model = static_cast<TokenizerModel>(2); }},
+        Contradiction{"has merges or a pre-tokenizer, but is none of byte pairs",
+                      [](TokenizerData &d) { d.merges = {"a b"}; }},
+        Contradiction{"has merges or a pre-tokenizer, but is none of byte pairs",
+                      [](TokenizerData &d) { d.preTokenizer = PreTokenizer::qwen2; }},
+        Contradiction{"pre-tokenizer 4 is unknown",
+                      [](TokenizerData &d) {
+                        makeBytePair(d);
+                        d.preTokenizer = static_cast<PreTokenizer>(4);
+                      }},
+        Contradiction{"asks for a space before a text",
+                      [](TokenizerData &d) {
+                        makeBytePair(d);
+                        d.addSpacePrefix = true;
+                      }},
+        Contradiction{"merge 1 ('ab') is not two parts",
+                      [](TokenizerData &d) {
+                        makeBytePair(d);
+                        d.merges = {"a b", "ab"};
+                      }},
+        Contradiction{"merge 0 (' b') is not two parts",
+                      [](TokenizerData &d) {
+                        makeBytePair(d);
+                        d.merges = {" b"};
+                      }},
+        Contradiction{"merge 0 ('a b ') is not two parts",
+                      [](TokenizerData &d) {
+                        makeBytePair(d);
+                        d.merges = {"a b "};
+                      }},
         Contradiction{"token 4 ('\\xE2\\x96\\x81the') has type 7",
                       [](TokenizerData &d) { d.tokens[4].type = static_cast<TokenType>(7); }},
         Contradiction{"token 3 ('<0x4G>') is of type byte",

@@ -1,4 +1,4 @@
-// Real vocabularies against what other programs say of them: phi-3's against
+// Real vocabularies against what other programs say of them: phi-3's and gpt-2's against
 // llama.cpp's tokens, and that of a small story model against a published text.
 // Needs ../shared/data, and the compiler's GGUF reader.
 #include "compiler/import/gguf/reader.h"
@@ -57,12 +57,12 @@ protected:
   }
 };
 
-TEST_F(SharedVocabulary, Phi3EncodesAsLlamaCppDoes) {
-  auto tokenizer = loadVocabulary(dataPath("vocab/ggml-vocab-phi-3.gguf"));
+/// Encodes llama.cpp's cases for a vocabulary as that does, and decodes them again.
+void checkCases(const Tokenizer &tokenizer, const std::string &path) {
   std::stringstream inputs;
-  inputs << std::ifstream(dataPath("vocab/ggml-vocab-phi-3.gguf.inp")).rdbuf();
+  inputs << std::ifstream(path + ".inp").rdbuf();
   std::string rest = inputs.str();
-  std::ifstream outputs(dataPath("vocab/ggml-vocab-phi-3.gguf.out"));
+  std::ifstream outputs(path + ".out");
   const std::string separator = "\n__ggml_vocab_test__\n";
   int cases = 0;
   for (size_t end; (end = rest.find(separator)) != std::string::npos; ++cases) {
@@ -72,9 +72,9 @@ TEST_F(SharedVocabulary, Phi3EncodesAsLlamaCppDoes) {
     ASSERT_TRUE(std::getline(outputs, line)) << "case " << cases;
     std::istringstream numbers(line);
     std::vector<int32_t> expected(std::istream_iterator<int32_t>(numbers), {});
-    std::vector<int32_t> ids = tokenizer->encode(text);
+    std::vector<int32_t> ids = tokenizer.encode(text);
     EXPECT_EQ(ids, expected) << "text: '" << text << "'";
-    StreamDecoder decoder(*tokenizer);
+    StreamDecoder decoder(tokenizer);
     std::string back;
     for (int32_t id : ids)
       back += decoder.next(id);
@@ -82,6 +82,27 @@ TEST_F(SharedVocabulary, Phi3EncodesAsLlamaCppDoes) {
   }
   EXPECT_EQ(rest, "");
   EXPECT_EQ(cases, 46);
+}
+
+TEST_F(SharedVocabulary, Phi3EncodesAsLlamaCppDoes) {
+  std::string path = dataPath("vocab/ggml-vocab-phi-3.gguf");
+  checkCases(*loadVocabulary(path), path);
+}
+
+TEST_F(SharedVocabulary, Gpt2EncodesAsLlamaCppDoes) {
+  std::string path = dataPath("vocab/ggml-vocab-gpt-2.gguf");
+  auto file = gguf::File::open(path);
+  if (!file)
+    throw std::runtime_error(llvm::toString(file.takeError()));
+  TokenizerData data;
+  data.model = TokenizerModel::bytePair;
+  data.addBos = data.addSpacePrefix = false;
+  auto types = need(file->getInts("tokenizer.ggml.token_type"));
+  for (llvm::StringRef piece : need(file->getStrings("tokenizer.ggml.tokens")))
+    data.tokens.push_back({piece.str(), 0, static_cast<TokenType>(types.at(data.tokens.size()))});
+  for (llvm::StringRef merge : need(file->getStrings("tokenizer.ggml.merges")))
+    data.merges.push_back(merge.str());
+  checkCases(*Tokenizer::create(std::move(data), path), path);
 }
 
 TEST_F(SharedVocabulary, StoriesEncodesAndDecodesTheGoldenText) {

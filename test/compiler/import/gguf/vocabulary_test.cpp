@@ -90,12 +90,51 @@ TEST(GgufVocabulary, SaysWhyThereIsNone) {
   Vocabulary none = llvm::cantFail(read(file));
   EXPECT_FALSE(none.tokenizer);
   EXPECT_THAT(none.missing, HasSubstr("the file has no vocabulary"));
-  file.string("tokenizer.ggml.model", "gpt2");
+  file.string("tokenizer.ggml.model", "bert");
   none = llvm::cantFail(read(file));
   EXPECT_FALSE(none.tokenizer);
   EXPECT_THAT(none.missing,
-              HasSubstr("key 'tokenizer.ggml.model': the vocabulary's model 'gpt2' is "
-                        "not supported; expected 'llama'"));
+              HasSubstr("key 'tokenizer.ggml.model': the vocabulary's model 'bert' is "
+                        "not supported; expected 'llama' or 'gpt2'"));
+  file.string("tokenizer.ggml.model", "gpt2");
+  file.string("tokenizer.ggml.pre", "gpt-4o");
+  none = llvm::cantFail(read(file));
+  EXPECT_FALSE(none.tokenizer);
+  EXPECT_THAT(none.missing, HasSubstr("key 'tokenizer.ggml.pre': the way to cut words 'gpt-4o' is "
+                                      "not supported; expected 'gpt-2', 'llama-bpe', 'qwen2'"));
+}
+
+TEST(GgufVocabulary, ReadsBytePairs) {
+  LlamaFile file;
+  file.string("tokenizer.ggml.model", "gpt2");
+  file.string("tokenizer.ggml.pre", "qwen2");
+  file.strings("tokenizer.ggml.tokens", {"a", "b", "ab", "<|end|>"});
+  file.ints("tokenizer.ggml.token_type", {1, 1, 1, 3});
+  EXPECT_THAT(errorOf(file), HasSubstr("key 'tokenizer.ggml.merges' is missing"));
+  file.strings("tokenizer.ggml.merges", {"a b"});
+  file.u32("tokenizer.ggml.eos_token_id", 3);
+  TokenizerData data = readOrFail(file);
+  EXPECT_EQ(data.model, TokenizerModel::bytePair);
+  EXPECT_EQ(data.preTokenizer, PreTokenizer::qwen2);
+  EXPECT_EQ(data.merges, std::vector<std::string>{"a b"});
+  EXPECT_EQ(data.bos, -1);
+  EXPECT_EQ(data.eos, 3);
+  EXPECT_EQ(data.unknown, -1);
+  EXPECT_FALSE(data.addBos);
+  EXPECT_FALSE(data.addSpacePrefix);
+
+  // Llama 3's begin with a token of their own.
+  file.u32("tokenizer.ggml.bos_token_id", 3);
+  EXPECT_FALSE(readOrFail(file).addBos);
+  file.string("tokenizer.ggml.pre", "llama-bpe");
+  EXPECT_TRUE(readOrFail(file).addBos);
+  file.boolean("tokenizer.ggml.add_bos_token", false);
+  EXPECT_FALSE(readOrFail(file).addBos);
+
+  file.strings("tokenizer.ggml.merges", {"ab"});
+  EXPECT_THAT(errorOf(file), HasSubstr("merge 0 ('ab') is not two parts"));
+  file.u32("tokenizer.ggml.merges", 1);
+  EXPECT_THAT(errorOf(file), HasSubstr("expected an array of strings"));
 }
 
 TEST(GgufVocabulary, TakesMissingScoresForZeros) {
@@ -147,8 +186,11 @@ TEST(GgufVocabulary, ReadsRealVocabularies) {
   TokenizerData phi =
       *llvm::cantFail(readVocabulary(open("vocab/ggml-vocab-phi-3.gguf"))).tokenizer;
   EXPECT_EQ(phi.tokens.size(), 32064u);
-  EXPECT_THAT(llvm::cantFail(readVocabulary(open("vocab/ggml-vocab-gpt-2.gguf"))).missing,
-              HasSubstr("'gpt2' is not supported"));
+  TokenizerData gpt =
+      *llvm::cantFail(readVocabulary(open("vocab/ggml-vocab-gpt-2.gguf"))).tokenizer;
+  EXPECT_EQ(gpt.tokens.size(), 50257u);
+  EXPECT_EQ(gpt.merges.size(), 50000u);
+  EXPECT_EQ(gpt.eos, 50256);
 }
 
 } // namespace
