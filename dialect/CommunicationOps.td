@@ -201,6 +201,44 @@ def Cleave_ReduceScatterOp : Cleave_Collective<"reduce_scatter"> {
   }];
 }
 
+def Cleave_AllToAllOp : Cleave_Collective<"all_to_all"> {
+  let summary = "shares of one dimension become shares of another";
+  let description = [{
+    Member m of the group holds the elements `concat ranges[m]` of dimension `concat` and
+    gets the elements `split ranges[m]` of dimension `split`, with all of dimension
+    `concat`. Where the two are one dimension, what is held by `concat ranges` is afterwards
+    held by `split ranges`. Ranges may overlap where members hold the same values.
+
+    **Constraints**: two ranges a member; `concat ranges` cover that dimension together, and
+    `split ranges` lie in theirs; the operand and the result have the ranges of one member,
+    this rank; no other dimension changes.
+
+    ```mlir
+    func.func @f(%x: tensor<2x5xf32>) -> tensor<4x3xf32> {
+      %y = cleave.all_to_all %x split dim 1 ranges [0:3, 3:5] concat dim 0 ranges [0:2, 2:4] group [0, 1] : tensor<2x5xf32> -> tensor<4x3xf32>
+      return %y : tensor<4x3xf32>
+    }
+    func.func @moved(%x: tensor<3xf32>) -> tensor<4xf32> {
+      %y = cleave.all_to_all %x split dim 0 ranges [0:4, 4:5] concat dim 0 ranges [0:3, 3:5] group [0, 1] : tensor<3xf32> -> tensor<4xf32>
+      return %y : tensor<4xf32>
+    }
+    ```
+  }];
+  let arguments = (ins Cleave_ValueTensor:$x, Cleave_Int:$split_dim,
+                       DenseI64ArrayAttr:$split_ranges, Cleave_Int:$concat_dim,
+                       DenseI64ArrayAttr:$concat_ranges, DenseI64ArrayAttr:$group);
+  let results = (outs Cleave_ValueTensor:$result);
+  let assemblyFormat = [{
+    $x `split` `dim` $split_dim `ranges` custom<Ranges>($split_ranges)
+    `concat` `dim` $concat_dim `ranges` custom<Ranges>($concat_ranges) `group` $group attr-dict
+    `:` type($x) `->` type($result)
+  }];
+  let extraClassDeclaration = [{
+    /// The size of the joined dimension: where no value has it whole, its ranges' end.
+    int64_t getConcatSize();
+  }];
+}
+
 def Cleave_BroadcastOp : Cleave_Collective<"broadcast", [SameOperandsAndResultType]> {
   let summary = "what the first member of a group has, on every member";
   let description = [{

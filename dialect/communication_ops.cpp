@@ -8,8 +8,8 @@ using namespace mlir;
 using namespace cleave;
 
 bool cleave::communicates(Operation *op) {
-  return isa<SendOp, RecvOp, AllReduceOp, AllGatherOp, ReduceScatterOp, BroadcastOp, AllReduceAddOp,
-             MergedAllReduceOp>(op);
+  return isa<SendOp, RecvOp, AllReduceOp, AllGatherOp, ReduceScatterOp, AllToAllOp, BroadcastOp,
+             AllReduceAddOp, MergedAllReduceOp>(op);
 }
 
 LogicalResult TransferOp::verify() {
@@ -48,6 +48,22 @@ LogicalResult cleave::verifyGroup(Operation *op, ArrayRef<int64_t> group) {
     if (!seen.insert(rank).second)
       return op->emitOpError("names rank ") << rank << " twice";
   }
+  return success();
+}
+
+/// The ranges cover dim `dim` of `size` elements.
+static LogicalResult verifyCover(Operation *op, SmallVector<ElementRange> ranges, int64_t size,
+                                 int64_t dim) {
+  llvm::sort(ranges, [](ElementRange a, ElementRange b) { return a.begin < b.begin; });
+  int64_t covered = 0;
+  for (ElementRange range : ranges) {
+    if (range.begin > covered)
+      break;
+    covered = std::max(covered, range.end);
+  }
+  if (covered != size)
+    return op->emitOpError("has ranges that cover the elements up to ")
+           << covered << " of " << size << " in dim " << dim;
   return success();
 }
 
@@ -99,18 +115,7 @@ static LogicalResult verifyShares(Operation *op, RankedTensorType share, RankedT
     return op->emitOpError("has ") << ranges.size() << " ranges for a group of " << group.size();
   if (llvm::none_of(ranges, [&](ElementRange r) { return r.size() == share.getDimSize(dim); }))
     return op->emitOpError("has no range of this rank's size ") << share.getDimSize(dim);
-  SmallVector<ElementRange> sorted(ranges);
-  llvm::sort(sorted, [](ElementRange a, ElementRange b) { return a.begin < b.begin; });
-  int64_t covered = 0;
-  for (ElementRange range : sorted) {
-    if (range.begin > covered)
-      break;
-    covered = std::max(covered, range.end);
-  }
-  if (covered != whole.getDimSize(dim))
-    return op->emitOpError("has ranges that cover the elements up to ")
-           << covered << " of " << whole.getDimSize(dim) << " in dim " << dim;
-  return success();
+  return verifyCover(op, ranges, whole.getDimSize(dim), dim);
 }
 
 LogicalResult ShareOp::verify() {
@@ -148,4 +153,54 @@ LogicalResult ReduceScatterOp::verify() {
     return failure();
   return verifyShares(*this, cast<RankedTensorType>(getResult().getType()),
                       cast<RankedTensorType>(getX().getType()), getDim(), getRanges(), getGroup());
+}
+
+int64_t AllToAllOp::getConcatSize() {
+  if (getConcatDim() != getSplitDim())
+    return cast<RankedTensorType>(getResult().getType()).getDimSize(getConcatDim());
+  int64_t size = 0;
+  for (ElementRange range : cleave::getRanges(getConcatRanges()))
+    size = std::max(size, range.end);
+  return size;
+}
+
+LogicalResult AllToAllOp::verify() {
+  if (failed(verifyGroup(*this, getGroup())))
+    return failure();
+  auto held = cast<RankedTensorType>(getX().getType());
+  auto wanted = cast<RankedTensorType>(getResult().getType());
+  SmallVector<ElementRange> split = cleave::getRanges(getSplitRanges()),
+                            concat = cleave::getRanges(getConcatRanges());
+  for (ArrayRef<int64_t> flat : {getSplitRanges(), getConcatRanges()})
+    if (flat.size() != 2 * getGroup().size())
+      return emitOpError("has ") << flat.size() / 2 << " ranges for a group of "
+                                 << getGroup().size();
+  int64_t splitDim = getSplitDim(), concatDim = getConcatDim();
+  if (splitDim < 0 || splitDim >= held.getRank() || concatDim < 0 || concatDim >= held.getRank() ||
+      held.getRank() != wanted.getRank() || held.getElementType() != wanted.getElementType())
+    return emitOpError("makes ") << wanted << " of " << held << " along dims " << splitDim
+                                 << " and " << concatDim;
+  for (int64_t dim = 0; dim < held.getRank(); ++dim) {
+    if (dim != splitDim && dim != concatDim) {
+      if (held.getDimSize(dim) != wanted.getDimSize(dim) ||
+          getDimName(held, dim) != getDimName(wanted, dim))
+        return emitOpError("changes dim ") << dim << " between " << held << " and " << wanted;
+    } else if (held.isDynamicDim(dim) || wanted.isDynamicDim(dim)) {
+      return emitOpError("cuts or joins run-time dim ") << dim << " of " << held;
+    }
+  }
+  auto isMember = [&](auto ranges) {
+    auto [holds, gets] = ranges;
+    return holds.size() == held.getDimSize(concatDim) && gets.size() == wanted.getDimSize(splitDim);
+  };
+  if (llvm::none_of(llvm::zip_equal(concat, split), isMember))
+    return emitOpError("has no member with this rank's shares, ")
+           << held.getDimSize(concatDim) << " elements of dim " << concatDim << " before and "
+           << wanted.getDimSize(splitDim) << " of dim " << splitDim << " after";
+  int64_t size = splitDim == concatDim ? getConcatSize() : held.getDimSize(splitDim);
+  for (ElementRange range : split)
+    if (range.end > size)
+      return emitOpError("has range ") << range.begin << ":" << range.end << " outside dim "
+                                       << splitDim << " of size " << size;
+  return verifyCover(*this, concat, getConcatSize(), concatDim);
 }

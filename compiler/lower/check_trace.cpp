@@ -113,6 +113,17 @@ ValueTracer::Part ValueTracer::find(Operation *op) {
         part.begin += getOwnRange(scatter.getGroup(), scatter.getRanges(), rankNumber).begin;
         return part;
       })
+      .Case([&](AllToAllOp exchange) {
+        Part part = first();
+        auto own = [&](ArrayRef<int64_t> ranges) {
+          return getOwnRange(exchange.getGroup(), ranges, rankNumber).begin;
+        };
+        part.isKnown &= isLastDim(exchange.getX(), exchange.getSplitDim());
+        part.begin += own(exchange.getSplitRanges());
+        if (exchange.getConcatDim() == exchange.getSplitDim())
+          part.begin -= own(exchange.getConcatRanges());
+        return part;
+      })
       .Case([&](RecvOp recv) {
         auto it = sent.find({recv.getFrom(), rankNumber, recv.getTag()});
         return it == sent.end() ? Part() : it->second;

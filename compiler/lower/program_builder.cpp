@@ -189,6 +189,14 @@ Operation_ ProgramBuilder::buildOperation(Operation &op) {
         return operation(Kind::ReduceScatter,
                          fb::CreateReduceScatter(buffer, ranks, scatter.getDim(), ranges));
       })
+      .Case([&](AllToAllOp exchange) {
+        auto ranks = group(exchange.getGroup());
+        auto split = numbers(exchange.getSplitRanges()),
+             concat = numbers(exchange.getConcatRanges());
+        return operation(Kind::AllToAll,
+                         fb::CreateAllToAll(buffer, ranks, exchange.getSplitDim(), split,
+                                            exchange.getConcatDim(), concat));
+      })
       .Case([&](BroadcastOp broadcast) {
         return operation(Kind::Broadcast, fb::CreateBroadcast(buffer, group(broadcast.getGroup())));
       })

@@ -140,7 +140,7 @@ static RankReport describeRank(ModuleOp module, const Report &all) {
     if (!communicates(op))
       return;
     Type type = op->getNumResults() ? op->getResult(0).getType() : op->getOperand(0).getType();
-    if (isa<ReduceScatterOp>(op))
+    if (isa<ReduceScatterOp, AllToAllOp>(op))
       type = op->getOperand(0).getType();
     auto place = op->getAttrOfType<IntegerAttr>(CleaveDialect::placeInMessageAttrName);
     bool isMessage = !place || place.getInt() == 0;

@@ -189,6 +189,13 @@ void Explainer::printReshard(ReshardOp reshard) {
       os << "reduce_scatter" << over << ", which adds up the ranks' summands and cuts dim "
          << step.dim;
       break;
+    case ReshardStep::Kind::allToAll:
+      os << "all_to_all" << over;
+      if (step.joined == step.dim)
+        os << ", which cuts dim " << step.dim << " elsewhere";
+      else
+        os << ", which joins the shares of dim " << step.joined << " and cuts dim " << step.dim;
+      break;
     }
   };
   llvm::interleave(*plan, os, print, "; then ");

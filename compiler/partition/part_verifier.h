@@ -98,7 +98,12 @@ private:
   evaluateCollective(llvm::ArrayRef<std::pair<int64_t, mlir::Operation *>> members);
   mlir::LogicalResult
   evaluateReduction(llvm::ArrayRef<std::pair<int64_t, mlir::Operation *>> members);
+  mlir::FailureOr<RankValue>
+  joinShares(llvm::ArrayRef<std::pair<int64_t, mlir::Operation *>> members, unsigned dim,
+             llvm::ArrayRef<ElementRange> ranges, int64_t size);
   mlir::LogicalResult evaluateGather(llvm::ArrayRef<std::pair<int64_t, mlir::Operation *>> members);
+  mlir::LogicalResult
+  evaluateExchange(llvm::ArrayRef<std::pair<int64_t, mlir::Operation *>> members);
 
   RankValue rebase(const RankValue &value, unsigned dim, unsigned window);
   unsigned numberOf(ShardingRuleOpInterface op, bool isWhole);

@@ -70,6 +70,17 @@ private:
                               getRanges(step.axes, step.result, dim, getRange(lies, dim)),
                               getGroup(step.axes));
       break;
+    case Kind::allToAll: {
+      // The members of a group have the same of the dim that is cut, unless it is the one
+      // that they hold shares of: then what counts is what they have together.
+      ElementRange joined = getRange(step.result, step.joined), cut = getRange(lies, dim);
+      if (dim == step.joined)
+        joined = cut = getHull(step.axes, lies, dim);
+      create<AllToAllOp>(*type, value, dim, getRanges(step.axes, step.result, dim, cut),
+                         step.joined, getRanges(step.axes, lies, step.joined, joined),
+                         getGroup(step.axes));
+      break;
+    }
     case Kind::allReduce:
       break;
     }
@@ -107,6 +118,17 @@ private:
       flat.append({range.begin, range.end});
     }
     return flat;
+  }
+
+  /// What a group has together of a dim.
+  ElementRange getHull(ArrayRef<StringAttr> axes, ShardingAttr sharding, unsigned dim) {
+    ElementRange hull;
+    for (int64_t member : mesh.getGroup(place.coordinate, axes))
+      if (ElementRange range = getRange(sharding, dim, member); range.size() > 0)
+        hull = hull.size() == 0
+                   ? range
+                   : ElementRange{std::min(hull.begin, range.begin), std::max(hull.end, range.end)};
+    return hull;
   }
 
   template <typename OpT, typename... Args> void create(Args &&...args) {

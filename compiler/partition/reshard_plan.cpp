@@ -106,11 +106,14 @@ public:
   bool canSlice(unsigned outer, unsigned inner) const;
 
   double size(unsigned layout, int64_t coordinate) const;
+  /// The elements that a rank has under both.
+  double common(unsigned a, unsigned b, int64_t coordinate) const;
+
+  bool isRunTime() const { return ShapedType::isDynamic(dimSize); }
 
   unsigned from = 0, to = 0;
 
 private:
-  bool isRunTime() const { return ShapedType::isDynamic(dimSize); }
   unsigned add(DimShardingAttr attr);
   unsigned addRanges(std::vector<ElementRange> ranges);
   std::pair<std::vector<ElementRange>, bool> joinRanges(const Layout &layout, AxisSet group) const;
@@ -140,7 +143,7 @@ struct Cost {
 struct Move {
   Kind kind;
   AxisSet group = 0;
-  unsigned dim = 0;
+  unsigned dim = 0, joined = 0;
 };
 
 class Search {
@@ -165,6 +168,8 @@ private:
   void gather(size_t at, unsigned dim);
   void reduce(size_t at);
   void scatter(size_t at, unsigned dim, AxisSet group);
+  void exchange(size_t at, unsigned joined, unsigned cut);
+  void recut(size_t at, unsigned dim);
   void reach(size_t from, Node node, Move move, double bytes);
   ReshardPlan trace(size_t end) const;
 
@@ -320,6 +325,11 @@ double DimLayouts::size(unsigned layout, int64_t coordinate) const {
   return layouts[layout].ranges[coordinate].size();
 }
 
+double DimLayouts::common(unsigned a, unsigned b, int64_t coordinate) const {
+  ElementRange x = layouts[a].ranges[coordinate], y = layouts[b].ranges[coordinate];
+  return std::max<int64_t>(0, std::min(x.end, y.end) - std::max(x.begin, y.begin));
+}
+
 // ---- The search ----
 
 Search::Search(const Axes &axes, RankedTensorType global, ShardingAttr from, ShardingAttr to,
@@ -395,6 +405,10 @@ void Search::expand(size_t at) {
   for (unsigned dim = 0; dim < dims.size(); ++dim) {
     slice(at, dim);
     gather(at, dim);
+    for (unsigned cut = 0; cut < dims.size(); ++cut)
+      if (cut != dim)
+        exchange(at, dim, cut);
+    recut(at, dim);
   }
   reduce(at);
 }
@@ -410,7 +424,7 @@ void Search::slice(size_t at, unsigned dim) {
       continue;
     Node next = node;
     next.layouts[dim] = layout;
-    reach(at, next, {Kind::slice, 0, dim}, 0);
+    reach(at, next, {Kind::slice, 0, dim, 0}, 0);
   }
 }
 
@@ -425,7 +439,7 @@ void Search::gather(size_t at, unsigned dim) {
       continue;
     Node next = node;
     next.layouts[dim] = *joined;
-    reach(at, next, {Kind::allGather, group, dim},
+    reach(at, next, {Kind::allGather, group, dim, 0},
           rounds(group) + atMost([&](int64_t c) { return bytes(next, c) - bytes(node, c); }));
   }
 }
@@ -441,7 +455,7 @@ void Search::reduce(size_t at) {
     Node next = node;
     next.partial &= ~group;
     double others = axes.numMembers(group) - 1;
-    reach(at, next, {Kind::allReduce, group, 0},
+    reach(at, next, {Kind::allReduce, group, 0, 0},
           2 * rounds(group) +
               atMost([&](int64_t c) { return 2 * bytes(node, c) * others / (others + 1); }));
   }
@@ -462,9 +476,64 @@ void Search::scatter(size_t at, unsigned dim, AxisSet group) {
     std::vector<double> all(axes.numCoordinates);
     for (int64_t c = 0; c < axes.numCoordinates; ++c)
       all[axes.first(c, group)] += bytes(next, c);
-    reach(at, next, {Kind::reduceScatter, group, dim},
+    reach(at, next, {Kind::reduceScatter, group, dim, 0},
           rounds(group) +
               atMost([&](int64_t c) { return all[axes.first(c, group)] - bytes(next, c); }));
+  }
+}
+
+/// all_to_all from `joined` to `cut`. Dims whose size is known only at run time take the
+/// longer way through what is whole.
+void Search::exchange(size_t at, unsigned joined, unsigned cut) {
+  const Node node = reached[at].node;
+  AxisSet all = dims[joined].axesOf(node.layouts[joined]);
+  if (dims[joined].isRunTime() || dims[cut].isRunTime() || !canCut(node, cut))
+    return;
+  for (AxisSet group = 1; group <= all; ++group) {
+    std::optional<unsigned> after;
+    if ((group & ~all) != 0 || (isCoarse && group != all) ||
+        !(after = dims[joined].join(node.layouts[joined], group)))
+      continue;
+    AxisSet allowed = dims[cut].axesOf(node.layouts[cut]) | group;
+    for (unsigned layout = 0; layout < dims[cut].getNumLayouts(); ++layout) {
+      AxisSet used = dims[cut].axesOf(layout);
+      if ((used & ~allowed) != 0 || (used & group) == 0 ||
+          !dims[cut].canSlice(node.layouts[cut], layout))
+        continue;
+      Node next = node, kept = node;
+      next.layouts[joined] = *after;
+      next.layouts[cut] = kept.layouts[cut] = layout;
+      reach(at, next, {Kind::allToAll, group, cut, joined},
+            rounds(group) + atMost([&](int64_t c) { return bytes(next, c) - bytes(kept, c); }));
+    }
+  }
+}
+
+/// all_to_all within a dim: other ranges, or other axes.
+void Search::recut(size_t at, unsigned dim) {
+  const Node node = reached[at].node;
+  unsigned before = node.layouts[dim];
+  AxisSet all = dims[dim].axesOf(before), used = usedElsewhere(node, dim);
+  if (dims[dim].isRunTime() || !canCut(node, dim))
+    return;
+  for (AxisSet group = 1; group <= all; ++group) {
+    std::optional<unsigned> together;
+    if ((group & ~all) != 0 || (isCoarse && group != all) ||
+        !(together = dims[dim].join(before, group)))
+      continue;
+    for (unsigned layout = 0; layout < dims[dim].getNumLayouts(); ++layout) {
+      if (layout == before || layout == *together || (dims[dim].axesOf(layout) & used) != 0 ||
+          !dims[dim].canSlice(*together, layout))
+        continue;
+      Node next = node;
+      next.layouts[dim] = layout;
+      reach(at, next, {Kind::allToAll, group, dim, dim},
+            rounds(group) + atMost([&](int64_t c) {
+              double size = dims[dim].size(layout, c);
+              double kept = dims[dim].common(before, layout, c);
+              return size == 0 ? 0 : bytes(next, c) * (size - kept) / size;
+            }));
+    }
   }
 }
 
@@ -492,7 +561,7 @@ ReshardPlan Search::trace(size_t end) const {
     SmallVector<DimShardingAttr> lies;
     for (auto [dim, layout] : llvm::zip_equal(dims, node.layouts))
       lies.push_back(dim.attr(layout));
-    plan.push_back({move.kind, axes.getNames(move.group), move.dim,
+    plan.push_back({move.kind, axes.getNames(move.group), move.dim, move.joined,
                     makeSharding(to.getContext(), lies, axes.getNames(node.partial), partialKind)});
   }
   std::reverse(plan.begin(), plan.end());

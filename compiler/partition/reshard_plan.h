@@ -11,13 +11,15 @@ namespace cleave {
 /// One collective or local slice of a reshard.
 struct ReshardStep {
   /// From the simplest on: among plans of one cost and length the simpler one is taken.
-  enum class Kind { slice, allReduce, allGather, reduceScatter };
+  enum class Kind { slice, allReduce, allGather, reduceScatter, allToAll };
 
   Kind kind;
   /// The axes over which the ranks of one group differ; none for a slice.
   llvm::SmallVector<mlir::StringAttr, 2> axes;
-  /// The dim that is sliced, joined (all_gather) or cut (reduce_scatter).
+  /// The dim that is sliced, joined (all_gather) or cut (reduce_scatter, all_to_all).
   unsigned dim = 0;
+  /// The dim that all_to_all joins; it can be `dim`, which is then cut otherwise.
+  unsigned joined = 0;
   /// How the value lies afterwards.
   ShardingAttr result;
 };
@@ -26,7 +28,8 @@ using ReshardPlan = llvm::SmallVector<ReshardStep, 2>;
 
 /// What a plan costs is counted in bytes: those that the rank with the most of them
 /// receives when a ring of k ranks does each collective ((k-1)/k of the whole value for
-/// all_gather and reduce_scatter, twice that for all_reduce), and for the log2 k rounds of
+/// all_gather and reduce_scatter, twice that for all_reduce, and for all_to_all what was
+/// elsewhere), and for the log2 k rounds of
 /// messages that wait for each other (twice for all_reduce) `roundBytes` each. A slice costs
 /// nothing. A run-time dim is taken to have `assumedRunTimeSize` elements: between one token of a
 /// generation and the hundreds of a prompt.

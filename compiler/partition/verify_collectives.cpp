@@ -21,12 +21,15 @@ LogicalResult PartVerifier::evaluateCollective(ArrayRef<std::pair<int64_t, Opera
     std::optional<int64_t> gathered;
     if (auto gather = dyn_cast<AllGatherOp>(op))
       gathered = gather.getDim();
+    else if (auto exchange = dyn_cast<AllToAllOp>(op))
+      gathered = exchange.getConcatDim();
     bool sameDims = mine.dims.size() == theirs.dims.size();
     for (size_t dim = 0; sameDims && dim < mine.dims.size(); ++dim)
       if (dim != gathered)
-        sameDims = mine.dims[dim].range == theirs.dims[dim].range &&
-                   mine.dims[dim].size == theirs.dims[dim].size &&
-                   mine.dims[dim].shares == theirs.dims[dim].shares;
+        sameDims = mine.dims[dim].size == theirs.dims[dim].size &&
+                   mine.dims[dim].shares == theirs.dims[dim].shares &&
+                   (mine.dims[dim].range == theirs.dims[dim].range ||
+                    (mine.dims[dim].range.size() == 0 && theirs.dims[dim].range.size() == 0));
     if (mine.logical == theirs.logical && sameDims)
       continue;
     InFlightDiagnostic error =
@@ -39,7 +42,9 @@ LogicalResult PartVerifier::evaluateCollective(ArrayRef<std::pair<int64_t, Opera
         << "rank " << rank << " has '" << values.getName(theirs.logical) << "' here";
     return error;
   }
-  return isa<AllGatherOp>(op) ? evaluateGather(members) : evaluateReduction(members);
+  if (isa<AllGatherOp>(op))
+    return evaluateGather(members);
+  return isa<AllToAllOp>(op) ? evaluateExchange(members) : evaluateReduction(members);
 }
 
 /// A result is whole when its summands, or candidates, were all there, each once. Where
@@ -144,73 +149,79 @@ static std::optional<int64_t> getBegin(ArrayRef<PartDim> shares, ArrayRef<Elemen
   return begin;
 }
 
-/// Each member's share is the one that its range says: of all, of a window, or of a range
-/// that the members share with no other rank. Of a run-time size it is the one of its place.
-LogicalResult PartVerifier::evaluateGather(ArrayRef<std::pair<int64_t, Operation *>> members) {
-  auto gather = cast<AllGatherOp>(members.front().second);
-  unsigned dim = gather.getDim();
-  SmallVector<ElementRange> ranges = getRanges(gather.getRanges());
-  const RankValue first = known[gather.getX()];
-  for (auto [rank, op] : members) {
-    const RankValue &own = known[op->getOperand(0)];
-    if (own.partial != first.partial)
-      return partialError(rank, op, own.partial.empty() ? first : own,
-                          "joins shares of different summands of");
-  }
-  auto give = [&](const RankValue &joined) {
-    for (auto [rank, op] : members)
-      known[op->getResult(0)] = joined;
-    return success();
-  };
-  int64_t size = tensorOf(gather.getResult()).getDimSize(dim);
+/// What the members have together of a dim, `size` elements: each member's share must be the
+/// one that its range says, of a run-time size the one of its place.
+FailureOr<RankValue> PartVerifier::joinShares(ArrayRef<std::pair<int64_t, Operation *>> members,
+                                              unsigned dim, ArrayRef<ElementRange> ranges,
+                                              int64_t size) {
+  Operation *op = members.front().second;
+  RankValue joined = known[op->getOperand(0)];
   SmallVector<PartDim> shares;
-  for (auto [rank, op] : members)
-    shares.push_back(known[op->getOperand(0)].dims[dim]);
+  for (auto [rank, at] : members) {
+    const RankValue &own = known[at->getOperand(0)];
+    if (own.partial != joined.partial)
+      return partialError(rank, at, own.partial.empty() ? joined : own,
+                          "joins shares of different summands of");
+    shares.push_back(own.dims[dim]);
+  }
   if (isRuntime(size)) {
     for (auto [place, share] : llvm::enumerate(shares))
       if (share != getSharedDim(place, shares.size()))
         return rankError(members[place].first, members[place].second)
-               << " joins " << describe(share) << " of '" << values.getName(first.logical)
+               << " joins " << describe(share) << " of '" << values.getName(joined.logical)
                << "', expected " << describe(getSharedDim(place, shares.size()));
-    RankValue joined = first;
     joined.dims[dim] = getSharedDim(0, 1);
-    return give(joined);
+    return joined;
   }
-  unsigned readings = getReadings(first.dims[dim]).size();
-  std::string found;
-  for (unsigned window = 0; window < readings; ++window) {
-    bool allFit = true;
-    for (auto [place, member] : llvm::enumerate(members)) {
-      SmallVector<Reading, 2> own = getReadings(shares[place]);
-      bool fit = window < own.size() && own[window].size == size &&
-                 (own[window].range == ranges[place] ||
-                  (own[window].range.size() == 0 && ranges[place].size() == 0));
-      if (!fit && found.empty())
-        found = "rank " + std::to_string(member.first) + " has elements " +
-                describe(shares[place].range, shares[place].size) + " of '" +
-                values.getName(first.logical).str() + "', but its range is " +
-                describe(ranges[place], size);
-      allFit &= fit;
-    }
-    if (!allFit)
-      continue;
-    RankValue joined = rebase(first, dim, window);
-    joined.dims[dim].range = {0, size};
-    joined.dims[dim].windows.clear();
-    return give(joined);
+  std::optional<int64_t> begin = getBegin(shares, ranges, size);
+  if (!begin) {
+    size_t other = 0;
+    while (other + 1 < shares.size() && shares[other].range == ranges[other])
+      ++other;
+    return rankError(members.front().first, op)
+           << " joins what does not belong there: rank " << members[other].first << " has elements "
+           << describe(shares[other].range, shares[other].size) << " of '"
+           << values.getName(joined.logical) << "', but its range is "
+           << describe(ranges[other], size);
   }
-  if (std::optional<int64_t> begin = getBegin(shares, ranges, size)) {
-    RankValue joined = first;
-    PartDim &part = joined.dims[dim];
-    part.range = {*begin, *begin + size};
-    // Of the windows those stay that all have cut, and of which this is a part.
-    llvm::erase_if(part.windows, [&](ElementRange window) {
-      return window.begin > part.range.begin || window.end < part.range.end ||
-             llvm::any_of(
-                 shares,
-                 [&](const PartDim &share) { return !llvm::is_contained(share.windows, window); });
-    });
-    return give(joined);
+  PartDim &part = joined.dims[dim];
+  part.range = {*begin, *begin + size};
+  // Of the windows those stay that all have cut and of which this is a part. All of the dim
+  // is no window.
+  llvm::erase_if(part.windows, [&](ElementRange window) {
+    return part.isWhole() || window.begin > part.range.begin || window.end < part.range.end ||
+           llvm::any_of(
+               shares,
+               [&](const PartDim &share) { return !llvm::is_contained(share.windows, window); });
+  });
+  return joined;
+}
+
+LogicalResult PartVerifier::evaluateGather(ArrayRef<std::pair<int64_t, Operation *>> members) {
+  auto gather = cast<AllGatherOp>(members.front().second);
+  FailureOr<RankValue> joined =
+      joinShares(members, gather.getDim(), getRanges(gather.getRanges()),
+                 tensorOf(gather.getResult()).getDimSize(gather.getDim()));
+  if (failed(joined))
+    return failure();
+  for (auto [rank, op] : members)
+    known[op->getResult(0)] = *joined;
+  return success();
+}
+
+/// Joined along one dim, and of that each member's range of another or of the same.
+LogicalResult PartVerifier::evaluateExchange(ArrayRef<std::pair<int64_t, Operation *>> members) {
+  auto exchange = cast<AllToAllOp>(members.front().second);
+  FailureOr<RankValue> joined =
+      joinShares(members, exchange.getConcatDim(), getRanges(exchange.getConcatRanges()),
+                 exchange.getConcatSize());
+  if (failed(joined))
+    return failure();
+  int64_t begin = joined->dims[exchange.getSplitDim()].range.begin;
+  for (auto [member, range] : llvm::zip_equal(members, getRanges(exchange.getSplitRanges()))) {
+    RankValue value = *joined;
+    value.dims[exchange.getSplitDim()].range = {begin + range.begin, begin + range.end};
+    known[member.second->getResult(0)] = value;
   }
-  return rankError(members.front().first, gather) << " joins what does not belong there: " << found;
+  return success();
 }

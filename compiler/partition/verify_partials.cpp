@@ -108,8 +108,8 @@ LogicalResult PartVerifier::advance(int64_t rank, bool &moved) {
         return success();
       known[recv.getResult()] = queue.front();
       queue.pop_front();
-    } else if (auto group = op->getAttrOfType<DenseI64ArrayAttr>("group");
-               group && isa<AllReduceOp, AllGatherOp, ReduceScatterOp, BroadcastOp>(op)) {
+    } else if (communicates(op)) {
+      auto group = op->getAttrOfType<DenseI64ArrayAttr>("group");
       SmallVector<std::pair<int64_t, Operation *>> members;
       for (int64_t member : group.asArrayRef()) {
         Cursor &other = cursors[member];

@@ -133,6 +133,13 @@ private:
       return check(cast<RankedTensorType>(scatter.getType()),
                    cast<RankedTensorType>(scatter.getX().getType()), scatter.getDim(),
                    scatter.getRanges());
+    if (auto exchange = dyn_cast<AllToAllOp>(op)) {
+      auto held = cast<RankedTensorType>(exchange.getX().getType());
+      auto wanted = cast<RankedTensorType>(exchange.getType());
+      if (failed(check(held, wanted, exchange.getConcatDim(), exchange.getConcatRanges())))
+        return failure();
+      return check(wanted, held, exchange.getSplitDim(), exchange.getSplitRanges());
+    }
     return success();
   }
 
@@ -200,14 +207,22 @@ private:
   }
 
   LogicalResult sameCollective(int64_t rank, Operation *op, int64_t member, Operation *other) {
-    for (StringRef attr : {StringRef("kind"), StringRef("dim"), StringRef("ranges"),
-                           StringRef(CleaveDialect::placeInMessageAttrName)})
+    for (StringRef attr :
+         {StringRef("kind"), StringRef("dim"), StringRef("ranges"), StringRef("split_dim"),
+          StringRef("split_ranges"), StringRef("concat_dim"), StringRef("concat_ranges"),
+          StringRef(CleaveDialect::placeInMessageAttrName)})
       if (op->getAttr(attr) != other->getAttr(attr))
         return mismatch(rank, op, member, other,
                         "differs in " + attr + " from the same collective on rank " +
                             Twine(member));
     // The whole value has one type on all members, its shares need not.
-    auto whole = [](Operation *each) {
+    auto whole = [](Operation *each) -> Type {
+      if (auto exchange = dyn_cast<AllToAllOp>(each)) {
+        auto type = cast<RankedTensorType>(exchange.getX().getType());
+        SmallVector<int64_t> shape(type.getShape());
+        shape[exchange.getConcatDim()] = exchange.getConcatSize();
+        return withShape(type, shape);
+      }
       return isa<ReduceScatterOp>(each) ? each->getOperand(0).getType()
                                         : each->getResult(0).getType();
     };

@@ -52,6 +52,14 @@ public:
   virtual void reduceScatter(const void *send, void *recv, std::span<const int> counts,
                              ElementType type, GroupId group) = 0;
 
+  /// Member m of the group gets `sendCounts[m]` elements that lie `sendOffsets[m]` behind
+  /// `send`, and gives `recvCounts[m]` that come to lie `recvOffsets[m]` behind `recv`. What
+  /// is sent to several may overlap, what is received may not; nor `send` and `recv`.
+  virtual void allToAll(const void *send, std::span<const int> sendCounts,
+                        std::span<const int> sendOffsets, void *recv,
+                        std::span<const int> recvCounts, std::span<const int> recvOffsets,
+                        ElementType type, GroupId group) = 0;
+
   /// data becomes what the group's member number `root` has.
   virtual void broadcast(void *data, size_t count, ElementType type, int root, GroupId group) = 0;
 

@@ -317,6 +317,18 @@ void MpiCommunicator::reduceScatter(const void *send, void *recv, std::span<cons
   narrow(wide + total, counts[member], type, recv);
 }
 
+void MpiCommunicator::allToAll(const void *send, std::span<const int> sendCounts,
+                               std::span<const int> sendOffsets, void *recv,
+                               std::span<const int> recvCounts, std::span<const int> recvOffsets,
+                               ElementType type, GroupId group) {
+  // Counts differ between members, who must choose alike; coll/sm has no all_to_all, so
+  // the second communicator would be no other.
+  impl->check(MPI_Alltoallv(send, sendCounts.data(), sendOffsets.data(), mpiType(type), recv,
+                            recvCounts.data(), recvOffsets.data(), mpiType(type),
+                            impl->groups[group].small),
+              "all_to_all");
+}
+
 void MpiCommunicator::broadcast(void *data, size_t count, ElementType type, int root,
                                 GroupId group) {
   if (count == 0)

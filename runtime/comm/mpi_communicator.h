@@ -41,6 +41,9 @@ public:
                  std::span<const int> offsets, ElementType type, GroupId group) override;
   void reduceScatter(const void *send, void *recv, std::span<const int> counts, ElementType type,
                      GroupId group) override;
+  void allToAll(const void *send, std::span<const int> sendCounts, std::span<const int> sendOffsets,
+                void *recv, std::span<const int> recvCounts, std::span<const int> recvOffsets,
+                ElementType type, GroupId group) override;
   void broadcast(void *data, size_t count, ElementType type, int root, GroupId group) override;
   void barrier() override;
   [[noreturn]] void abort(const char *message) override;

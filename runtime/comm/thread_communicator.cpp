@@ -23,7 +23,7 @@ struct Message {
   int tag = 0;
 };
 
-enum class Kind { allReduce, allGather, reduceScatter, broadcast, barrier };
+enum class Kind { allReduce, allGather, reduceScatter, allToAll, broadcast, barrier };
 
 constexpr const char *kindName(Kind kind) {
   switch (kind) {
@@ -33,6 +33,8 @@ constexpr const char *kindName(Kind kind) {
     return "an all_gather";
   case Kind::reduceScatter:
     return "a reduce_scatter";
+  case Kind::allToAll:
+    return "an all_to_all";
   case Kind::broadcast:
     return "a broadcast";
   case Kind::barrier:
@@ -49,11 +51,15 @@ struct Call {
   size_t count = 0;
   std::span<const int> counts;
   std::span<const int> offsets;
+  std::span<const int> recvCounts; ///< of all_to_all, whose `counts` are sent
+  std::span<const int> recvOffsets;
   ElementType type = ElementType::u8;
   int root = 0;
 
-  /// Whether two members mean the same collective.
+  /// Whether two members mean the same collective, which of all_to_all its counts show.
   bool agreesWith(const Call &other) const {
+    if (kind == Kind::allToAll)
+      return kind == other.kind && type == other.type && counts.size() == other.counts.size();
     return kind == other.kind && count == other.count && type == other.type && root == other.root &&
            std::ranges::equal(counts, other.counts) && std::ranges::equal(offsets, other.offsets);
   }
@@ -332,6 +338,21 @@ public:
     hub.meet(self, *groupOf(group), call);
   }
 
+  void allToAll(const void *send, std::span<const int> sendCounts, std::span<const int> sendOffsets,
+                void *recv, std::span<const int> recvCounts, std::span<const int> recvOffsets,
+                ElementType type, GroupId group) override {
+    Call call;
+    call.kind = Kind::allToAll;
+    call.in = send;
+    call.out = recv;
+    call.counts = sendCounts;
+    call.offsets = sendOffsets;
+    call.recvCounts = recvCounts;
+    call.recvOffsets = recvOffsets;
+    call.type = type;
+    hub.meet(self, *groupOf(group), call);
+  }
+
   void broadcast(void *data, size_t count, ElementType type, int root, GroupId group) override {
     Call call;
     call.kind = Kind::broadcast;
@@ -425,6 +446,23 @@ void ThreadHub::Impl::complete(Group &group, int rank) {
         if (first.counts[m] > 0)
           std::memcpy(static_cast<std::byte *>(call.out) + first.offsets[m] * size, calls[m].in,
                       first.counts[m] * size);
+    break;
+  case Kind::allToAll:
+    for (size_t to = 0; to < calls.size(); ++to)
+      for (size_t from = 0; from < calls.size(); ++from) {
+        const int count = calls[from].counts[to];
+        if (count != calls[to].recvCounts[from])
+          failAndThrow(static_cast<int>(group.ranks[to]),
+                       "expects " + std::to_string(calls[to].recvCounts[from]) +
+                           " elements of an all_to_all from " +
+                           nameOf(static_cast<int>(group.ranks[from])) + ", which gives " +
+                           std::to_string(count));
+        if (count > 0)
+          std::memcpy(static_cast<std::byte *>(calls[to].out) + calls[to].recvOffsets[from] * size,
+                      static_cast<const std::byte *>(calls[from].in) +
+                          calls[from].offsets[to] * size,
+                      count * size);
+      }
     break;
   case Kind::broadcast:
     for (size_t m = 0; m < calls.size(); ++m)

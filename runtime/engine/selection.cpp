@@ -62,6 +62,8 @@ const flatbuffers::Vector<uint32_t> *groupOf(const fb::Instruction &instruction)
     return op->group();
   if (const auto *op = instruction.operation_as_ReduceScatter())
     return op->group();
+  if (const auto *op = instruction.operation_as_AllToAll())
+    return op->group();
   if (const auto *op = instruction.operation_as_Broadcast())
     return op->group();
   return nullptr;

@@ -213,6 +213,8 @@ void StepBuilder::addInstruction() {
     return addAllGather(*instruction->operation_as_AllGather());
   case fb::Operation::ReduceScatter:
     return addReduceScatter(*instruction->operation_as_ReduceScatter());
+  case fb::Operation::AllToAll:
+    return addAllToAll(*instruction->operation_as_AllToAll());
   case fb::Operation::Broadcast:
     return addBroadcast(*instruction->operation_as_Broadcast());
   case fb::Operation::Send:

@@ -138,6 +138,7 @@ private:
   void addMergeTop(const fb::AllReduce &op);
   void addAllGather(const fb::AllGather &op);
   void addReduceScatter(const fb::ReduceScatter &op);
+  void addAllToAll(const fb::AllToAll &op);
   void addBroadcast(const fb::Broadcast &op);
   void addSend(const fb::Send &op);
   void addRecv(const fb::Recv &op);

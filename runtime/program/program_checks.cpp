@@ -160,7 +160,7 @@ uint32_t InstructionCheck::checkGroup(const flatbuffers::Vector<uint32_t> *group
 
 void InstructionCheck::checkRanges(const flatbuffers::Vector<uint32_t> *group,
                                    const flatbuffers::Vector<int64_t> *ranges, uint32_t own,
-                                   int64_t whole, int64_t share) const {
+                                   int64_t whole, int64_t share, bool mustCover) const {
   if (!ranges || ranges->size() != uint64_t{2} * group->size())
     refuse("has " + std::to_string(ranges ? ranges->size() : 0) + " range bounds for " +
            std::to_string(group->size()) + " members");
@@ -185,7 +185,7 @@ void InstructionCheck::checkRanges(const flatbuffers::Vector<uint32_t> *group,
       break;
     covered = std::max(covered, end);
   }
-  if (covered < whole)
+  if (mustCover && covered < whole)
     refuse("its ranges leave out index " + std::to_string(covered) + " of " +
            std::to_string(whole));
 }
@@ -570,6 +570,37 @@ void InstructionCheck::checkReduceScatter(const fb::ReduceScatter &op) const {
   checkMemberShare(op.group(), op.ranges(), op.dim(), whole, part);
 }
 
+void InstructionCheck::checkAllToAll(const fb::AllToAll &op) const {
+  expectCounts(1, 1, 1);
+  expectOperand(0, isDense(operand(0)), "a tensor of a plain type");
+  expectResult(0, typeOf(result(0)) == typeOf(operand(0)), "of the operand's type");
+  Dims x = dimsOf(operand(0)), y = dimsOf(result(0));
+  uint32_t own = checkGroup(op.group()), split = op.split_dim(), concat = op.concat_dim();
+  // The value that has the dimension whole: x the one that is cut, y the one that is
+  // joined; outside of these two they are alike.
+  std::vector<int64_t> cut(x.begin(), x.end());
+  if (split >= x.size() || x.size() != y.size())
+    refuse("dimension " + std::to_string(split) + " is not one of " + text(x) + " and " + text(y));
+  checkAlong(split, x, cut);
+  if (isSymbolDim(x[split]) || isSymbolDim(y[split]))
+    refuse("dimension " + std::to_string(split) + " of " + text(x) + " is not constant");
+  cut[split] = y[split];
+  checkAlong(concat, y, cut);
+  if (isSymbolDim(y[concat]) || isSymbolDim(x[concat]))
+    refuse("dimension " + std::to_string(concat) + " of " + text(y) + " is not constant");
+  int64_t joined = y[concat];
+  if (split == concat) { // whole on no member: as long as its ranges say
+    joined = 0;
+    if (op.concat_ranges() && isAligned(op.concat_ranges()))
+      for (int64_t bound : *op.concat_ranges())
+        joined = std::max(joined, bound);
+    checkRanges(op.group(), op.split_ranges(), own, joined, y[split], /*mustCover=*/false);
+  } else {
+    checkRanges(op.group(), op.split_ranges(), own, x[split], y[split], /*mustCover=*/false);
+  }
+  checkRanges(op.group(), op.concat_ranges(), own, joined, x[concat]);
+}
+
 void InstructionCheck::checkBroadcast(const fb::Broadcast &op) const {
   expectCounts(1, 1, 1);
   expectOperand(0, isDense(operand(0)), "a tensor of a plain type");
@@ -623,6 +654,8 @@ void InstructionCheck::check() const {
     return checkAllGather(*instruction.operation_as_AllGather());
   case fb::Operation::ReduceScatter:
     return checkReduceScatter(*instruction.operation_as_ReduceScatter());
+  case fb::Operation::AllToAll:
+    return checkAllToAll(*instruction.operation_as_AllToAll());
   case fb::Operation::Broadcast:
     return checkBroadcast(*instruction.operation_as_Broadcast());
   case fb::Operation::Send:

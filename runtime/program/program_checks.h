@@ -52,10 +52,11 @@ private:
   /// The group of a collective: ranks of the program, each once, this one among
   /// them. Returns this rank's place.
   uint32_t checkGroup(const flatbuffers::Vector<uint32_t> *group) const;
-  /// The ranges of a collective cover [0, whole), and member `own` has `share`.
+  /// The ranges of a collective lie in [0, whole) and, if they must, cover it, and member
+  /// `own` has `share`.
   void checkRanges(const flatbuffers::Vector<uint32_t> *group,
                    const flatbuffers::Vector<int64_t> *ranges, uint32_t own, int64_t whole,
-                   int64_t share) const;
+                   int64_t share, bool mustCover = true) const;
   void checkPeer(uint32_t peer, uint32_t tag) const;
   /// `whole` and `part` are alike but in dimension `dim`, which is constant in both, or a
   /// symbol and a share of it. Returns that share, or null where the dimension is constant.
@@ -86,6 +87,7 @@ private:
   void checkAddNorm(const fb::AddNorm &op) const;
   void checkAllGather(const fb::AllGather &op) const;
   void checkReduceScatter(const fb::ReduceScatter &op) const;
+  void checkAllToAll(const fb::AllToAll &op) const;
   void checkBroadcast(const fb::Broadcast &op) const;
   void checkSend(const fb::Send &op) const;
   void checkRecv(const fb::Recv &op) const;

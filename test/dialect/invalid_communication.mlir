@@ -210,3 +210,83 @@ func.func @f(%x: tensor<4x6x2xf32>) {
   %y = cleave.reduce_scatter top %x dim 0 ranges [0:2, 2:4] group [0, 1] : tensor<4x6x2xf32> -> tensor<2x6x2xf32>
   return
 }
+
+// -----
+
+func.func @f(%x: tensor<2x5xf32>) {
+  // expected-error@+1 {{has 1 ranges for a group of 2}}
+  %y = cleave.all_to_all %x split dim 1 ranges [0:3] concat dim 0 ranges [0:2, 2:4] group [0, 1] : tensor<2x5xf32> -> tensor<4x3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<2x5xf32>) {
+  // expected-error@+1 {{has 3 ranges for a group of 2}}
+  %y = cleave.all_to_all %x split dim 1 ranges [0:3, 3:5] concat dim 0 ranges [0:2, 2:4, 4:4] group [0, 1] : tensor<2x5xf32> -> tensor<4x3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<2x5xf32>) {
+  // expected-error@+1 {{makes 'tensor<4x3xf32>' of 'tensor<2x5xf32>' along dims 2 and 0}}
+  %y = cleave.all_to_all %x split dim 2 ranges [0:3, 3:5] concat dim 0 ranges [0:2, 2:4] group [0, 1] : tensor<2x5xf32> -> tensor<4x3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<2x5xf32>) {
+  // expected-error@+1 {{makes 'tensor<4x3xi32>' of 'tensor<2x5xf32>'}}
+  %y = cleave.all_to_all %x split dim 1 ranges [0:3, 3:5] concat dim 0 ranges [0:2, 2:4] group [0, 1] : tensor<2x5xf32> -> tensor<4x3xi32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<2x5x2xf32>) {
+  // expected-error@+1 {{changes dim 2 between}}
+  %y = cleave.all_to_all %x split dim 1 ranges [0:3, 3:5] concat dim 0 ranges [0:2, 2:4] group [0, 1] : tensor<2x5x2xf32> -> tensor<4x3x3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<?x5xf32, #cleave.dims<t>>) {
+  // expected-error@+1 {{cuts or joins run-time dim 0}}
+  %y = cleave.all_to_all %x split dim 1 ranges [0:3, 3:5] concat dim 0 ranges [0:2, 2:4] group [0, 1] : tensor<?x5xf32, #cleave.dims<t>> -> tensor<4x3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<1x5xf32>) {
+  // expected-error@+1 {{has no member with this rank's shares, 1 elements of dim 0 before and 2 of dim 1 after}}
+  %y = cleave.all_to_all %x split dim 1 ranges [0:3, 3:5] concat dim 0 ranges [0:1, 1:4] group [0, 1] : tensor<1x5xf32> -> tensor<4x2xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<2x5xf32>) {
+  // expected-error@+1 {{has range 3:6 outside dim 1 of size 5}}
+  %y = cleave.all_to_all %x split dim 1 ranges [0:3, 3:6] concat dim 0 ranges [0:2, 2:4] group [0, 1] : tensor<2x5xf32> -> tensor<4x3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<3xf32>) {
+  // expected-error@+1 {{has range 4:6 outside dim 0 of size 5}}
+  %y = cleave.all_to_all %x split dim 0 ranges [0:4, 4:6] concat dim 0 ranges [0:3, 3:5] group [0, 1] : tensor<3xf32> -> tensor<4xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<1x5xf32>) {
+  // expected-error@+1 {{has ranges that cover the elements up to 1 of 4 in dim 0}}
+  %y = cleave.all_to_all %x split dim 1 ranges [0:3, 3:5] concat dim 0 ranges [0:1, 2:4] group [0, 1] : tensor<1x5xf32> -> tensor<4x3xf32>
+  return
+}

@@ -165,6 +165,8 @@ module @declarations attributes {
       %b = cleave.all_gather %a dim 1 ranges [0:8, 4:12, 12:14] group [1, 0, 2] : tensor<4x8xf32> -> tensor<4x14xf32>
       // CHECK: cleave.reduce_scatter sum %{{.*}} dim 0 ranges [0:1, 1:4] group [0, 1] : tensor<4x14xf32> -> tensor<3x14xf32>
       %c = cleave.reduce_scatter sum %b dim 0 ranges [0:1, 1:4] group [0, 1] : tensor<4x14xf32> -> tensor<3x14xf32>
+      // CHECK: cleave.all_to_all %{{.*}} split dim 1 ranges [0:3, 2:8] concat dim 0 ranges [0:4, 4:9] group [1, 0] : tensor<4x8xf32> -> tensor<9x3xf32>
+      %m = cleave.all_to_all %x split dim 1 ranges [0:3, 2:8] concat dim 0 ranges [0:4, 4:9] group [1, 0] : tensor<4x8xf32> -> tensor<9x3xf32>
       // CHECK: cleave.broadcast %{{.*}} group [1, 0] : tensor<3x14xf32>
       %d = cleave.broadcast %c group [1, 0] : tensor<3x14xf32>
       // CHECK: cleave.send %{{.*}} to 2 tag 7 {cleave.name = "x"} : tensor<3x14xf32>

@@ -15,7 +15,7 @@ import sys
 
 OPS = re.compile(
     r"^\s*(?:%(?P<result>[^\s,]+)(?:, %\S+)* = )?cleave\."
-    r"(?P<op>send|recv|all_reduce|all_reduce_add|all_gather|reduce_scatter|broadcast) ")
+    r"(?P<op>send|recv|all_reduce|all_reduce_add|all_gather|reduce_scatter|all_to_all|broadcast) ")
 FUSED = re.compile(
     r"(?P<results>.* = )cleave\.all_reduce_add sum (?P<x>%\S+), (?P<residual>%\S+) "
     r"(?:norm (?P<weight>%\S+) )?(?P<group>group \[[^\]]*\])")
@@ -125,7 +125,8 @@ class Program:
                                 lambda m: f"all_reduce {'top' if m[1] == 'sum' else 'sum'}",
                                 lines[partner])
                         yield "re-kind all", lines
-                if ranges := attribute(line, "ranges"):
+                all_ranges = re.findall(r"\branges (\[[^\]]*\])", line)
+                for ranges in dict.fromkeys(all_ranges):
                     first, second = ranges[1:-1].split(", ")[:2]
                     swapped = ranges.replace(first, "_", 1).replace(second, first, 1)
                     yield "resize", changed(line.replace(ranges, swapped.replace("_", second)))
@@ -136,7 +137,7 @@ class Program:
                             ranges, swapped.replace("_", second))
                     if first != second:
                         yield "resize on all", lines
-                elif " : tensor<?x" in line:
+                if not all_ranges and " : tensor<?x" in line:
                     # Another type for this op would not agree with its operand; a number of
                     # columns is changed for a receive, which has none.
                     if op == "recv":

@@ -105,3 +105,34 @@ module @overlaps {
     return %3 : tensor<4x32xf32>
   }
 }
+
+// -----
+
+// Shares of one dim become shares of another, and ranges of a dim other ranges of it.
+// CHECK-LABEL: module @exchanges
+// CHECK: module @rank1
+// CHECK: func.func @dims
+// CHECK: %[[X:.*]] = cleave.silu %{{.*}} : tensor<3x9xf32>
+// CHECK-NEXT: %[[T:.*]] = cleave.all_to_all %[[X]] split dim 1 ranges [0:3, 3:6, 6:9] concat dim 0 ranges [0:2, 2:5, 5:6] group [0, 1, 2] : tensor<3x9xf32> -> tensor<6x3xf32>
+// CHECK-NEXT: cleave.silu %[[T]]
+// CHECK: func.func @ranges
+// CHECK: %[[X:.*]] = cleave.silu %{{.*}} : tensor<3x9xf32>
+// CHECK-NEXT: %[[T:.*]] = cleave.all_to_all %[[X]] split dim 0 ranges [0:2, 2:4, 4:6] concat dim 0 ranges [0:2, 2:5, 5:6] group [0, 1, 2] : tensor<3x9xf32> -> tensor<2x9xf32>
+// CHECK-NEXT: cleave.silu %[[T]]
+module @exchanges {
+  cleave.mesh @mesh <"tp" = 3>
+  func.func @dims(%x: tensor<6x9xf32> {cleave.input = "x", cleave.sharding = #cleave.sharding<[{"tp" : [0:2, 2:5, 5:6]}, {}]>}) -> (tensor<6x9xf32> {cleave.output = "y"}) {
+    %0 = cleave.silu %x {cleave.sharding = [#cleave.sharding<[{"tp" : [0:2, 2:5, 5:6]}, {}]>]} : tensor<6x9xf32>
+    %1 = cleave.reshard %0 {cleave.sharding = [#cleave.sharding<[{}, {"tp"}]>]} : tensor<6x9xf32>
+    %2 = cleave.silu %1 {cleave.sharding = [#cleave.sharding<[{}, {"tp"}]>]} : tensor<6x9xf32>
+    %3 = cleave.reshard %2 {cleave.sharding = [#cleave.sharding<[{}, {}]>]} : tensor<6x9xf32>
+    return %3 : tensor<6x9xf32>
+  }
+  func.func @ranges(%x: tensor<6x9xf32> {cleave.input = "x", cleave.sharding = #cleave.sharding<[{"tp" : [0:2, 2:5, 5:6]}, {}]>}) -> (tensor<6x9xf32> {cleave.output = "y"}) {
+    %0 = cleave.silu %x {cleave.sharding = [#cleave.sharding<[{"tp" : [0:2, 2:5, 5:6]}, {}]>]} : tensor<6x9xf32>
+    %1 = cleave.reshard %0 {cleave.sharding = [#cleave.sharding<[{"tp"}, {}]>]} : tensor<6x9xf32>
+    %2 = cleave.silu %1 {cleave.sharding = [#cleave.sharding<[{"tp"}, {}]>]} : tensor<6x9xf32>
+    %3 = cleave.reshard %2 {cleave.sharding = [#cleave.sharding<[{}, {}]>]} : tensor<6x9xf32>
+    return %3 : tensor<6x9xf32>
+  }
+}

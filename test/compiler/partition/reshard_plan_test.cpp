@@ -27,6 +27,9 @@ std::string describe(const ReshardStep &step) {
   case ReshardStep::Kind::reduceScatter:
     text = "reduce_scatter " + std::to_string(step.dim);
     break;
+  case ReshardStep::Kind::allToAll:
+    text = "all_to_all " + std::to_string(step.joined) + " to " + std::to_string(step.dim);
+    break;
   }
   text += " over";
   for (StringAttr axis : step.axes)
@@ -113,9 +116,35 @@ TEST_F(ReshardPlanTest, MinorAxesAreJoinedAlone) {
   EXPECT_EQ(plan({12, 8}, "[{\"b\", \"a\"}, {}]", "[{\"b\"}, {}]"), "all_gather 0 over a");
   EXPECT_EQ(plan({12, 8}, "[{\"a\", \"b\"}, {}]", "[{}, {}]"), "all_gather 0 over a b");
   // What minor ranks have together has gaps.
-  EXPECT_EQ(plan({12, 8}, "[{\"a\", \"b\"}, {}]", "[{\"b\"}, {}]"),
-            "all_gather 0 over a b, slice 0");
+  EXPECT_EQ(plan({12, 8}, "[{\"a\", \"b\"}, {}]", "[{\"b\"}, {}]"), "all_to_all 0 to 0 over a b");
   EXPECT_EQ(plan({12, 8}, "[{\"a\"}, {}]", "[{\"a\", \"b\"}, {}]"), "slice 0");
+}
+
+TEST_F(ReshardPlanTest, SharesOfOneDimBecomeSharesOfAnother) {
+  setMesh({{"a", 2}, {"b", 2}, {"tp", 8}});
+  EXPECT_EQ(plan({16, 64}, "[{\"tp\"}, {}]", "[{}, {\"tp\"}]"), "all_to_all 0 to 1 over tp");
+  EXPECT_EQ(plan({4, 16, 64}, "[{}, {}, {\"tp\"}]", "[{}, {\"tp\"}, {}]"),
+            "all_to_all 2 to 1 over tp");
+  // The minor axis moves, the major one stays.
+  EXPECT_EQ(plan({16, 64}, "[{\"a\", \"b\"}, {}]", "[{\"a\"}, {\"b\"}]"),
+            "all_to_all 0 to 1 over b");
+  // The major axis cannot move alone: what is left would have gaps.
+  EXPECT_EQ(plan({16, 64}, "[{\"a\", \"b\"}, {}]", "[{\"b\"}, {\"a\"}]"),
+            "all_to_all 0 to 1 over a b, slice 0");
+  EXPECT_EQ(plan({16, 64}, "[{\"a\"}, {\"b\"}], partial = {\"tp\" : sum}",
+                 "[{}, {\"b\", \"a\"}], partial = {\"tp\" : sum}"),
+            "all_to_all 0 to 1 over a");
+}
+
+TEST_F(ReshardPlanTest, OtherRangesOfADim) {
+  setMesh({{"a", 2}, {"b", 2}});
+  EXPECT_EQ(plan({8, 64}, "[{\"a\" : [0:3, 3:8]}, {}]", "[{\"a\" : [0:5, 5:8]}, {}]"),
+            "all_to_all 0 to 0 over a");
+  EXPECT_EQ(plan({8, 64}, "[{\"a\"}, {}]", "[{\"b\"}, {}]"), "all_to_all 0 to 0 over a");
+  // Where ranges only shrink nothing travels.
+  EXPECT_EQ(plan({8, 64}, "[{\"a\" : [0:6, 2:8]}, {}]", "[{\"a\"}, {}]"), "slice 0");
+  EXPECT_EQ(plan({8, 64}, "[{\"a\", \"b\"}, {}]", "[{\"b\", \"a\"}, {}]"),
+            "all_to_all 0 to 0 over a b");
 }
 
 TEST_F(ReshardPlanTest, SumsAreMadeOfTheLeast) {

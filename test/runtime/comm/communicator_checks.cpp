@@ -130,6 +130,34 @@ void checkCollectives(Communicator &c, GroupId group, const std::vector<uint32_t
     int begin = std::accumulate(counts.begin(), counts.begin() + member, 0);
     expect(share == encode(type, {sums.begin() + begin, sums.begin() + begin + counts[member]}),
            "reduce_scatter" + of + tail);
+
+    // Member a sends b + 2 * (a % 2) elements to member b, its blocks one behind the other;
+    // they come to lie in reverse order.
+    auto between = [](size_t a, size_t b) { return static_cast<int>(b + 2 * (a % 2)); };
+    const auto self = static_cast<size_t>(member);
+    std::vector<int> sendCounts, sendOffsets, recvCounts(ranks.size()), recvOffsets(ranks.size());
+    int sent = 0, received = 0;
+    for (size_t m = 0; m < ranks.size(); ++m) {
+      sendCounts.push_back(between(self, m));
+      sendOffsets.push_back(sent);
+      sent += sendCounts.back();
+    }
+    std::vector<int> wanted;
+    for (size_t m = ranks.size(); m-- > 0;) {
+      recvCounts[m] = between(m, self);
+      recvOffsets[m] = received;
+      received += recvCounts[m];
+      int first = 0;
+      for (size_t before = 0; before < self; ++before)
+        first += between(m, before);
+      for (int i = 0; i < recvCounts[m]; ++i)
+        wanted.push_back(valueOf(static_cast<int>(ranks[m]), static_cast<size_t>(first + i)));
+    }
+    Bytes blocks = encode(type, valuesOf(c.rank(), static_cast<size_t>(sent)));
+    Bytes exchanged(static_cast<size_t>(received) * size);
+    c.allToAll(blocks.data(), sendCounts, sendOffsets, exchanged.data(), recvCounts, recvOffsets,
+               type, group);
+    expect(exchanged == encode(type, wanted), "all_to_all" + of + tail);
   }
 }
 

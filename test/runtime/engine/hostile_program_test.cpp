@@ -55,6 +55,7 @@ void buildEverything(ProgramBuilder &b) {
   y = make(fb::CreateBinary(b.fbb, fb::BinaryKind::Mul), {y, norm}, dims);
   y = make(fb::CreateAllGatherDirect(b.fbb, &self, 1, &ranges), {y}, dims);
   y = make(fb::CreateReduceScatterDirect(b.fbb, &self, 1, &ranges), {y}, dims);
+  y = make(fb::CreateAllToAllDirect(b.fbb, &self, 1, &ranges, 1, &ranges), {y}, dims);
   y = make(fb::CreateBroadcastDirect(b.fbb, &self), {y}, dims);
   b.output("y", y);
   std::vector<uint32_t> strides{2}, pads{1, 0}, dilations{1};

@@ -101,7 +101,10 @@ auto reduceScatter(Values &v, const U &group, uint32_t dim, const L &ranges) {
 auto transpose(Values &v, const U &permutation) {
   return fb::CreateTransposeDirect(v.b.fbb, &permutation);
 }
-
+auto allToAll(Values &v, const U &group, uint32_t split, const L &wanted, uint32_t concat,
+              const L &held) {
+  return fb::CreateAllToAllDirect(v.b.fbb, &group, split, &wanted, concat, &held);
+}
 auto allReduce(Values &v, const U &group, fb::ReductionKind kind = fb::ReductionKind::Sum) {
   return fb::CreateAllReduceDirect(v.b.fbb, &group, kind);
 }
@@ -215,6 +218,17 @@ const Case accepted[] = {
        v.op(allGather(v, {2, 1}, 0, {}), {share}, {v.t, 8});
        v.op(reduceScatter(v, {0, 1}, 0, {}), {v.x}, {v.second, 8});
        v.op(allGather(v, {1}, 0, {}), {v.x}, {v.t, 8});
+     },
+     ""},
+    {"AllToAll",
+     [](Values &v) {
+       uint32_t x = v.b.input("cube", {4, v.t, 8});
+       v.op(allToAll(v, {2, 1}, 2, {0, 5, 5, 7}, 0, {0, 3, 2, 6}), {x}, {6, v.t, 2});
+     },
+     ""},
+    {"AllToAllOfOneDimension",
+     [](Values &v) {
+       v.op(allToAll(v, {2, 1}, 1, {0, 5, 3, 13}, 1, {0, 5, 5, 13}), {v.x}, {v.t, 10});
      },
      ""},
     {"Scalars",
@@ -666,6 +680,63 @@ const Case refusedCommunication[] = {
      "dimension 0 of ['tokens[2 of 3]', 8] is not share 1 of 2"},
     {"ScatterToAll", [](Values &v) { v.op(reduceScatter(v, {2, 1}, 0, {}), {v.x}, {v.t, 8}); },
      "dimension 0 of ['tokens', 8] is not share 1 of 2"},
+    {"ExchangeDimension",
+     [](Values &v) {
+       v.op(allToAll(v, {1, 2}, 2, {0, 3, 3, 8}, 1, {0, 8, 8, 12}), {v.x}, {v.t, 12});
+     },
+     "dimension 2 is not one of"},
+    {"ExchangeJoinedDimension",
+     [](Values &v) {
+       v.op(allToAll(v, {1, 2}, 1, {0, 3, 3, 8}, 2, {0, 8, 8, 12}), {v.x}, {v.t, 3});
+     },
+     "dimension 2 is not one of"},
+    {"ExchangeOfASymbol",
+     [](Values &v) {
+       v.op(allToAll(v, {1, 2}, 1, {0, 3, 3, 8}, 0, {0, 8, 8, 12}), {v.x}, {v.t, 3});
+     },
+     "is not constant"},
+    {"ExchangeOwnShare",
+     [](Values &v) {
+       uint32_t x = v.b.input("square", {4, 8});
+       v.op(allToAll(v, {1, 2}, 1, {0, 3, 3, 8}, 0, {0, 4, 4, 6}), {x}, {6, 4});
+     },
+     "this rank's range 0:3 is not as long as its share, 4"},
+    {"ExchangeOwnHeldShare",
+     [](Values &v) {
+       uint32_t x = v.b.input("square", {4, 8});
+       v.op(allToAll(v, {1, 2}, 1, {0, 3, 3, 8}, 0, {0, 2, 2, 6}), {x}, {6, 3});
+     },
+     "this rank's range 0:2 is not as long as its share, 4"},
+    {"ExchangeGap",
+     [](Values &v) {
+       uint32_t x = v.b.input("square", {4, 8});
+       v.op(allToAll(v, {1, 2}, 1, {0, 3, 3, 8}, 0, {0, 4, 5, 6}), {x}, {6, 3});
+     },
+     "its ranges leave out index 4 of 6"},
+    {"ExchangeOutside",
+     [](Values &v) {
+       uint32_t x = v.b.input("square", {4, 8});
+       v.op(allToAll(v, {1, 2}, 1, {0, 3, 3, 9}, 0, {0, 4, 4, 6}), {x}, {6, 3});
+     },
+     "range 3:9 is not within 0:8"},
+    {"ExchangeOtherDimension",
+     [](Values &v) {
+       uint32_t x = v.b.input("cube", {4, 8, 2});
+       v.op(allToAll(v, {1, 2}, 1, {0, 3, 3, 8}, 0, {0, 4, 4, 6}), {x}, {6, 3, 3});
+     },
+     "outside of dimension"},
+    {"ExchangeRank",
+     [](Values &v) {
+       uint32_t x = v.b.input("cube", {4, 8, 2});
+       v.op(allToAll(v, {1, 2}, 1, {0, 3, 3, 8}, 0, {0, 4, 4, 6}), {x}, {6, 3});
+     },
+     "dimension 1 is not one of"},
+    {"ExchangeType",
+     [](Values &v) {
+       uint32_t x = v.b.input("square", {4, 8});
+       v.op(allToAll(v, {1, 2}, 1, {0, 3, 3, 8}, 0, {0, 4, 4, 6}), {x}, {6, 3}, i32);
+     },
+     "is not of the operand's type"},
     {"SendToNobody", [](Values &v) { v.b.add(FB(Send, 3, 0), {v.x}, {}); },
      "its peer, 3, is not another of 3 ranks"},
     {"SendToItself", [](Values &v) { v.b.add(FB(Send, 1, 0), {v.x}, {}); }, "its peer, 1"},
