@@ -1,5 +1,5 @@
-// What engine tests share: one rank's engine over a built program, and values in
-// and out of it.
+// What engine tests share: engines over built programs, of one rank or several, and values
+// in and out of them.
 #pragma once
 
 #include "runtime/comm/thread_communicator.h"
@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
+#include <numeric>
 #include <span>
 #include <string>
 #include <vector>
@@ -42,5 +44,42 @@ private:
 public:
   Engine engine;
 };
+
+/// Builds each rank's program, then runs `body` on all ranks' engines at once.
+inline void runPrograms(uint32_t ranks, const EngineOptions &options,
+                        const std::function<void(ProgramBuilder &)> &build,
+                        const std::function<void(uint32_t, Engine &)> &body) {
+  std::filesystem::path folder = testFolder();
+  std::vector<LoadedProgram> loaded;
+  for (uint32_t rank = 0; rank < ranks; ++rank) {
+    ProgramBuilder b(rank, ranks);
+    build(b);
+    loaded.push_back(b.load(folder));
+  }
+  runRanks(static_cast<int>(ranks), [&](Communicator &communicator) {
+    auto rank = static_cast<uint32_t>(communicator.rank());
+    Engine engine(*loaded[rank].program, *loaded[rank].weights, communicator, options);
+    body(rank, engine);
+  });
+}
+
+/// The elements of [outer, width, inner] whose middle index is in [begin, end).
+inline std::vector<float> part(const std::vector<float> &whole, int64_t width, int64_t inner,
+                               int64_t begin, int64_t end) {
+  std::vector<float> result;
+  int64_t outer = static_cast<int64_t>(whole.size()) / (width * inner);
+  for (int64_t o = 0; o < outer; ++o)
+    for (int64_t w = begin; w < end; ++w)
+      for (int64_t i = 0; i < inner; ++i)
+        result.push_back(whole[(o * width + w) * inner + i]);
+  return result;
+}
+
+/// Distinct whole numbers, so that sums are exact.
+inline std::vector<float> wholeValue(int64_t elements, uint32_t rank) {
+  std::vector<float> whole(elements);
+  std::iota(whole.begin(), whole.end(), 1.0f + 1000.0f * static_cast<float>(rank));
+  return whole;
+}
 
 } // namespace cleave::rt
