@@ -1,5 +1,5 @@
 // The interfaces through which ops are known: how an op can be split, and for which ops a
-// fused one stands.
+// fused one stands. And the trait of ops whose results must not be computed twice.
 
 #ifndef CLEAVE_INTERFACES_TD
 #define CLEAVE_INTERFACES_TD
@@ -46,6 +46,13 @@ def FusedOpInterface : OpInterface<"FusedOpInterface"> {
       /*desc=*/"The names in the model of the ops that this one stands for, or null.",
       /*retTy=*/"::mlir::ArrayAttr", /*name=*/"getNamesAttr", /*args=*/(ins)>,
   ];
+}
+
+// The op chooses: its results hang on the last bits of its operands, which differ between
+// ranks of other vector units. Cutting into ranks lets one rank of each group that has the
+// results compute them and broadcast them to the others.
+def Cleave_IsDecision : NativeOpTrait<"IsDecision"> {
+  let cppNamespace = "::cleave";
 }
 
 #endif // CLEAVE_INTERFACES_TD

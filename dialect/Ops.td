@@ -8,6 +8,7 @@ include "dialect/ComputeOps.td"
 include "dialect/ConvolutionOps.td"
 include "dialect/FusedOps.td"
 include "dialect/ModuleOps.td"
+include "dialect/MoeOps.td"
 include "dialect/ShapeOps.td"
 
 #endif // CLEAVE_OPS_TD

@@ -26,6 +26,9 @@ struct StateResource : public mlir::SideEffects::Resource::Base<StateResource> {
   llvm::StringRef getName() final { return "state"; }
 };
 
+/// See Cleave_IsDecision in Interfaces.td.
+template <typename OpT> class IsDecision : public mlir::OpTrait::TraitBase<OpT, IsDecision> {};
+
 /// Names an op's result after the op's name in the model, or the weight it uses.
 void setResultName(mlir::Operation *op, mlir::OpAsmSetValueNameFn setName);
 

@@ -5,6 +5,7 @@
 #include "llvm/ADT/SmallVector.h"
 
 #include <cstdint>
+#include <optional>
 
 namespace cleave {
 
@@ -52,6 +53,9 @@ struct ShardingRule {
   /// partial sums over an axis, so are the results. The others must be whole, and so must
   /// what is partial otherwise than by `sum`. Reduced factors of one op are of one kind.
   llvm::SmallVector<unsigned, 2> linearIn;
+  /// The factor that counts experts. A weight that has it in a dim is cut there by the split
+  /// `expert`; its other dims are output and input features.
+  std::optional<unsigned> experts;
 };
 
 /// The global ranges of a rank's operands and results, by dimension.

@@ -87,6 +87,8 @@ static int64_t countTerms(Operation &op) {
   }
   if (auto norm = dyn_cast<RmsNormOp>(op))
     return width(norm.getX());
+  if (auto moe = dyn_cast<MoeOp>(op))
+    return width(moe.getX()) + width(moe.getDown()) * width(moe.getChosen());
   // Scores over a head, then the softmax and the mean over a context of a few rows.
   if (auto attention = dyn_cast<AttentionOp>(op))
     return 2 * attention.getHeadDim();

@@ -73,6 +73,20 @@ ValueTracer::Part ValueTracer::findGather(GatherOp gather) {
   return part;
 }
 
+/// The outputs are cut as down's second dimension is; fewer experts or inner features than the
+/// model's give a summand.
+ValueTracer::Part ValueTracer::findMoe(MoeOp moe) {
+  auto gate = moe.getGate().getDefiningOp<UseOp>(), down = moe.getDown().getDefiningOp<UseOp>();
+  auto model = gate ? whole.lookupSymbol<WeightOp>(gate.getWeight()) : WeightOp();
+  auto modelDown = down ? whole.lookupSymbol<WeightOp>(down.getWeight()) : WeightOp();
+  if (!model || !modelDown)
+    return {};
+  auto weight = SymbolTable::lookupNearestSymbolFrom<WeightOp>(down, down.getWeightAttr());
+  ArrayRef<int64_t> shape = cast<RankedTensorType>(gate.getType()).getShape();
+  bool isSummand = shape.take_front(2) != model.getTensorType().getShape().take_front(2);
+  return {true, isSummand, getBegin(weight, 1) - getBegin(modelDown, 1)};
+}
+
 ValueTracer::Part ValueTracer::find(Operation *op) {
   auto first = [&] { return parts.lookup(op->getOperand(0)); };
   auto whole = [](Part part) {
@@ -83,8 +97,10 @@ ValueTracer::Part ValueTracer::find(Operation *op) {
       .Case([&](UseOp use) { return findUse(use); })
       .Case([&](LinearOp linear) { return findLinear(linear); })
       .Case([&](GatherOp gather) { return findGather(gather); })
+      .Case([&](MoeOp moe) { return findMoe(moe); })
       .Case<RopeOp, BroadcastOp>([&](auto) { return first(); })
-      .Case<RmsNormOp, SiluOp, AttentionOp, AllReduceOp>([&](auto) { return whole(first()); })
+      .Case<RmsNormOp, SiluOp, AttentionOp, AllReduceOp, RouteWeightsOp>(
+          [&](auto) { return whole(first()); })
       .Case([&](AddOp add) {
         Part part = first();
         part.isSummand &= parts.lookup(add.getY()).isSummand;

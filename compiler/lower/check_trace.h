@@ -53,6 +53,7 @@ private:
   Part findUse(UseOp use);
   Part findLinear(LinearOp linear);
   Part findGather(GatherOp gather);
+  Part findMoe(MoeOp moe);
   bool isComparable(mlir::Value value, Part part, mlir::Value reference);
 
   mlir::ModuleOp whole;

@@ -145,6 +145,16 @@ Operation_ ProgramBuilder::buildOperation(Operation &op) {
       .Case([&](MulOp) {
         return operation(Kind::Binary, fb::CreateBinary(buffer, fb::BinaryKind::Mul));
       })
+      .Case([&](RouteOp) { return operation(Kind::Route, fb::CreateRoute(buffer)); })
+      .Case([&](RouteWeightsOp weights) {
+        return operation(Kind::RouteWeights,
+                         fb::CreateRouteWeights(buffer, weights.getNormalized(),
+                                                weights.getScale().convertToFloat()));
+      })
+      .Case([&](MoeOp moe) {
+        return operation(Kind::Moe,
+                         fb::CreateMoe(buffer, moe.getFirstExpert(), moe.getPadBefore()));
+      })
       .Case([&](SliceOp slice) {
         return operation(Kind::Slice, fb::CreateSlice(buffer, slice.getDim(), slice.getBegin()));
       })

@@ -137,6 +137,13 @@ static RankReport describeRank(ModuleOp module, const Report &all) {
       count(cast<RankedTensorType>(conv.getType()).getShape().drop_front(2));
       report.operations += std::min<uint64_t>(operations, int64_t{1} << 50);
     }
+    if (auto moe = dyn_cast<MoeOp>(op)) {
+      // At most: how many of a token's experts are this rank's depends on the token.
+      auto shape = [](Value value) { return cast<RankedTensorType>(value.getType()).getShape(); };
+      ArrayRef<int64_t> gate = shape(moe.getGate());
+      report.operations += 2 * std::min(shape(moe.getChosen())[1], gate[0]) * gate[1] *
+                           (2 * gate[2] + shape(moe.getDown())[1]);
+    }
     if (!communicates(op))
       return;
     Type type = op->getNumResults() ? op->getResult(0).getType() : op->getOperand(0).getType();

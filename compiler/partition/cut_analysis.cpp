@@ -59,6 +59,7 @@ const CutAnalysis::Class &CutAnalysis::classOf(DimKey key) const {
 void CutAnalysis::Class::add(const Class &more) {
   unit = std::lcm(unit, more.unit);
   grain = std::lcm(grain, more.grain);
+  isExperts |= more.isExperts;
 }
 
 /// Makes one class of two.
@@ -90,6 +91,7 @@ void CutAnalysis::addOp(Operation *op) {
       own.unit = 1;
     else
       own.grain = rule.factors[factors[last - 1]].grain * own.unit;
+    own.isExperts = rule.experts == factors.front();
 
     if (!classes.try_emplace(leader(key), own).second)
       classes[leader(key)].add(own);

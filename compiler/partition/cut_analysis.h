@@ -32,6 +32,8 @@ public:
   /// The elements of one head where attention heads lie along the dim (for keys, of the
   /// query heads that decide its cut), else 1.
   int64_t getUnit(DimKey key) const;
+  /// Whether the dim counts experts.
+  bool isExperts(DimKey key) const { return classOf(key).isExperts; }
   /// The elements of the dim, or of the dim that decides its cut.
   int64_t getDecidingSize(DimKey key) const;
 
@@ -41,6 +43,7 @@ private:
     int64_t size = 0;
     int64_t unit = 1;  ///< never cut inside this many elements (a head)
     int64_t grain = 1; ///< better not cut inside this many (a quantization block)
+    bool isExperts = false;
     /// The class whose cut decides this one's, which covers it: queries for keys.
     std::optional<DimKey> parent;
     int64_t parentUnit = 1; ///< elements of the parent's unit ...

@@ -325,6 +325,8 @@ void Explainer::explainOp(Operation *op) {
     os << "  gives " << type << " sharded " << sharding << "\n";
     printDims(getHolder(result), sharding);
     printParts(type, sharding, {getStage(op)});
+    if (op->hasTrait<IsDecision>() && mesh.getNumCoordinates() > 1)
+      os << "  output: a broadcast, since one rank decides for all that have the same share\n";
     printReaders(result);
   }
 }

@@ -251,6 +251,21 @@ FailureOr<SmallVector<Summands, 1>> PartVerifier::readPartials(int64_t rank, Ope
   return passed;
 }
 
+FailureOr<unsigned> PartVerifier::joinDecisions(unsigned a, unsigned b, int64_t rank, Operation *op,
+                                                StringRef does) {
+  DecisionConflict conflict;
+  if (std::optional<unsigned> both = decisionSets.join(a, b, conflict))
+    return *both;
+  InFlightDiagnostic error = rankError(rank, op)
+                             << " " << does << " what follows from '"
+                             << getModelName(conflict.one.op) << "' as rank " << conflict.one.rank
+                             << " and as rank " << conflict.other.rank << " decided it";
+  error.attachNote(conflict.other.op->getLoc())
+      << "rank " << conflict.other.rank
+      << " decides here; expected a broadcast of the decision of rank " << conflict.one.rank;
+  return error;
+}
+
 /// The logical value that an op gives: its name, attributes and operands. Attributes that
 /// depend on the rank belong to the model only where the rank has all.
 unsigned PartVerifier::numberOf(ShardingRuleOpInterface op, bool isWhole) {
@@ -338,9 +353,15 @@ LogicalResult PartVerifier::evaluateCompute(int64_t rank, ShardingRuleOpInterfac
         box.push_back(reading.range);
     }
   }
+  FailureOr<unsigned> decisions = 0;
+  for (Value operand : op->getOperands()) {
+    decisions = joinDecisions(*decisions, known[operand].decisions, rank, op, "reads");
+    if (failed(decisions))
+      return failure();
+  }
   for (auto [number, result, dims] : llvm::enumerate(op->getResults(), rule.results)) {
     RankValue value{values.get({asKey(4), asKey(logical), asKey(number)}, getModelName(op)),
-                    getTypeDims(tensorOf(result)), partial};
+                    getTypeDims(tensorOf(result)), partial, *decisions};
     for (auto [dim, factors] : llvm::enumerate(dims)) {
       auto *group = llvm::find_if(
           groups, [&](auto &each) { return each.factors == ArrayRef<unsigned>(factors); });
@@ -362,6 +383,14 @@ LogicalResult PartVerifier::evaluateCompute(int64_t rank, ShardingRuleOpInterfac
       DimRef first = group->dims.front();
       if (group->keepsWindows)
         value.dims[dim].windows = known[op->getOperand(first.operand)].dims[first.dim].windows;
+    }
+    if (op->hasTrait<IsDecision>()) {
+      // Other ranks may decide for other elements.
+      std::vector<const void *> key{asKey(5), asKey(value.logical)};
+      for (const PartDim &dim : value.dims)
+        key.insert(key.end(), {asKey(dim.range.begin), asKey(dim.range.end)});
+      value.decisions = decisionSets.add(value.decisions,
+                                         values.get(std::move(key), getModelName(op)), {rank, op});
     }
     known[result] = value;
   }

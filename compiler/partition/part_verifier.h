@@ -3,6 +3,7 @@
 // and verify_collectives.cpp.
 #pragma once
 
+#include "compiler/partition/decision_sets.h"
 #include "compiler/partition/rank_value.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -105,6 +106,10 @@ private:
   mlir::LogicalResult
   evaluateExchange(llvm::ArrayRef<std::pair<int64_t, mlir::Operation *>> members);
 
+  /// What follows from both; an error at `op` of `rank`, which `does` something with both, where
+  /// two ranks made one decision.
+  mlir::FailureOr<unsigned> joinDecisions(unsigned a, unsigned b, int64_t rank, mlir::Operation *op,
+                                          llvm::StringRef does);
   RankValue rebase(const RankValue &value, unsigned dim, unsigned window);
   unsigned numberOf(ShardingRuleOpInterface op, bool isWhole);
   mlir::InFlightDiagnostic partialError(int64_t rank, mlir::Operation *op, const RankValue &value,
@@ -112,6 +117,7 @@ private:
 
   const std::map<int64_t, mlir::ModuleOp> &ranks;
   LogicalValues values;
+  DecisionSets decisionSets;
   /// The ranges of a weight that the ranks hold, together: where each dim begins and ends.
   std::map<std::string, llvm::SmallVector<ElementRange, 2>> weights;
   llvm::DenseMap<mlir::Value, RankValue> known;

@@ -61,15 +61,17 @@ Assignment &Propagation::assignmentOf(Value value) {
   return assignment;
 }
 
-/// The dim that a split cuts. Weights are stored [output features, input features].
+/// The dim that a split cuts. Weights are stored [output features, input features], those of
+/// experts [experts, output features, input features].
 FailureOr<unsigned> Propagation::getSplitDim(WeightOp weight, SplitAttr split) {
   int64_t rank = weight.getTensorType().getRank();
+  bool hasExperts = rank > 0 && cuts.isExperts({weight.getOperation(), 0});
   switch (split.getKind()) {
   case SplitKind::Column:
-    return 0;
+    return hasExperts ? 1 : 0;
   case SplitKind::Row:
     if (rank >= 2)
-      return 1;
+      return hasExperts ? 2 : 1;
     return weight.emitError() << "weight '" << weight.getSymName() << "' of type "
                               << weight.getType()
                               << " has no input features, so it cannot be split 'row'";
@@ -82,6 +84,8 @@ FailureOr<unsigned> Propagation::getSplitDim(WeightOp weight, SplitAttr split) {
            << "' has no attention heads along its input or output features, so it "
               "cannot be split 'head'";
   case SplitKind::Expert:
+    if (hasExperts)
+      return 0;
     return weight.emitError() << "weight '" << weight.getSymName()
                               << "' has no experts, so it cannot be split 'expert'";
   case SplitKind::None:

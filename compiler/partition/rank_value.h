@@ -46,6 +46,7 @@ struct RankValue {
   unsigned logical = 0;
   llvm::SmallVector<PartDim, 3> dims;
   llvm::SmallVector<Summands, 1> partial; ///< empty: no sum is missing
+  unsigned decisions = 0;                 ///< from which it follows, see DecisionSets
 
   bool isKnown() const { return logical != 0; }
 };

@@ -55,6 +55,7 @@ private:
   LogicalResult buildTransfer(TransferOp transfer, unsigned tag);
   LogicalResult buildCompute(ShardingRuleOpInterface op);
   void widenResults(ShardingRuleOpInterface op, LocalRanges &ranges, Operation *local);
+  void broadcastDecision(Operation *op);
   LogicalResult buildReturn(func::ReturnOp op, func::FuncOp from, func::FuncOp to);
   FailureOr<StateOp> declareState(StateUpdateOp update);
   FailureOr<RankedTensorType> localType(Value value);
@@ -272,7 +273,29 @@ LogicalResult RankBuilder::buildCompute(ShardingRuleOpInterface op) {
   }
   widenResults(op, ranges, local);
   cast<ShardingRuleOpInterface>(local).localize(ranges);
+  if (op->hasTrait<IsDecision>())
+    broadcastDecision(op);
   return success();
+}
+
+/// All ranks that have the same share of the op's results take those of the first.
+void RankBuilder::broadcastDecision(Operation *op) {
+  for (Value result : op->getResults()) {
+    SmallVector<StringAttr> replicated(mesh.getAxes());
+    for (DimShardingAttr dim : getSharding(result).getDims())
+      llvm::erase_if(replicated,
+                     [&](StringAttr axis) { return llvm::is_contained(dim.getAxes(), axis); });
+    SmallVector<int64_t> group = mesh.getGroup(place.coordinate, replicated);
+    if (group.size() == 1)
+      continue;
+    for (int64_t &rank : group)
+      rank += place.stage * mesh.getNumCoordinates();
+    Value own = mapping.lookup(result);
+    auto broadcast = builder.create<BroadcastOp>(op->getLoc(), own.getType(), own, group);
+    if (Attribute name = op->getAttr(CleaveDialect::nameAttrName))
+      broadcast->setAttr(CleaveDialect::nameAttrName, name);
+    mapping.map(result, broadcast.getResult());
+  }
 }
 
 /// A weight's share in whole quantization blocks can be wider than the result that is made

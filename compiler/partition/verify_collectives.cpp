@@ -42,9 +42,21 @@ LogicalResult PartVerifier::evaluateCollective(ArrayRef<std::pair<int64_t, Opera
         << "rank " << rank << " has '" << values.getName(theirs.logical) << "' here";
     return error;
   }
-  if (isa<AllGatherOp>(op))
-    return evaluateGather(members);
-  return isa<AllToAllOp>(op) ? evaluateExchange(members) : evaluateReduction(members);
+  FailureOr<unsigned> decisions = 0;
+  for (auto [rank, at] : members) {
+    decisions =
+        joinDecisions(*decisions, known[at->getOperand(0)].decisions, rank, at, "puts together");
+    if (failed(decisions))
+      return failure();
+  }
+  LogicalResult evaluated = isa<AllGatherOp>(op)  ? evaluateGather(members)
+                            : isa<AllToAllOp>(op) ? evaluateExchange(members)
+                                                  : evaluateReduction(members);
+  if (failed(evaluated))
+    return failure();
+  for (auto [rank, at] : members)
+    known[at->getResult(0)].decisions = *decisions;
+  return success();
 }
 
 /// A result is whole when its summands, or candidates, were all there, each once. Where

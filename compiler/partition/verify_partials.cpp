@@ -226,6 +226,9 @@ LogicalResult PartVerifier::evaluateReturn(int64_t rank, func::ReturnOp op) {
                << " of '" << values.getName(value.logical) << "'; expected all of it";
     auto [it, isNew] = outputs.try_emplace(output, op.getOperation(), value);
     const RankValue &other = it->second.second;
+    if (failed(
+            joinDecisions(other.decisions, value.decisions, rank, op, "gives beside other ranks")))
+      return failure();
     if (other.logical == value.logical && other.dims == value.dims)
       continue;
     InFlightDiagnostic error = rankError(rank, op)

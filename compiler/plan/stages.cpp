@@ -202,7 +202,8 @@ static int64_t countCrossing(Operation *op) {
 }
 
 /// The bytes of weights that an op reads for a token. Of a dim that is summed over and that
-/// only weights have, data choose one element: a look-up reads one row of its table.
+/// only weights have, data choose one element: a look-up reads one row of its table. Of
+/// experts they choose some.
 static int64_t getWork(ShardingRuleOpInterface op) {
   ShardingRule rule = op.getShardingRule();
   llvm::DenseSet<unsigned> ofValues;
@@ -221,10 +222,13 @@ static int64_t getWork(ShardingRuleOpInterface op) {
     int64_t read = getTensorBytes(cast<RankedTensorType>(use.getType()));
     for (const ShardingRule::Dim &dim : dims)
       for (unsigned factor : dim)
-        if (rule.factors[factor].kind == FactorKind::sum && !ofValues.contains(factor))
+        if (rule.factors[factor].kind == FactorKind::sum && !ofValues.contains(factor) &&
+            rule.experts.value_or(factor) == factor)
           read /= std::max<int64_t>(rule.factors[factor].size, 1);
     bytes += read;
   }
+  if (auto moe = dyn_cast<MoeOp>(op.getOperation()))
+    bytes *= cast<RankedTensorType>(moe.getChosen().getType()).getDimSize(1);
   return bytes;
 }
 

@@ -227,6 +227,12 @@ void StepBuilder::addInstruction() {
     return addAddNorm(*instruction->operation_as_AddNorm());
   case fb::Operation::TopK:
     return addTopK(*instruction->operation_as_TopK());
+  case fb::Operation::Route:
+    return addRoute();
+  case fb::Operation::RouteWeights:
+    return addRouteWeights(*instruction->operation_as_RouteWeights());
+  case fb::Operation::Moe:
+    return addMoe(*instruction->operation_as_Moe());
   }
   refuse("cannot be executed by this version"); // proved not to happen
 }

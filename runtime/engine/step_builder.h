@@ -90,6 +90,12 @@ private:
   Location newBuffer(int64_t bytes, int64_t begin, int64_t end);
   void add(std::unique_ptr<Step> step) { steps.push_back(std::move(step)); }
 
+  /// The kernel for a weight of this type, and whether it reads quantized activations.
+  struct ChosenLinear {
+    LinearKernel kernel;
+    bool isQuantized;
+  };
+  ChosenLinear chooseLinear(ElementType weight) const;
   /// The sines and cosines of the current Rope, shared by all that agree.
   Location ropeAngles(const fb::Rope &op);
   /// The oneDNN product for a weight of this shape, or null where it is no use.
@@ -131,6 +137,9 @@ private:
   void addTranspose(const fb::Transpose &op);
   void addReshape();
   void addTopK(const fb::TopK &op);
+  void addRoute();
+  void addRouteWeights(const fb::RouteWeights &op);
+  void addMoe(const fb::Moe &op);
   void addAllReduce(const fb::AllReduce &op);
   void addAllReduceAdd(const fb::AllReduceAdd &op);
   void addAddNorm(const fb::AddNorm &op);

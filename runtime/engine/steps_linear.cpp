@@ -106,6 +106,17 @@ private:
 
 } // namespace
 
+StepBuilder::ChosenLinear StepBuilder::chooseLinear(ElementType weight) const {
+  if (input.options.activations == Activations::quantized)
+    if (LinearKernel kernel = selectLinear(weight, /*quantizedActivations=*/true))
+      return {kernel, true};
+  LinearKernel kernel = selectLinear(weight, /*quantizedActivations=*/false);
+  if (!kernel)
+    refuse("there is no matrix product with a weight of " +
+           std::string(elementTypeInfo(weight).name) + " in this version");
+  return {kernel, false};
+}
+
 std::shared_ptr<DenseLinear> StepBuilder::denseLinear(int64_t inputs, int64_t outputs,
                                                       int64_t maxTokens) {
   if (inputs == 0 || outputs == 0 || maxTokens < DenseLinear::minTokens)
@@ -126,15 +137,9 @@ void StepBuilder::addLinear(const fb::Linear &op) {
   for (uint32_t i = 1; i < operandCount(); ++i) {
     const ElementTypeInfo &info = elementTypeInfo(type(operand(i)));
     Product &product = step->products.emplace_back();
-    if (input.options.activations == Activations::quantized) {
-      product.kernel = selectLinear(info.type, /*quantizedActivations=*/true);
-      product.isQuantized = product.kernel != nullptr;
-    }
-    if (!product.kernel)
-      product.kernel = selectLinear(info.type, /*quantizedActivations=*/false);
-    if (!product.kernel)
-      refuse("there is no matrix product with a weight of " + std::string(info.name) +
-             " in this version");
+    auto [kernel, isQuantized] = chooseLinear(info.type);
+    product.kernel = kernel;
+    product.isQuantized = isQuantized;
     int64_t outputs = dimsOf(value(operand(i)).dims())[0];
     product.args.outputs = product.args.yStride = outputs;
     product.args.inputs = columns;

@@ -509,6 +509,56 @@ void InstructionCheck::checkTopK(const fb::TopK &op) const {
                "1 to " + std::to_string(maxCandidates) + " candidates of each row");
 }
 
+void InstructionCheck::checkRoute() const {
+  expectCounts(1, 1, 1);
+  expectActivation(0, ElementType::f32);
+  Dims logits = dimsOf(operand(0)), chosen = dimsOf(result(0));
+  expectOperand(0, logits.size() == 2 && !isSymbolDim(logits[1]), "a matrix of constant width");
+  expectResult(0, chosen.size() == 2 && chosen[1] >= 1 && chosen[1] <= logits[1],
+               "a matrix of 1 to " + std::to_string(logits[1]) + " columns");
+  expectResultDims(ElementType::i32, {logits[0], chosen[1]});
+}
+
+void InstructionCheck::checkRouteWeights(const fb::RouteWeights &op) const {
+  expectCounts(2, 2, 1);
+  expectActivation(0, ElementType::f32);
+  expectActivation(1, ElementType::i32);
+  Dims logits = dimsOf(operand(0)), chosen = dimsOf(operand(1));
+  expectOperand(0, logits.size() == 2 && !isSymbolDim(logits[1]), "a matrix of constant width");
+  expectOperand(1, chosen.size() == 2 && chosen[0] == logits[0] && !isSymbolDim(chosen[1]),
+                "a matrix of constant width with as many rows as operand 0");
+  expectFinite("its scale", op.scale());
+  expectResultDims(ElementType::f32, {chosen.begin(), chosen.end()});
+}
+
+void InstructionCheck::checkMoe(const fb::Moe &op) const {
+  expectCounts(6, 6, 1);
+  expectActivation(0, ElementType::f32);
+  expectActivation(1, ElementType::i32);
+  expectActivation(2, ElementType::f32);
+  Dims x = dimsOf(operand(0)), chosen = dimsOf(operand(1)), weights = dimsOf(operand(2));
+  expectOperand(0, x.size() == 2 && !isSymbolDim(x[1]), "a matrix of constant width");
+  expectOperand(1, chosen.size() == 2 && chosen[0] == x[0] && !isSymbolDim(chosen[1]),
+                "a matrix of constant width with as many rows as operand 0");
+  expectOperand(2, equal(weights, chosen), "of operand 1's dimensions");
+  for (uint32_t i : {3u, 4u, 5u})
+    expectOperand(i,
+                  operand(i).storage() == fb::Storage::Weight && dimsOf(operand(i)).size() == 3 &&
+                      isReal(typeOf(operand(i))),
+                  "a weight of real numbers with 3 dimensions");
+  Dims gate = dimsOf(operand(3)), up = dimsOf(operand(4)), down = dimsOf(operand(5));
+  expectOperand(3, gate[2] == x[1], "a weight of as many columns as operand 0");
+  expectOperand(4, equal(up, gate), "of operand 3's dimensions");
+  expectOperand(5, down[0] == gate[0], "a weight of as many experts as operand 3");
+  // Weights' dimensions are bounded by their file.
+  if (gate[1] > down[2] || op.pad_before() > down[2] - gate[1])
+    refuse(std::to_string(gate[1]) + " columns after " + std::to_string(op.pad_before()) +
+           " do not fit operand 5's " + std::to_string(down[2]));
+  if (op.first_expert() < 0)
+    refuse("its first expert, " + std::to_string(op.first_expert()) + ", is negative");
+  expectResultDims(ElementType::f32, {x[0], down[1]});
+}
+
 void InstructionCheck::checkAllReduce(const fb::AllReduce &op) const {
   const uint32_t values = std::clamp(operandCount(), 1u, 16u);
   expectCounts(1, values, values);
@@ -668,6 +718,12 @@ void InstructionCheck::check() const {
     return checkAddNorm(*instruction.operation_as_AddNorm());
   case fb::Operation::TopK:
     return checkTopK(*instruction.operation_as_TopK());
+  case fb::Operation::Route:
+    return checkRoute();
+  case fb::Operation::RouteWeights:
+    return checkRouteWeights(*instruction.operation_as_RouteWeights());
+  case fb::Operation::Moe:
+    return checkMoe(*instruction.operation_as_Moe());
   }
   refuse("its operation is unknown");
 }

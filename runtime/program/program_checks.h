@@ -80,6 +80,9 @@ private:
   void checkTranspose(const fb::Transpose &op) const;
   void checkReshape() const;
   void checkTopK(const fb::TopK &op) const;
+  void checkRoute() const;
+  void checkRouteWeights(const fb::RouteWeights &op) const;
+  void checkMoe(const fb::Moe &op) const;
   void checkAllReduce(const fb::AllReduce &op) const;
   /// What AllReduceAdd and AddNorm share: x, what is added, and a norm's weight.
   void checkSumAndNorm(float epsilon) const;

@@ -41,6 +41,8 @@ module @declarations attributes {
   cleave.weight @bf16 : tensor<32x64xbf16> from npy<"w.npy">
   // CHECK: cleave.weight @q8_0 : tensor<32x64x!cleave.q8_0> from random<7> slice [0:32, 64:128]
   cleave.weight @q8_0 : tensor<32x64x!cleave.q8_0> from random<7> slice [0:32, 64:128]
+  cleave.weight @experts : tensor<8x64x64x!cleave.q8_0> from none
+  cleave.weight @inside : tensor<8x40x64xf32> from none
   // CHECK: cleave.weight @"blk.0.q4 0" : tensor<32x64x!cleave.q4_0> from none
   // CHECK-SAME: split [#cleave.split<column "tp">, #cleave.split<row "data">]
   // CHECK-SAME: sharding <[{"tp"}, {"data"}]>
@@ -126,6 +128,24 @@ module @declarations attributes {
     // CHECK: cleave.cut "blk.1"
     cleave.cut "blk.1"
     return %a : tensor<?x64xf32, #tokens>
+  }
+
+  // CHECK-LABEL: func.func @mixture
+  func.func @mixture(%x: tensor<?x64xf32, #tokens>, %l: tensor<?x8xf32, #tokens>) {
+    // CHECK: %[[GATE:.*]] = cleave.use @experts
+    %g = cleave.use @experts : tensor<8x64x64x!cleave.q8_0>
+    // CHECK: %[[CHOSEN:.*]] = cleave.route %[[LOGITS:.*]] : tensor<?x8xf32, #[[TOKENS]]> -> tensor<?x2xi32, #[[TOKENS]]>
+    %c = cleave.route %l : tensor<?x8xf32, #tokens> -> tensor<?x2xi32, #tokens>
+    // CHECK: %[[WEIGHTS:.*]] = cleave.route_weights normalized %[[LOGITS]], %[[CHOSEN]] {scale = 2.500000e+00 : f32} : tensor<?x8xf32, #[[TOKENS]]>, tensor<?x2xi32, #[[TOKENS]]> -> tensor<?x2xf32, #[[TOKENS]]>
+    %w = cleave.route_weights normalized %l, %c {scale = 2.5 : f32} : tensor<?x8xf32, #tokens>, tensor<?x2xi32, #tokens> -> tensor<?x2xf32, #tokens>
+    // CHECK: cleave.route_weights %[[LOGITS]], %[[CHOSEN]] :
+    %v = cleave.route_weights %l, %c : tensor<?x8xf32, #tokens>, tensor<?x2xi32, #tokens> -> tensor<?x2xf32, #tokens>
+    // CHECK: cleave.moe %{{.*}} to %[[CHOSEN]], %[[WEIGHTS]] through %[[GATE]], %[[GATE]], %[[GATE]] : (tensor<?x64xf32, #[[TOKENS]]>, tensor<?x2xi32, #[[TOKENS]]>, tensor<?x2xf32, #[[TOKENS]]>, tensor<8x64x64x!cleave.q8_0>, tensor<8x64x64x!cleave.q8_0>, tensor<8x64x64x!cleave.q8_0>) -> tensor<?x64xf32, #[[TOKENS]]>
+    %y = cleave.moe %x to %c, %w through %g, %g, %g : (tensor<?x64xf32, #tokens>, tensor<?x2xi32, #tokens>, tensor<?x2xf32, #tokens>, tensor<8x64x64x!cleave.q8_0>, tensor<8x64x64x!cleave.q8_0>, tensor<8x64x64x!cleave.q8_0>) -> tensor<?x64xf32, #tokens>
+    // CHECK: cleave.moe {{.*}} {first_expert = 3 : i64, pad_before = 7 : i64} :
+    %h = cleave.use @inside : tensor<8x40x64xf32>
+    %z = cleave.moe %x to %c, %w through %h, %h, %g {first_expert = 3 : i64, pad_before = 7 : i64} : (tensor<?x64xf32, #tokens>, tensor<?x2xi32, #tokens>, tensor<?x2xf32, #tokens>, tensor<8x40x64xf32>, tensor<8x40x64xf32>, tensor<8x64x64x!cleave.q8_0>) -> tensor<?x64xf32, #tokens>
+    return
   }
 
   // CHECK-LABEL: func.func @sharded

@@ -76,6 +76,14 @@ void buildLayer(ProgramBuilder &b, ElementType weightType) {
   b.add(fb::CreateStateUpdate(b.fbb), {keys, q, slots, positions}, {});
   b.add(fb::CreateAttention(b.fbb, 64, 1, 0, 0.125f), {q, keys, keys, slots, positions}, {a});
   uint32_t y = b.binary(fb::BinaryKind::Add, x, b.silu(b.linear(a, w, dims), dims), dims);
+  uint32_t chosen = b.activation({t, 2}, ElementType::i32), shares = b.activation({t, 2});
+  uint32_t mixed = b.activation(dims);
+  uint32_t experts = b.weight("experts", weightType, {3, width, width},
+                              std::vector<std::byte>(3 * width * rowBytes));
+  b.add(fb::CreateRoute(b.fbb), {y}, {chosen});
+  b.add(fb::CreateRouteWeights(b.fbb, true, 1.0f), {y, chosen}, {shares});
+  b.add(fb::CreateMoe(b.fbb), {y, chosen, shares, experts, experts, experts}, {mixed});
+  y = b.binary(fb::BinaryKind::Add, y, mixed, dims);
   uint32_t half = b.activation({t, width / 2});
   b.add(fb::CreateSlice(b.fbb, 1, 0), {y}, {half});
   b.output("y", half);

@@ -57,6 +57,12 @@ void buildEverything(ProgramBuilder &b) {
   y = make(fb::CreateReduceScatterDirect(b.fbb, &self, 1, &ranges), {y}, dims);
   y = make(fb::CreateAllToAllDirect(b.fbb, &self, 1, &ranges, 1, &ranges), {y}, dims);
   y = make(fb::CreateBroadcastDirect(b.fbb, &self), {y}, dims);
+  uint32_t experts =
+      b.weight("experts", ElementType::q8_0, {3, 32, 32}, std::vector<std::byte>(96 * 34));
+  uint32_t chosen = b.activation({t, 2}, ElementType::i32);
+  b.add(fb::CreateRoute(b.fbb), {y}, {chosen}, "op");
+  uint32_t weights = make(fb::CreateRouteWeights(b.fbb, true, 1.0f), {y, chosen}, {t, 2});
+  y = make(fb::CreateMoe(b.fbb, 1, 0), {y, chosen, weights, experts, experts, experts}, dims);
   b.output("y", y);
   std::vector<uint32_t> strides{2}, pads{1, 0}, dilations{1};
   uint32_t images = b.input("images", {t, 4, 6});

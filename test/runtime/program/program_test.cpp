@@ -51,6 +51,15 @@ struct Values {
   }
 };
 
+/// What a mixture of experts needs besides.
+struct Mixture {
+  explicit Mixture(Values &v)
+      : chosen(v.b.input("chosen", {v.t, 2}, i32)), shares(v.b.input("shares", {v.t, 2})),
+        experts(v.b.weight("experts", {3, 8, 8}, std::vector<float>(192))),
+        small(v.b.weight("small", {3, 6, 8}, std::vector<float>(144))) {}
+  uint32_t chosen, shares, experts, small;
+};
+
 using Break = std::function<void(Values &)>;
 
 /// Proves what `build` makes of the values and returns the message.
@@ -184,6 +193,19 @@ const Case accepted[] = {
     {"Transpose", [](Values &v) { v.op(transpose(v, {1, 0}), {v.x}, {8, v.t}); }, ""},
     {"Reshape", [](Values &v) { v.op(FB(Reshape), {v.x}, {1, v.t, 2, 4}); }, ""},
     {"SliceOfAShare", [](Values &v) { v.op(FB(Slice), {v.x}, {v.last, 8}); }, ""},
+    {"Route", [](Values &v) { v.op(FB(Route), {v.x}, {v.t, 8}, i32); }, ""},
+    {"RouteWeights",
+     [](Values &v) {
+       Mixture m(v);
+       v.op(FB(RouteWeights, true, 1), {v.x, m.chosen}, {v.t, 2});
+     },
+     ""},
+    {"Moe",
+     [](Values &v) {
+       Mixture m(v);
+       v.op(FB(Moe, 7, 2), {v.x, m.chosen, m.shares, m.small, m.small, m.experts}, {v.t, 8});
+     },
+     ""},
     {"AllReduce", [](Values &v) { v.op(allReduce(v, {2, 1}), {v.x}, {v.t, 8}); }, ""},
     {"AllReduceOfTwo",
      [](Values &v) {
@@ -601,6 +623,98 @@ const Case refusedCompute[] = {
      "is not candidates"},
     {"AllReduceTopOfTooMany", [](Values &v) { mergeTop(v, 1025, 2); }, "is not candidates"},
     {"AllReduceTopPairs", [](Values &v) { mergeTop(v, 8, 1); }, "is not candidates"},
+    {"RouteOperand", [](Values &v) { v.op(FB(Route), {v.vector}, {8, 1}, i32); },
+     "operand 0, Input f32 [8], is not a matrix of constant width"},
+    {"RouteOfMoreThanAll", [](Values &v) { v.op(FB(Route), {v.x}, {v.t, 9}, i32); },
+     "result 0, Activation i32 ['tokens', 9], is not a matrix of 1 to 8 columns"},
+    {"RouteOfNone", [](Values &v) { v.op(FB(Route), {v.x}, {v.t, 0}, i32); }, "1 to 8 columns"},
+    {"RouteOfManyAtRunTime", [](Values &v) { v.op(FB(Route), {v.x}, {v.t, v.t}, i32); },
+     "1 to 8 columns"},
+    {"RouteToFloats", [](Values &v) { v.op(FB(Route), {v.x}, {v.t, 2}); }, "is not i32"},
+    {"RouteWeightsOfOtherRows",
+     [](Values &v) { v.op(FB(RouteWeights, true, 1), {v.x, v.fewer}, {3, 2}); },
+     "operand 1, Input i32 [3], is not a matrix of constant width with as many rows"},
+    {"RouteWeightsOfFloats",
+     [](Values &v) {
+       Mixture m(v);
+       v.op(FB(RouteWeights, true, 1), {v.x, m.shares}, {v.t, 2});
+     },
+     "operand 1, Input f32 ['tokens', 2], is not a tensor of i32"},
+    {"RouteWeightsScale",
+     [](Values &v) {
+       Mixture m(v);
+       v.op(FB(RouteWeights, true, std::numeric_limits<float>::infinity()), {v.x, m.chosen},
+            {v.t, 2});
+     },
+     "its scale is not a finite number"},
+    {"RouteWeightsResult",
+     [](Values &v) {
+       Mixture m(v);
+       v.op(FB(RouteWeights, true, 1), {v.x, m.chosen}, {v.t, 3});
+     },
+     "is not f32"},
+    {"MoeChoices",
+     [](Values &v) {
+       Mixture m(v);
+       v.op(FB(Moe), {v.x, v.ids, m.shares, m.experts, m.experts, m.experts}, {v.t, 8});
+     },
+     "operand 1, Input i32 ['tokens'], is not a matrix of constant width"},
+    {"MoeWeightsOfChoices",
+     [](Values &v) {
+       Mixture m(v);
+       v.op(FB(Moe), {v.x, m.chosen, v.x, m.experts, m.experts, m.experts}, {v.t, 8});
+     },
+     "operand 2, Input f32 ['tokens', 8], is not of operand 1's dimensions"},
+    {"MoeExpertsWithoutExperts",
+     [](Values &v) {
+       Mixture m(v);
+       v.op(FB(Moe), {v.x, m.chosen, m.shares, v.weight, m.experts, m.experts}, {v.t, 8});
+     },
+     "operand 3, Weight f32 [4, 8], is not a weight of real numbers with 3 dimensions"},
+    {"MoeExpertsOfAnActivation",
+     [](Values &v) {
+       Mixture m(v);
+       uint32_t x = v.b.input("y", {3, 8, 8});
+       v.op(FB(Moe), {v.x, m.chosen, m.shares, m.experts, x, m.experts}, {v.t, 8});
+     },
+     "operand 4, Input f32 [3, 8, 8], is not a weight"},
+    {"MoeWidth",
+     [](Values &v) {
+       Mixture m(v);
+       v.op(FB(Moe), {m.shares, m.chosen, m.shares, m.experts, m.experts, m.experts}, {v.t, 8});
+     },
+     "operand 3, Weight f32 [3, 8, 8], is not a weight of as many columns as operand 0"},
+    {"MoeUp",
+     [](Values &v) {
+       Mixture m(v);
+       v.op(FB(Moe), {v.x, m.chosen, m.shares, m.experts, m.small, m.experts}, {v.t, 8});
+     },
+     "operand 4, Weight f32 [3, 6, 8], is not of operand 3's dimensions"},
+    {"MoeNumberOfExperts",
+     [](Values &v) {
+       Mixture m(v);
+       uint32_t two = v.b.weight("two", {2, 8, 8}, std::vector<float>(128));
+       v.op(FB(Moe), {v.x, m.chosen, m.shares, m.experts, m.experts, two}, {v.t, 8});
+     },
+     "operand 5, Weight f32 [2, 8, 8], is not a weight of as many experts as operand 3"},
+    {"MoePadding",
+     [](Values &v) {
+       Mixture m(v);
+       v.op(FB(Moe, 0, 3), {v.x, m.chosen, m.shares, m.small, m.small, m.experts}, {v.t, 8});
+     },
+     "6 columns after 3 do not fit operand 5's 8"},
+    {"MoeFirstExpert",
+     [](Values &v) {
+       Mixture m(v);
+       v.op(FB(Moe, -1), {v.x, m.chosen, m.shares, m.experts, m.experts, m.experts}, {v.t, 8});
+     },
+     "its first expert, -1, is negative"},
+    {"MoeResult",
+     [](Values &v) {
+       Mixture m(v);
+       v.op(FB(Moe), {v.x, m.chosen, m.shares, m.experts, m.experts, m.experts}, {v.t, 7});
+     },
+     "is not f32 ['tokens', 8]"},
     {"SliceDimension", [](Values &v) { v.op(FB(Slice, 2, 0), {v.x}, {v.t, 8}); },
      "dimension 2 is not one of ['tokens', 8]"},
     {"SliceDynamic", [](Values &v) { v.op(FB(Slice, 0, 0), {v.x}, {1, 8}); },
