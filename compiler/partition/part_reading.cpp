@@ -388,7 +388,7 @@ LogicalResult PartVerifier::evaluateCompute(int64_t rank, ShardingRuleOpInterfac
       // Other ranks may decide for other elements.
       std::vector<const void *> key{asKey(5), asKey(value.logical)};
       for (const PartDim &dim : value.dims)
-        key.insert(key.end(), {asKey(dim.range.begin), asKey(dim.range.end)});
+        key.insert(key.end(), {asKey(dim.range.begin), asKey(dim.range.end), asKey(dim.shares)});
       value.decisions = decisionSets.add(value.decisions,
                                          values.get(std::move(key), getModelName(op)), {rank, op});
     }

@@ -115,7 +115,8 @@ private:
         reason = &found->location;
       } else if (!plan.mesh.empty() && !weight.getSplitsAttr()) {
         splits = getDefaultSplits(weight);
-        reason = splits ? &getDefaultAxis()->location : nullptr;
+        const plan::MeshAxis *axis = getDefaultAxis();
+        reason = &(axis ? axis : &plan.mesh.front())->location;
       }
       if (splits) {
         weight.setSplitsAttr(splits);
@@ -231,15 +232,21 @@ private:
 
   /// What the family's default plan says of the weight, or null.
   ArrayAttr getDefaultSplits(WeightOp weight) {
-    const plan::MeshAxis *axis = getDefaultAxis();
-    if (!axis)
-      return {};
+    const plan::MeshAxis *axis = getDefaultAxis(), *named = nullptr;
+    SmallVector<Attribute> splits;
     for (const plan::DefaultSplit &split : plan::getDefaultSplits(getArchitecture())) {
       auto pattern = plan::NamePattern::create(split.weights);
-      if (cantFail(std::move(pattern)).matchesAny(getNames(weight)))
-        return builder.getArrayAttr({getSplit(split.type, axis)});
+      if (!cantFail(std::move(pattern)).matchesAny(getNames(weight)))
+        continue;
+      if (split.axis.empty()) {
+        if (axis && axis != named)
+          splits.push_back(getSplit(split.type, axis));
+        break;
+      }
+      if ((named = plan.findAxis(split.axis)))
+        splits.push_back(getSplit(split.type, named));
     }
-    return {};
+    return splits.empty() ? ArrayAttr() : builder.getArrayAttr(splits);
   }
 
   StringRef getArchitecture() {

@@ -9,6 +9,9 @@ namespace cleave::plan {
 struct DefaultSplit {
   llvm::StringLiteral weights; ///< a pattern as in a plan
   SplitType type;
+  /// Empty: over `tp`, or the mesh's only axis. Else the entry counts where the mesh has
+  /// this axis, together with what follows from later entries over another axis.
+  llvm::StringLiteral axis = "";
 };
 
 /// The default splits of an architecture, first match first; empty for a family that is

@@ -78,6 +78,10 @@ def parser() -> argparse.ArgumentParser:
     add.add_argument("--context", type=int, default=2048, metavar="N", help="context length (2048)")
     add.add_argument("--type", default="f32", dest="kind", metavar="TYPE",
                      help="f32, f16, bf16, q8_0, q4_0, q4_k, q5_k, q6_k, q4_k_m or q5_k_m (f32)")
+    add.add_argument("--experts", type=int, default=0, metavar="N",
+                     help="experts in the place of each feed-forward block (none)")
+    add.add_argument("--experts-used", type=int, default=2, metavar="N",
+                     help="experts for each token (2)")
     add.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the weights (0)")
     add.add_argument("--tied", action="store_true", help="the output matrix is the embedding")
     add.add_argument("--bias", action="store_true", help="q, k and v have biases")
@@ -136,7 +140,7 @@ def random_model(options: argparse.Namespace) -> None:
     shape = LlamaShape(
         width=options.width, layers=options.layers, heads=options.heads, kv_heads=options.kv_heads,
         ffn=options.ffn, vocab=options.vocab, context=options.context, tied=options.tied,
-        bias=options.bias)
+        bias=options.bias, experts=options.experts, experts_used=options.experts_used)
     random_model(options.output, shape, options.kind, options.seed)
 
 

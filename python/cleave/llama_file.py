@@ -32,6 +32,10 @@ class LlamaShape:
     """Whether the output matrix is the embedding."""
     bias: bool = False
     """Whether q, k and v have biases."""
+    experts: int = 0
+    """Experts in the place of each feed-forward block, each as wide as it; 0: none."""
+    experts_used: int = 2
+    """Of these, how many a token takes."""
     rope_base: float = 10000.0
     norm_epsilon: float = 1e-5
 
@@ -42,6 +46,9 @@ class LlamaShape:
         if self.width % self.heads or self.head_dim % 2:
             raise CleaveError(f"width {self.width} is no multiple of twice the {self.heads} heads; "
                               "rotary embedding needs heads of an even width")
+        if self.experts < 0 or (self.experts and not 1 <= self.experts_used <= self.experts):
+            raise CleaveError(f"{self.experts_used} of {self.experts} experts for a token, expected "
+                              "at least 1 and at most all")
         if self.heads % self.kv_heads:
             raise CleaveError(f"{self.heads} heads cannot share {self.kv_heads} key/value heads: "
                               "the first must be a multiple of the second")
@@ -51,7 +58,9 @@ class LlamaShape:
         return self.width // self.heads
 
     def tensors(self) -> Iterator[tuple[str, tuple[int, ...]]]:
-        """Name and shape of each tensor in the file's order; matrices are [outputs, inputs]."""
+        """Name and shape of each tensor in the file's order; matrices are [outputs, inputs], those
+        of experts [experts, outputs, inputs].
+        """
         width, kv_width = self.width, self.kv_heads * self.head_dim
         yield "token_embd.weight", (self.vocab, width)
         for layer in range(self.layers):
@@ -63,6 +72,12 @@ class LlamaShape:
                     yield f"{block}attn_{name}.bias", (outputs,)
             yield block + "attn_output.weight", (width, width)
             yield block + "ffn_norm.weight", (width,)
+            if self.experts:
+                yield block + "ffn_gate_inp.weight", (self.experts, width)
+                yield block + "ffn_gate_exps.weight", (self.experts, self.ffn, width)
+                yield block + "ffn_up_exps.weight", (self.experts, self.ffn, width)
+                yield block + "ffn_down_exps.weight", (self.experts, width, self.ffn)
+                continue
             yield block + "ffn_gate.weight", (self.ffn, width)
             yield block + "ffn_up.weight", (self.ffn, width)
             yield block + "ffn_down.weight", (width, self.ffn)
@@ -84,6 +99,9 @@ class LlamaShape:
         writer.add_rope_freq_base(self.rope_base)
         writer.add_layer_norm_rms_eps(self.norm_epsilon)
         writer.add_vocab_size(self.vocab)
+        if self.experts:
+            writer.add_expert_count(self.experts)
+            writer.add_expert_used_count(self.experts_used)
         vocabulary.write(writer)
         return writer
 

@@ -37,9 +37,10 @@ def random_model(
 ) -> None:
     """Writes a model of `shape` whose matrices are of type `kind`, a key of TYPES or MIXES.
 
-    Norms and biases are F32; a matrix whose rows are no multiple of the block length becomes F16,
-    which is logged. The same arguments give the same bytes. Raises CleaveError for an unknown type,
-    a vocabulary too small for the special tokens, or a file that cannot be written.
+    Norms, biases and routers of experts are F32; a matrix whose rows are no multiple of the block
+    length becomes F16, which is logged. The same arguments give the same bytes. Raises CleaveError
+    for an unknown type, a vocabulary too small for the special tokens, or a file that cannot be
+    written.
     """
     if kind not in TYPES | MIXES:
         known = ", ".join(TYPES | MIXES)
@@ -50,7 +51,8 @@ def random_model(
         writer = shape.writer(path, f"random-{kind}", vocabulary)
         tensors: list[tuple[str, tuple[int, ...], Type]] = []
         for name, size in shape.tensors():
-            chosen = matrix_type(kind, name) if len(size) == 2 else Type.F32
+            is_router = "ffn_gate_inp" in name
+            chosen = matrix_type(kind, name) if len(size) > 1 and not is_router else Type.F32
             if size[-1] % gguf.GGML_QUANT_SIZES[chosen][0]:
                 unfit[size[-1]] += 1
                 chosen = Type.F16
@@ -103,7 +105,7 @@ def draw(
         values = generator.standard_normal(size, np.float32) * np.float32(0.1)
         yield values + np.float32(name.endswith("norm.weight"))
         return
-    deviation = 1 / math.sqrt(size[1])
+    deviation = 1 / math.sqrt(size[-1])
     if "attn_output" in name or "ffn_down" in name:
         deviation /= math.sqrt(2 * shape.layers)
     left = math.prod(size)

@@ -22,7 +22,7 @@ import transformers
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "python"), str(ROOT / "test" / "models")]
-from families import CONTEXT, SHAPES, VOCABULARY, Shape, write  # noqa: E402
+from families import CONTEXT, SHAPES, VOCABULARY, Shape, seed_of, write  # noqa: E402
 
 TOKENS = [1, *np.random.SFC64(7).random_raw(23).__mod__(VOCABULARY - 3).__add__(3).tolist()]
 NAMES = {
@@ -31,7 +31,8 @@ NAMES = {
     "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj",
     "attn_qkv": "self_attn.qkv_proj", "attn_output": "self_attn.o_proj",
     "attn_q_norm": "self_attn.q_norm", "attn_k_norm": "self_attn.k_norm",
-    "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj",
+    "ffn_gate_inp": "mlp.gate", "ffn_up_exps": "mlp.experts.gate_up_proj",
+    "ffn_down_exps": "mlp.experts.down_proj", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj",
 }
 
 
@@ -50,6 +51,17 @@ def network(shape: Shape) -> Any:
         config = transformers.Qwen3Config(rope_parameters=rope | {"rope_theta": 1000000.0},
                                           head_dim=shape.head_dim, **sizes)
         return transformers.Qwen3ForCausalLM(config)
+    experts = dict(num_experts_per_tok=shape.used, experts_implementation="eager")
+    if shape.architecture == "llama":
+        config = transformers.MixtralConfig(rope_parameters=rope, head_dim=shape.head_dim,
+                                            num_local_experts=shape.experts, **experts, **sizes)
+        return transformers.MixtralForCausalLM(config)
+    if shape.architecture == "qwen3moe":
+        config = transformers.Qwen3MoeConfig(
+            rope_parameters=rope | {"rope_theta": 1000000.0}, head_dim=shape.head_dim,
+            num_experts=shape.experts, moe_intermediate_size=shape.ffn, norm_topk_prob=True,
+            **experts, **sizes)
+        return transformers.Qwen3MoeForCausalLM(config)
     rope["partial_rotary_factor"] = shape.rotated / shape.head_dim
     config = transformers.Phi3Config(rope_parameters=rope, sliding_window=shape.window or None,
                                      original_max_position_embeddings=CONTEXT, **sizes)
@@ -62,14 +74,27 @@ def weight_name(name: str, shape: Shape) -> str:
     theirs = NAMES[linear]
     if shape.fused and linear == "ffn_up":
         theirs = "mlp.gate_up_proj"
+    if linear.endswith("_exps"):
+        return f"model.layers.{block[1]}.{theirs}"
     return f"{f'model.layers.{block[1]}.' if block else ''}{theirs}.{kind}"
 
 
 def logits(path: Path, shape: Shape) -> list[float]:
     """Those after the last token."""
     model = network(shape).to(torch.float64).eval()
-    given = {weight_name(each.name, shape): torch.from_numpy(each.data.astype(np.float64))
-             for each in gguf.GGUFReader(path).tensors}
+    tensors = {each.name: torch.from_numpy(each.data.astype(np.float64))
+               for each in gguf.GGUFReader(path).tensors}
+    if shape.architecture == "llama":
+        # The converter has interleaved the halves of each head of q and k.
+        for name in tensors:
+            if "attn_q." in name or "attn_k." in name:
+                rows = tensors[name]
+                pairs = rows.reshape(-1, shape.head_dim // 2, 2, rows.shape[-1])
+                tensors[name] = pairs.swapaxes(1, 2).reshape(rows.shape)
+    for name in [name for name in tensors if name.endswith("ffn_gate_exps.weight")]:
+        up = name.replace("gate", "up")
+        tensors[up] = torch.cat([tensors.pop(name), tensors[up]], dim=1)
+    given = {weight_name(name, shape): tensor for name, tensor in tensors.items()}
     missing, unexpected = model.load_state_dict(given, strict=False)
     assert not unexpected, unexpected
     assert set(missing) <= ({"lm_head.weight"} if shape.tied else set()), missing
@@ -83,12 +108,12 @@ def main() -> None:
     given = options.parse_args()
     cases = {}
     with tempfile.TemporaryDirectory() as folder:
-        for seed, (name, shape) in enumerate(SHAPES.items()):
+        for name, shape in SHAPES.items():
             # transformers have no biases at these places.
             if shape.other_bias:
                 continue
             path = Path(folder) / f"{name}.gguf"
-            write(path, shape, gguf.GGMLQuantizationType.F32, seed)
+            write(path, shape, gguf.GGMLQuantizationType.F32, seed_of(name))
             cases[name] = [round(each, 7) for each in logits(path, shape)]
     content = {"note": f"by make_family_golden.py with transformers {transformers.__version__}",
                "tokens": TOKENS, "logits": cases}

@@ -20,7 +20,7 @@ SPACE = "\u2581"
 
 
 class Reference:
-    """A llama, qwen2, qwen3 or phi3 model with a cache: `step` appends tokens and gives their
+    """A llama, qwen2, qwen3 or phi3 model, with experts or without, with a cache: `step` appends tokens and gives their
     logits.
     """
 
@@ -42,6 +42,11 @@ class Reference:
         self.epsilon = self.key(f"{family}.attention.layer_norm_rms_epsilon")
         self.window = self.key(f"{family}.attention.sliding_window", 0)
         self.interleaved = family == "llama"
+        self.used = self.key(f"{family}.expert_used_count", 0)
+        self.chosen: list[np.ndarray] = []
+        """The experts of each token, [n, used], as layer by layer and step by step chose them."""
+        self.margins: list[np.ndarray] = []
+        """How far the last logit that was chosen was ahead of the first that was not, likewise."""
         self.split_fused_tensors()
         self.rotated = self.key(f"{family}.rope.dimension_count", self.head_dim)
         base = self.key(f"{family}.rope.freq_base", 10000.0)
@@ -64,7 +69,7 @@ class Reference:
         """Puts q, k and v, and gate and up, in the place of the tensors that hold both or all."""
         kv = self.kv_heads * self.head_dim
         ends = {"attn_qkv": {"attn_q": -2 * kv, "attn_k": -kv, "attn_v": None}}
-        if not any(name.endswith(".ffn_gate.weight") for name in self.tensors):
+        if "blk.0.ffn_gate.weight" not in self.tensors and "blk.0.ffn_up.weight" in self.tensors:
             ffn = len(self.tensors["blk.0.ffn_up.weight"]) // 2
             ends["ffn_up"] = {"ffn_gate": ffn, "ffn_up": None}
         for name in list(self.tensors):
@@ -102,16 +107,35 @@ class Reference:
             a = self.attention(self.rope(q, positions), k, v, positions)
             x = x + self.linear(a.reshape(len(h), -1), f"blk.{layer}.attn_output")
             h = self.norm(x, f"blk.{layer}.ffn_norm")
-            gate = self.linear(h, f"blk.{layer}.ffn_gate")
-            gate = gate / (1 + np.exp(-gate)) * self.linear(h, f"blk.{layer}.ffn_up")
-            x = x + self.linear(gate, f"blk.{layer}.ffn_down")
+            feed_forward = self.experts if self.used else self.gated
+            x = x + feed_forward(h, f"blk.{layer}.ffn_")
         x = self.norm(x, "output_norm")
         tied = "output.weight" not in self.tensors
         return self.linear(x, "token_embd" if tied else "output")
 
-    def linear(self, x: np.ndarray, name: str) -> np.ndarray:
+    def gated(self, x: np.ndarray, prefix: str, suffix: str = "", expert: int | None = None
+              ) -> np.ndarray:
+        """down(silu(gate(x)) * up(x)), of one expert where one is named."""
+        gate, up = (self.linear(x, f"{prefix}{each}{suffix}", expert) for each in ("gate", "up"))
+        return self.linear(gate / (1 + np.exp(-gate)) * up, f"{prefix}down{suffix}", expert)
+
+    def experts(self, x: np.ndarray, prefix: str) -> np.ndarray:
+        """The experts that are chosen for each token, by the softmax of their logits."""
+        logits = self.linear(x, f"{prefix}gate_inp")
+        order = np.argsort(-logits, axis=-1, kind="stable")
+        sorted_logits = np.take_along_axis(logits, order, axis=-1)
+        self.chosen.append(order[:, : self.used])
+        self.margins.append(sorted_logits[:, self.used - 1] - sorted_logits[:, self.used])
+        weights = np.exp(sorted_logits[:, : self.used] - sorted_logits[:, :1])
+        shares = np.zeros_like(logits)
+        np.put_along_axis(shares, self.chosen[-1], weights / weights.sum(-1, keepdims=True), -1)
+        return sum(share[:, None] * self.gated(x, prefix, "_exps", expert)
+                   for expert, share in enumerate(shares.T))
+
+    def linear(self, x: np.ndarray, name: str, expert: int | None = None) -> np.ndarray:
         """`x` [n, inputs] times the matrix [outputs, inputs], plus the bias where there is one."""
-        result = x @ self.tensors[f"{name}.weight"].T
+        matrix = self.tensors[f"{name}.weight"]
+        result = x @ (matrix if expert is None else matrix[expert]).T
         return result + self.tensors[f"{name}.bias"] if f"{name}.bias" in self.tensors else result
 
     def norm(self, x: np.ndarray, name: str) -> np.ndarray:

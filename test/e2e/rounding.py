@@ -51,7 +51,7 @@ class Rounded(Reference):
         """`x` with an error of up to half a `unit`."""
         return x + self.random.uniform(-0.5, 0.5, x.shape) * self.scale * unit
 
-    def linear(self, x: np.ndarray, name: str) -> np.ndarray:
+    def linear(self, x: np.ndarray, name: str, expert: int | None = None) -> np.ndarray:
         tied = name == "output" and "output.weight" not in self.tensors
         if f"{'token_embd' if tied else name}.weight" in self.quantized:
             # One rounding serves all products with the same input: q, k and v, gate and up.
@@ -60,7 +60,7 @@ class Rounded(Reference):
                 unit = np.abs(blocks).max(axis=-1, keepdims=True) / 127
                 self.last = x, self.moved(blocks, unit).reshape(x.shape)
             x = self.last[1]
-        return super().linear(x, name)
+        return super().linear(x, name, expert)
 
     def attention(self, q: np.ndarray, k: np.ndarray, v: np.ndarray, positions: np.ndarray
                   ) -> np.ndarray:

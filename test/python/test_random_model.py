@@ -64,6 +64,26 @@ def test_logits_are_finite_and_of_the_order_of_one(tmp_path, kind):
     assert 0.3 < rows.std() < 3
 
 
+def test_experts_are_written_as_readers_expect(tmp_path):
+    model = str(tmp_path / "m.gguf")
+    shape = "--width 64 --layers 2 --heads 8 --kv-heads 2 --ffn 96 --vocab 400"
+    assert main(["random-model", *shape.split(), "--experts", "5", "--experts-used", "3",
+                 "--type", "q8_0", "-o", model]) == 0
+    reader = gguf.GGUFReader(model)
+    found = {tensor.name: tensor for tensor in reader.tensors}
+    assert tuple(found["blk.1.ffn_down_exps.weight"].shape) == (96, 64, 5)
+    assert found["blk.1.ffn_down_exps.weight"].tensor_type == gguf.GGMLQuantizationType.Q8_0
+    assert found["blk.1.ffn_gate_inp.weight"].tensor_type == gguf.GGMLQuantizationType.F32
+    assert "blk.1.ffn_gate.weight" not in found
+    assert reader.get_field("llama.expert_count").contents() == 5
+    assert reader.get_field("llama.expert_used_count").contents() == 3
+    rows = logits(model, [1, 5, 399, 260])
+    assert rows.shape == (4, 400) and 0.3 < rows.std() < 3
+    with pytest.raises(CleaveError, match="6 of 5 experts"):
+        LlamaShape(width=64, layers=2, heads=8, kv_heads=2, ffn=96, vocab=400, experts=5,
+                   experts_used=6)
+
+
 def test_rows_that_are_no_whole_blocks_become_f16_and_are_reported(tmp_path, caplog):
     shape = LlamaShape(width=64, layers=2, heads=8, kv_heads=4, ffn=172, vocab=400)
     random_model(tmp_path / "m.gguf", shape, "q4_0")

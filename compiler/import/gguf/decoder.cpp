@@ -48,13 +48,6 @@ private:
 /// What changes the result and is not built here.
 void Decoder::refuseVariants() {
   const File &file = model.file();
-  std::string experts = model.fullKey("expert_count");
-  llvm::Expected<std::optional<uint64_t>> count = file.getUInt(experts);
-  if (!count)
-    return model.fail(count.takeError());
-  if (count->value_or(0) > 0)
-    return model.fail(file.keyError(experts, "the value is " + Twine(**count) +
-                                                 "; mixtures of experts are not supported"));
   std::string causal = model.fullKey("attention.causal");
   llvm::Expected<std::optional<bool>> isCausal = file.getBool(causal);
   if (!isCausal)

@@ -41,6 +41,8 @@ private:
 
 std::unique_ptr<FeedForward> declareFeedForward(ModelBuilder &model, const Hyperparameters &hp,
                                                 const std::string &prefix) {
+  if (hp.experts.count > 0)
+    return declareExperts(model, hp, prefix);
   return std::make_unique<GatedFeedForward>(model, hp, prefix);
 }
 

@@ -20,4 +20,8 @@ public:
 std::unique_ptr<FeedForward> declareFeedForward(ModelBuilder &model, const Hyperparameters &hp,
                                                 const std::string &prefix);
 
+/// The same for a block of experts, of which `hp` has some.
+std::unique_ptr<FeedForward> declareExperts(ModelBuilder &model, const Hyperparameters &hp,
+                                            const std::string &prefix);
+
 } // namespace cleave::gguf

@@ -112,6 +112,7 @@ Hyperparameters readHyperparameters(ModelBuilder &model) {
   hp.vocabulary = readVocabularySize(model);
   readRope(model, hp);
   readWindow(model, hp);
+  hp.experts = readExperts(model, hp.feedForward);
   return hp;
 }
 

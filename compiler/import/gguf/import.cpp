@@ -21,10 +21,8 @@ struct Family {
 };
 
 constexpr Family families[] = {
-    {"llama", importLlama},
-    {"phi3", importPhi3},
-    {"qwen2", importQwen2},
-    {"qwen3", importQwen3},
+    {"llama", importLlama}, {"phi3", importPhi3},      {"qwen2", importQwen2},
+    {"qwen3", importQwen3}, {"qwen3moe", importQwen3},
 };
 
 } // namespace

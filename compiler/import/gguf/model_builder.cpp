@@ -216,6 +216,11 @@ WeightOp ModelBuilder::matrix(StringRef name, int64_t outputs, int64_t inputs) {
   return declare(name, {outputs, inputs}, /*optional=*/false);
 }
 
+WeightOp ModelBuilder::expertMatrices(StringRef name, int64_t experts, int64_t outputs,
+                                      int64_t inputs) {
+  return declare(name, {experts, outputs, inputs}, /*optional=*/false);
+}
+
 WeightOp ModelBuilder::vector(StringRef name, int64_t size) {
   return declare(name, {size}, /*optional=*/false);
 }

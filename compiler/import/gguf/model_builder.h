@@ -57,6 +57,8 @@ public:
 
   /// [outputs, inputs], of any element type that a linear op takes.
   WeightOp matrix(llvm::StringRef name, int64_t outputs, int64_t inputs);
+  /// [experts, outputs, inputs], as `matrix`.
+  WeightOp expertMatrices(llvm::StringRef name, int64_t experts, int64_t outputs, int64_t inputs);
   /// [size], f32.
   WeightOp vector(llvm::StringRef name, int64_t size);
   WeightOp optionalMatrix(llvm::StringRef name, int64_t outputs, int64_t inputs);
@@ -113,6 +115,11 @@ public:
   };
   mlir::Value attention(mlir::Value q, mlir::Value k, mlir::Value v,
                         const AttentionParameters &parameters, llvm::StringRef name);
+  mlir::Value route(mlir::Value logits, int64_t perToken, llvm::StringRef name);
+  mlir::Value routeWeights(mlir::Value logits, mlir::Value chosen, bool normalized, float scale,
+                           llvm::StringRef name);
+  mlir::Value moe(mlir::Value x, mlir::Value chosen, mlir::Value weights, WeightOp gate,
+                  WeightOp up, WeightOp down, llvm::StringRef name);
   mlir::Value silu(mlir::Value x, llvm::StringRef name);
   mlir::Value add(mlir::Value x, mlir::Value y, llvm::StringRef name);
   mlir::Value mul(mlir::Value x, mlir::Value y, llvm::StringRef name);

@@ -44,8 +44,8 @@ OwningOpRef<ModuleOp> ModelBuilder::endStep(Value logits, int64_t contextLength)
   int64_t vocabulary = type.getDimSize(1);
   SmallVector<std::pair<StringRef, Value>, 2> outputs{{"logits", logits}};
   if (vocabulary >= leastVocabulary && vocabulary <= maxCandidateColumns) {
-    auto candidates = getTensorType({type.getDimSize(0), candidateCount, 2},
-                                    ops.getF32Type(), {getDimName(type, 0), {}, {}});
+    auto candidates = getTensorType({type.getDimSize(0), candidateCount, 2}, ops.getF32Type(),
+                                    {getDimName(type, 0), {}, {}});
     outputs.push_back({"candidates", create<TopKOp>("candidates", candidates, logits)});
   }
   auto results = ops.create<func::ReturnOp>(nameLoc("step"),
@@ -123,6 +123,28 @@ Value ModelBuilder::attention(Value q, Value k, Value v, const AttentionParamete
                              ops.getI64IntegerAttr(p.headDim), ops.getI64IntegerAttr(p.group),
                              /*first_head=*/ops.getI64IntegerAttr(0), ops.getF32FloatAttr(p.scale),
                              ops.getI64IntegerAttr(p.window));
+}
+
+Value ModelBuilder::route(Value logits, int64_t perToken, StringRef name) {
+  RankedTensorType type = widthType(logits, perToken);
+  return create<RouteOp>(
+      name, RankedTensorType::get(type.getShape(), ops.getI32Type(), type.getEncoding()), logits);
+}
+
+Value ModelBuilder::routeWeights(Value logits, Value chosen, bool normalized, float scale,
+                                 StringRef name) {
+  int64_t perToken = cast<RankedTensorType>(chosen.getType()).getDimSize(1);
+  return create<RouteWeightsOp>(name, widthType(logits, perToken), logits, chosen,
+                                normalized ? ops.getUnitAttr() : UnitAttr(),
+                                ops.getF32FloatAttr(scale));
+}
+
+Value ModelBuilder::moe(Value x, Value chosen, Value weights, WeightOp gate, WeightOp up,
+                        WeightOp down, StringRef name) {
+  Value gateValue = use(gate), upValue = use(up), downValue = use(down);
+  return create<MoeOp>(name, widthType(x, down.getTensorType().getDimSize(1)), x, chosen, weights,
+                       gateValue, upValue, downValue, ops.getI64IntegerAttr(0),
+                       ops.getI64IntegerAttr(0));
 }
 
 Value ModelBuilder::silu(Value x, StringRef name) {

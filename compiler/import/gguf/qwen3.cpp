@@ -1,5 +1,5 @@
-// Qwen 3 (dense): as Qwen 2 without biases, with a norm over each head of q and k, and heads
-// whose size is a number of its own (`attention.key_length`).
+// Qwen 3, dense and with experts: as Qwen 2 without biases, with a norm over each head of q and k,
+// and heads whose size is a number of its own (`attention.key_length`).
 #include "compiler/import/gguf/decoder.h"
 #include "compiler/import/gguf/families.h"
 

@@ -93,12 +93,14 @@ class Program:
 
                 if op == "send":
                     yield "delete", changed("")
-                if op in ("all_reduce", "all_reduce_add"):
+                if op in ("all_reduce", "all_reduce_add", "broadcast"):
                     yield "delete", self.delete(list(self.lines), [place])
                     if place == min(self.partners(rank, place)):
                         yield "delete on all", self.delete(
                             list(self.lines), self.partners(rank, place))
-                        yield "repeat on all", self.repeat(self.partners(rank, place))
+                        # A broadcast of what all have already changes nothing.
+                        if op != "broadcast":
+                            yield "repeat on all", self.repeat(self.partners(rank, place))
                 if op in ("send", "recv"):
                     tag = int(attribute(line, "tag"))
                     yield "re-tag", changed(line.replace(f" tag {tag}", f" tag {tag + 1}"))
@@ -114,7 +116,7 @@ class Program:
                             yield "re-group", changed(
                                 re.sub(r"group \[[^\]]*\]", f"group {new}", line))
                     # Sums over other ranks than those of the group, on all of them alike.
-                    if op in ("all_reduce", "all_reduce_add") and place == min(self.partners(rank, place)):
+                    if op in ("all_reduce", "all_reduce_add", "broadcast") and place == min(self.partners(rank, place)):
                         yield "re-group all", self.regroup(self.partners(rank, place))
                     # Candidates added up, and summands taken for candidates.
                     if op == "all_reduce" and place == min(self.partners(rank, place)):

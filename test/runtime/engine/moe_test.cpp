@@ -173,6 +173,13 @@ TEST(Moe, IsExactForEveryTypeAndShape) {
     }
 }
 
+TEST(Moe, TakesBlocksOf256) {
+  for (ElementType type : {ElementType::q4_k, ElementType::q5_k, ElementType::q6_k}) {
+    expectExact({5, 2, 3, 256, 256, 32}, type, type, type);
+    expectExact({5, 2, 3, 100, 256, 32, 2, 60, 96}, type, type, type);
+  }
+}
+
 TEST(Moe, MayMixTypes) {
   expectExact(shapes[1], ElementType::q8_0, ElementType::f16, ElementType::q4_0);
   expectExact(shapes[3], ElementType::f32, ElementType::q4_0, ElementType::q8_0);

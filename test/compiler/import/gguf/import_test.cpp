@@ -433,13 +433,82 @@ TEST_F(GgufImport, RefusesOtherArchitectures) {
   EXPECT_THAT(errorOf(file), HasSubstr("is of kind u32; expected a string"));
 }
 
+TEST_F(GgufImport, BuildsExperts) {
+  for (std::string architecture : {"llama", "qwen3moe"}) {
+    LlamaFile file = LlamaFile::mixture(architecture);
+    if (architecture == "qwen3moe")
+      for (std::string prefix : {"blk.0.", "blk.1."})
+        file.tensors[prefix + "attn_q_norm.weight"] =
+            file.tensors[prefix + "attn_k_norm.weight"] = {{4}};
+    ImportedModel model = importOrFail(file);
+    EXPECT_TRUE(model.warnings.empty());
+    EXPECT_THAT(namesOf<RouteOp>(model), ElementsAre("blk.0.ffn_route", "blk.1.ffn_route"));
+    RouteOp route = opsOf<RouteOp>(model).front();
+    EXPECT_EQ(sourceOf(route.getLogits()), "blk.0.ffn_gate_inp");
+    EXPECT_EQ(route.getType().getDimSize(1), 2);
+    RouteWeightsOp weights = opsOf<RouteWeightsOp>(model).front();
+    EXPECT_EQ(sourceOf(weights.getLogits()), "blk.0.ffn_gate_inp");
+    EXPECT_EQ(sourceOf(weights.getChosen()), "blk.0.ffn_route");
+    EXPECT_TRUE(weights.getNormalized());
+    EXPECT_EQ(weights.getScale().convertToFloat(), 1.0f);
+    MoeOp moe = opsOf<MoeOp>(model).back();
+    EXPECT_EQ(sourceOf(moe.getX()), "blk.1.ffn_norm");
+    EXPECT_EQ(sourceOf(moe.getChosen()), "blk.1.ffn_route");
+    EXPECT_EQ(sourceOf(moe.getWeights()), "blk.1.ffn_route_weights");
+    EXPECT_EQ(weightOf(moe.getGate()), "blk.1.ffn_gate_exps.weight");
+    EXPECT_EQ(weightOf(moe.getUp()), "blk.1.ffn_up_exps.weight");
+    EXPECT_EQ(weightOf(moe.getDown()), "blk.1.ffn_down_exps.weight");
+    EXPECT_EQ(text(moe.getDown().getType()), "tensor<5x16x12xf32>");
+    EXPECT_EQ(opsOf<RmsNormOp>(model).size(), architecture == "llama" ? 5u : 9u);
+  }
+}
+
+TEST_F(GgufImport, ReadsWhatExpertsWeigh) {
+  LlamaFile file = LlamaFile::mixture();
+  file.keys.erase("llama.expert_feed_forward_length");
+  file.u32("llama.feed_forward_length", 12);
+  file.boolean("llama.expert_weights_norm", false);
+  file.f32("llama.expert_weights_scale", 2.5f);
+  file.u32("llama.expert_gating_func", 1);
+  ImportedModel model = importOrFail(file);
+  RouteWeightsOp weights = opsOf<RouteWeightsOp>(model).front();
+  EXPECT_FALSE(weights.getNormalized());
+  EXPECT_EQ(weights.getScale().convertToFloat(), 2.5f);
+}
+
+TEST_F(GgufImport, RefusesExpertsThatItDoesNotBuild) {
+  LlamaFile file = LlamaFile::mixture();
+  file.u32("llama.expert_gating_func", 2);
+  EXPECT_THAT(errorOf(file),
+              HasSubstr("key 'llama.expert_gating_func': the value is 2; expected 1, "
+                        "the softmax of all experts"));
+  file = LlamaFile::mixture();
+  file.u32("llama.expert_used_count", 6);
+  EXPECT_THAT(errorOf(file), HasSubstr("key 'llama.expert_used_count': the value is 6; expected at "
+                                       "most the 5 experts of llama.expert_count"));
+  file.keys.erase("llama.expert_used_count");
+  EXPECT_THAT(errorOf(file), HasSubstr("key 'llama.expert_used_count' is missing"));
+  file = LlamaFile::mixture();
+  file.u32("llama.expert_shared_count", 0);
+  EXPECT_EQ(errorOf(file), "");
+  file.u32("llama.expert_shared_count", 1);
+  EXPECT_THAT(errorOf(file), HasSubstr("experts that all tokens share are not supported"));
+  file = LlamaFile::mixture();
+  file.tensors["blk.1.ffn_up_exps.weight"] = {{16, 12, 4}};
+  EXPECT_THAT(errorOf(file), HasSubstr("tensor 'blk.1.ffn_up_exps.weight': the shape is 4x12x16; "
+                                       "expected 5x12x16"));
+  file = LlamaFile::mixture();
+  file.tensors["blk.0.ffn_gate.0.weight"] = {{16, 12}};
+  EXPECT_THAT(errorOf(file), HasSubstr("tensor 'blk.0.ffn_gate.0.weight': experts in tensors of "
+                                       "their own are not supported; expected "
+                                       "'blk.0.ffn_gate_exps.weight'"));
+  file = LlamaFile::mixture();
+  file.u32("llama.expert_count", 0);
+  EXPECT_THAT(errorOf(file), HasSubstr("tensor 'blk.0.ffn_gate.weight' is missing"));
+}
+
 TEST_F(GgufImport, RefusesWhatItDoesNotBuild) {
   LlamaFile file;
-  file.u32("llama.expert_count", 8);
-  EXPECT_THAT(errorOf(file), HasSubstr("key 'llama.expert_count': the value is 8; mixtures of "
-                                       "experts are not supported"));
-  file.u32("llama.expert_count", 0);
-  EXPECT_EQ(errorOf(file), "");
   file.boolean("llama.attention.causal", false);
   EXPECT_THAT(errorOf(file), HasSubstr("attention that is not causal"));
   file = LlamaFile();

@@ -88,6 +88,22 @@ struct LlamaFile {
     return file;
   }
 
+  /// A model with 5 experts of 12 in each block, 2 for a token.
+  static LlamaFile mixture(const std::string &architecture = "llama") {
+    LlamaFile file(architecture);
+    file.u32(architecture + ".expert_count", 5);
+    file.u32(architecture + ".expert_used_count", 2);
+    file.u32(architecture + ".expert_feed_forward_length", 12);
+    for (std::string prefix : {"blk.0.", "blk.1."}) {
+      file.fuse(prefix, {"ffn_gate.weight", "ffn_up.weight", "ffn_down.weight"},
+                "ffn_gate_inp.weight", {16, 5});
+      file.tensors[prefix + "ffn_gate_exps.weight"] = {{16, 12, 5}};
+      file.tensors[prefix + "ffn_up_exps.weight"] = {{16, 12, 5}};
+      file.tensors[prefix + "ffn_down_exps.weight"] = {{12, 16, 5}};
+    }
+    return file;
+  }
+
   /// Adds a SentencePiece-style vocabulary of 8 tokens.
   void addVocabulary() {
     string("tokenizer.ggml.model", "llama");

@@ -27,6 +27,7 @@ def options():
     parser.add_argument("--row-biases", action="store_true", help="of attn_output and ffn_down")
     parser.add_argument("--head-norms", action="store_true", help="of q and k")
     parser.add_argument("--fused", action="store_true", help="q, k and v in one tensor, gate and up in another")
+    parser.add_argument("--experts", type=int, default=0, help="in each block, two for a token")
     parser.add_argument("--no-words", action="store_true", help="without a vocabulary")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=KIND:VALUE")
     parser.add_argument("--drop", action="append", default=[], metavar="KEY")
@@ -47,6 +48,9 @@ def keys_of(o):
                        "attention.head_count_kv": o.kv_heads}.items():
         keys[f"{o.architecture}.{key}"] = (U32, value)
     keys[f"{o.architecture}.attention.layer_norm_rms_epsilon"] = (F32, 1e-5)
+    if o.experts:
+        keys[f"{o.architecture}.expert_count"] = (U32, o.experts)
+        keys[f"{o.architecture}.expert_used_count"] = (U32, 2)
     if not o.no_words:
         words = ["<unk>", "<s>", "</s>"] + [f"<0x{i:02X}>" for i in range(4)]
         words += ["\u2581" + chr(97 + i % 26) * (1 + i // 26) for i in range(o.vocabulary - len(words))]
@@ -78,6 +82,10 @@ def tensors_of(o):
                 del shapes[name]
             shapes["attn_qkv"] = [width + 2 * kv_width, width]
             shapes["ffn_up"] = [2 * o.feed_forward, width]
+        if o.experts:
+            shapes["ffn_gate_inp"] = [o.experts, width]
+            for name in ("ffn_gate", "ffn_up", "ffn_down"):
+                shapes[name + "_exps"] = [o.experts, *shapes.pop(name)]
         if o.head_norms:
             shapes["attn_q_norm"] = shapes["attn_k_norm"] = [width // o.heads]
         for name, shape in shapes.items():
