@@ -29,26 +29,30 @@ def Cleave_TransposeOp : Cleave_ComputeOp<"transpose", [Pure]> {
 def Cleave_ReshapeOp : Cleave_ComputeOp<"reshape", [Pure]> {
   let summary = "the same elements in the same order under another shape";
   let description = [{
-    Rows are laid out one after the other (row-major), before and after. A split of the
-    leading part of a dimension passes: [t, heads * 8] cut between heads is [t, heads, 8]
-    cut along heads.
+    Rows are laid out one after the other (row-major), before and after. `groups` says
+    which dimensions become which, in order: `2:1` that the next two become the next one.
+    Where the first dimensions of a group are cut between whole rows of what is behind
+    them, before and after, a rank's share is the reshape of its share: [t, heads * 8] cut
+    between heads is [t, heads, 8] cut along heads.
 
-    **Constraints**: the element types are one; the run-time sizes are the same ones in
-    the same order, and the static sizes before, between and after them have equal
-    products.
+    **Constraints**: the element types are one; the groups take in all dimensions, each
+    with equal products of sizes; a run-time size is a group of its own and stays; a group
+    that is empty on one side has only sizes of 1 on the other.
 
     ```mlir
     func.func @f(%x: tensor<?x64xf32, #cleave.dims<tokens>>)
         -> tensor<?x8x8xf32, #cleave.dims<tokens>> {
-      %y = cleave.reshape %x : tensor<?x64xf32, #cleave.dims<tokens>>
+      %y = cleave.reshape %x groups [1:1, 1:2] : tensor<?x64xf32, #cleave.dims<tokens>>
         -> tensor<?x8x8xf32, #cleave.dims<tokens>>
       return %y : tensor<?x8x8xf32, #cleave.dims<tokens>>
     }
     ```
   }];
-  let arguments = (ins Cleave_ValueTensor:$x);
+  let arguments = (ins Cleave_ValueTensor:$x, DenseI64ArrayAttr:$groups);
   let results = (outs Cleave_ValueTensor:$result);
-  let assemblyFormat = "$x attr-dict `:` type($x) `->` type($result)";
+  let assemblyFormat = [{
+    $x `groups` custom<Groups>($groups) attr-dict `:` type($x) `->` type($result)
+  }];
   let hasVerifier = 1;
 }
 

@@ -27,6 +27,23 @@ static void printRanges(OpAsmPrinter &printer, Operation *, DenseI64ArrayAttr at
   printRanges(static_cast<AsmPrinter &>(printer), attr.asArrayRef());
 }
 
+/// Numbers of dims of a reshape, before and after, as in `[1:2, 2:1]`.
+static ParseResult parseGroups(OpAsmParser &parser, DenseI64ArrayAttr &groups) {
+  SmallVector<int64_t> flat;
+  auto parseGroup = [&] {
+    return failure(parser.parseInteger(flat.emplace_back()) || parser.parseColon() ||
+                   parser.parseInteger(flat.emplace_back()));
+  };
+  if (parser.parseCommaSeparatedList(AsmParser::Delimiter::Square, parseGroup))
+    return failure();
+  groups = parser.getBuilder().getDenseI64ArrayAttr(flat);
+  return success();
+}
+
+static void printGroups(OpAsmPrinter &printer, Operation *, DenseI64ArrayAttr groups) {
+  printRanges(printer, groups);
+}
+
 // `<"tp" = 2, "data" = 4>`
 static ParseResult parseAxes(OpAsmParser &parser, ArrayAttr &axes, DenseI64ArrayAttr &sizes) {
   SmallVector<Attribute> names;

@@ -56,97 +56,101 @@ ShardingRule TransposeOp::getShardingRule() {
 
 namespace {
 
-/// Adjacent dims of x that become adjacent dims of the result: [begin, end) of each. Their
-/// products are equal, and no smaller ones are.
+/// Adjacent dims of x that become adjacent dims of the result.
 struct DimGroup {
-  int64_t fromBegin, fromEnd, toBegin, toEnd;
+  ArrayRef<int64_t> from, to; ///< their sizes
 };
 
 } // namespace
 
-/// The groups of a reshape; nothing where the shapes do not fit.
-static std::optional<SmallVector<DimGroup>> getGroups(RankedTensorType from, RankedTensorType to) {
+/// The groups of a reshape; nothing where they do not take in all dims.
+static std::optional<SmallVector<DimGroup>> splitGroups(ReshapeOp op) {
+  ArrayRef<int64_t> from = cast<RankedTensorType>(op.getX().getType()).getShape();
+  ArrayRef<int64_t> to = cast<RankedTensorType>(op.getResult().getType()).getShape();
   SmallVector<DimGroup> groups;
-  int64_t i = 0, j = 0, ranks[2] = {from.getRank(), to.getRank()};
-  auto isRuntime = [](RankedTensorType type, int64_t dim) {
-    return dim < type.getRank() && type.isDynamicDim(dim);
-  };
-  while (i < ranks[0] || j < ranks[1]) {
-    DimGroup group{i, i, j, j};
-    if (isRuntime(from, i) || isRuntime(to, j)) {
-      if (!isRuntime(from, i) || !isRuntime(to, j) || getDimName(from, i) != getDimName(to, j))
-        return std::nullopt;
-      group.fromEnd = ++i;
-      group.toEnd = ++j;
-      groups.push_back(group);
-      continue;
-    }
-    // A dim of size 1 stands for itself, so that what follows it can be cut. Otherwise the
-    // side whose product is behind takes its next dim.
-    bool fromIsOne = i < ranks[0] && from.getDimSize(i) == 1;
-    bool toIsOne = !fromIsOne && j < ranks[1] && to.getDimSize(j) == 1;
-    int64_t products[2] = {1, 1};
-    i += fromIsOne;
-    j += toIsOne;
-    while (!fromIsOne && !toIsOne &&
-           (products[0] != products[1] || i == group.fromBegin || j == group.toBegin)) {
-      bool hasFrom = i < ranks[0] && !isRuntime(from, i), hasTo = j < ranks[1] && !isRuntime(to, j);
-      if (!hasFrom && !hasTo)
-        return std::nullopt;
-      bool takeFrom = hasFrom && (products[0] <= products[1] || !hasTo);
-      int64_t &product = products[takeFrom ? 0 : 1];
-      if (llvm::MulOverflow(product, takeFrom ? from.getDimSize(i++) : to.getDimSize(j++), product))
-        return std::nullopt;
-    }
-    group.fromEnd = i;
-    group.toEnd = j;
-    groups.push_back(group);
+  for (auto [before, after] : cleave::getRanges(op.getGroups())) {
+    if (before < 0 || after < 0 || before > static_cast<int64_t>(from.size()) ||
+        after > static_cast<int64_t>(to.size()))
+      return std::nullopt;
+    groups.push_back({from.take_front(before), to.take_front(after)});
+    from = from.drop_front(before);
+    to = to.drop_front(after);
   }
+  if (!from.empty() || !to.empty() || op.getGroups().size() % 2 != 0)
+    return std::nullopt;
   return groups;
+}
+
+/// The product of sizes, nothing where one is run-time or it overflows.
+static std::optional<int64_t> getProduct(ArrayRef<int64_t> sizes) {
+  int64_t product = 1;
+  for (int64_t size : sizes)
+    if (ShapedType::isDynamic(size) || llvm::MulOverflow(product, size, product))
+      return std::nullopt;
+  return product;
+}
+
+/// Names of run-time sizes are compared by the caller.
+static bool fits(const DimGroup &group) {
+  if (group.from.size() == 1 && group.to.size() == 1)
+    return group.from == group.to;
+  std::optional<int64_t> before = getProduct(group.from), after = getProduct(group.to);
+  return before && before == after;
 }
 
 LogicalResult ReshapeOp::verify() {
   auto x = cast<RankedTensorType>(getX().getType());
   auto result = cast<RankedTensorType>(getResult().getType());
-  if (x.getElementType() == result.getElementType() && getGroups(x, result))
+  auto namesOf = [](RankedTensorType type) {
+    auto dims = dyn_cast_or_null<DimsAttr>(type.getEncoding());
+    return dims ? dims.getNames() : ArrayRef<StringAttr>();
+  };
+  std::optional<SmallVector<DimGroup>> groups = splitGroups(*this);
+  if (groups && llvm::all_of(*groups, fits) && x.getElementType() == result.getElementType() &&
+      namesOf(x) == namesOf(result))
     return success();
   return emitOpError("does not make ")
          << result << " of " << x
-         << ": expected the same elements, and the same run-time sizes between equal products of "
-            "static ones";
+         << ": expected groups that take in all dims, each with the same elements before and after";
 }
 
 ShardingRule ReshapeOp::getShardingRule() {
-  auto from = cast<RankedTensorType>(getX().getType());
-  auto to = cast<RankedTensorType>(getResult().getType());
   ShardingRule rule;
   ShardingRule::Dims operand, result;
   auto add = [&](int64_t size, FactorKind kind) {
     rule.factors.push_back({size, kind});
     return static_cast<unsigned>(rule.factors.size() - 1);
   };
-  SmallVector<DimGroup> groups = *getGroups(from, to);
-  for (DimGroup group : groups) {
-    int64_t first[2] = {group.fromBegin < group.fromEnd ? from.getDimSize(group.fromBegin) : 1,
-                        group.toBegin < group.toEnd ? to.getDimSize(group.toBegin) : 1};
-    // What both shapes begin with can be cut in both; what is behind it stays together.
-    int64_t common = ShapedType::isDynamic(first[0]) ? first[0] : std::gcd(first[0], first[1]);
-    unsigned leading = add(common, FactorKind::parallel);
-    auto addDims = [&](RankedTensorType type, int64_t begin, int64_t end,
-                       ShardingRule::Dims &dims) {
-      for (int64_t dim = begin; dim < end; ++dim) {
-        int64_t size = type.getDimSize(dim);
+  SmallVector<DimGroup> groups = *splitGroups(*this);
+  for (const DimGroup &group : groups) {
+    // What is behind the first dims is never cut. The first dims are one factor times the
+    // least that makes rows of equal length of what is behind: a rank's shares have the same.
+    bool isCut = !group.from.empty() && !group.to.empty();
+    int64_t inner[2] = {1, 1};
+    if (isCut && !ShapedType::isDynamic(group.from.front())) {
+      int64_t behind[2] = {*getProduct(group.from.drop_front()),
+                           *getProduct(group.to.drop_front())};
+      int64_t common = std::max<int64_t>(std::gcd(behind[0], behind[1]), 1);
+      inner[0] = behind[1] / common;
+      inner[1] = behind[0] / common;
+    }
+    int64_t size = isCut ? group.from.front() : 1;
+    if (!ShapedType::isDynamic(size) && inner[0] != 0)
+      size /= inner[0];
+    unsigned leading = add(size, isCut ? FactorKind::parallel : FactorKind::whole);
+    auto addDims = [&](ArrayRef<int64_t> sizes, int64_t inner, ShardingRule::Dims &dims) {
+      for (auto [number, size] : llvm::enumerate(sizes)) {
         ShardingRule::Dim &factors = dims.emplace_back();
-        if (dim == begin)
+        if (number == 0)
           factors.push_back(leading);
-        if (dim != begin)
+        if (number != 0)
           factors.push_back(add(size, FactorKind::whole));
-        else if (size != common)
-          factors.push_back(add(size / std::max<int64_t>(common, 1), FactorKind::whole));
+        else if (inner != 1)
+          factors.push_back(add(inner, FactorKind::whole));
       }
     };
-    addDims(from, group.fromBegin, group.fromEnd, operand);
-    addDims(to, group.toBegin, group.toEnd, result);
+    addDims(group.from, inner[0], operand);
+    addDims(group.to, inner[1], result);
   }
   rule.operands = {operand};
   rule.results = {result};

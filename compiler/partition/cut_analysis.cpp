@@ -182,6 +182,8 @@ FailureOr<SmallVector<ElementRange>> CutAnalysis::getRanges(DimKey key, ArrayRef
       // An empty share covers nothing, wherever in a group it stands.
       int64_t end = range.size() == 0 ? begin : (range.end + span - 1) / span;
       ranges.push_back({begin * own.parentUnit, end * own.parentUnit});
+      if (ranges.back().begin % own.unit != 0 || ranges.back().end % own.unit != 0)
+        return failure();
     }
     return ranges;
   }

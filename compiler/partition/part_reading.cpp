@@ -2,6 +2,8 @@
 // factor of its sharding rule it reads, and which parts and summands its results are.
 #include "compiler/partition/part_verifier.h"
 
+#include <algorithm>
+
 using namespace mlir;
 using namespace cleave;
 
@@ -70,6 +72,25 @@ static bool fits(const Reading &found, const Reading &wanted, RankedTensorType t
                                      (wanted.range.end + length - 1) / length * length};
 }
 
+/// The elements of each unit of the leading factor.
+static int64_t getInnerSize(const ShardingRule &rule, ArrayRef<unsigned> factors) {
+  int64_t inner = 1;
+  for (unsigned factor : factors.drop_front())
+    inner *= rule.factors[factor].size;
+  return inner;
+}
+
+/// The elements that a dim of these factors is not cut inside, at least 1.
+static int64_t getUnit(const ShardingRule &rule, ArrayRef<unsigned> factors) {
+  int64_t inner = 1, unit = 1;
+  for (unsigned factor : llvm::reverse(factors.drop_front())) {
+    inner *= rule.factors[factor].size;
+    if (rule.factors[factor].kind == FactorKind::whole)
+      unit = inner;
+  }
+  return std::max<int64_t>(unit, 1);
+}
+
 /// Collects what the op reads by lists of factors: dims made of the same factors must be
 /// read alike. Chooses windows.
 LogicalResult PartVerifier::readFactors(int64_t rank, ShardingRuleOpInterface op,
@@ -117,7 +138,13 @@ LogicalResult PartVerifier::readFactors(int64_t rank, ShardingRuleOpInterface op
       group.reading = wanted;
       return true;
     };
-    if (llvm::none_of(getReadings(partOf(group.dims.front())), choose)) {
+    // Of the readings those first that are cut between units.
+    SmallVector<Reading, 2> readings = getReadings(partOf(group.dims.front()));
+    int64_t unit = getUnit(rule, group.factors);
+    std::stable_partition(readings.begin(), readings.end(), [&](const Reading &each) {
+      return each.range.begin % unit == 0 && each.range.end % unit == 0;
+    });
+    if (llvm::none_of(readings, choose)) {
       InFlightDiagnostic error = rankError(rank, op) << " reads ";
       llvm::interleave(
           group.dims,
@@ -150,12 +177,7 @@ LogicalResult PartVerifier::checkLeading(int64_t rank, ShardingRuleOpInterface o
     const Reading &reading = group.reading;
     if (reading.range.size() == 0)
       continue;
-    int64_t inner = 1, unit = 1;
-    for (unsigned factor : llvm::reverse(group.factors.drop_front())) {
-      inner *= rule.factors[factor].size;
-      if (rule.factors[factor].kind == FactorKind::whole)
-        unit = inner;
-    }
+    int64_t inner = getInnerSize(rule, group.factors), unit = getUnit(rule, group.factors);
     if (inner == 0)
       continue;
     bool isElements = !isRuntime(reading.size);
@@ -287,28 +309,18 @@ unsigned PartVerifier::numberOf(ShardingRuleOpInterface op, bool isWhole) {
   return values.get(std::move(key), getModelName(op));
 }
 
-/// The elements of each unit of the leading factor.
-static int64_t getInnerSize(const ShardingRule &rule, ArrayRef<unsigned> factors) {
-  int64_t inner = 1;
-  for (unsigned factor : factors.drop_front())
-    inner *= rule.factors[factor].size;
-  return inner;
-}
-
-/// What a rank has of a result's dim that shares with the operands only the factor it
-/// begins with; nothing where no operand has that.
-static std::optional<PartDim> getLeadingPart(const ShardingRule &rule, ArrayRef<FactorGroup> groups,
-                                             ArrayRef<unsigned> factors) {
-  for (const FactorGroup &group : groups) {
-    const Reading &reading = group.reading;
-    int64_t inner = getInnerSize(rule, group.factors), own = getInnerSize(rule, factors);
-    if (group.factors.front() != factors.front() || isRuntime(reading.size) || inner == 0)
-      continue;
-    return PartDim{reading.size / inner * own,
-                   {reading.range.begin / inner * own, reading.range.end / inner * own},
-                   {}};
-  }
-  return std::nullopt;
+/// What a rank has of a result's dim that shares with an operand's `from` only the factor
+/// that both begin with: `inner` elements for that factor there, `own` here.
+static PartDim getLeadingPart(const PartDim &from, const Reading &reading, bool keepsWindows,
+                              int64_t inner, int64_t own) {
+  auto scaled = [&](ElementRange range) {
+    return ElementRange{range.begin / inner * own, range.end / inner * own};
+  };
+  PartDim part{reading.size / inner * own, scaled(reading.range), {}};
+  for (ElementRange window : from.windows)
+    if (keepsWindows && window.begin % inner == 0 && window.end % inner == 0)
+      part.windows.push_back(scaled(window));
+  return part;
 }
 
 LogicalResult PartVerifier::evaluateCompute(int64_t rank, ShardingRuleOpInterface op) {
@@ -366,8 +378,16 @@ LogicalResult PartVerifier::evaluateCompute(int64_t rank, ShardingRuleOpInterfac
       auto *group = llvm::find_if(
           groups, [&](auto &each) { return each.factors == ArrayRef<unsigned>(factors); });
       if (group == groups.end()) {
-        if (std::optional<PartDim> part = getLeadingPart(rule, groups, factors))
-          value.dims[dim] = *part;
+        group = llvm::find_if(groups,
+                              [&](auto &each) { return each.factors.front() == factors.front(); });
+        if (group == groups.end() || isRuntime(group->reading.size))
+          continue;
+        int64_t inner = getInnerSize(rule, group->factors);
+        DimRef first = group->dims.front();
+        if (inner != 0)
+          value.dims[dim] =
+              getLeadingPart(known[op->getOperand(first.operand)].dims[first.dim], group->reading,
+                             group->keepsWindows, inner, getInnerSize(rule, factors));
         continue;
       }
       const Reading &read = group->reading;

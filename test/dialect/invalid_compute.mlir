@@ -561,7 +561,7 @@ func.func @transpose_other_size(%x: tensor<?x?xf32, #cleave.dims<a, b>>) {
 
 func.func @reshape_other_count(%x: tensor<4x8xf32>) {
   // expected-error@+1 {{does not make 'tensor<5x6xf32>' of 'tensor<4x8xf32>'}}
-  %y = cleave.reshape %x : tensor<4x8xf32> -> tensor<5x6xf32>
+  %y = cleave.reshape %x groups [2:2] : tensor<4x8xf32> -> tensor<5x6xf32>
   return
 }
 
@@ -569,7 +569,7 @@ func.func @reshape_other_count(%x: tensor<4x8xf32>) {
 
 func.func @reshape_other_type(%x: tensor<4xf32>) {
   // expected-error@+1 {{does not make 'tensor<4xi32>' of 'tensor<4xf32>'}}
-  %y = cleave.reshape %x : tensor<4xf32> -> tensor<4xi32>
+  %y = cleave.reshape %x groups [1:1] : tensor<4xf32> -> tensor<4xi32>
   return
 }
 
@@ -577,7 +577,7 @@ func.func @reshape_other_type(%x: tensor<4xf32>) {
 
 func.func @reshape_over_a_runtime_size(%x: tensor<2x?x8xf32, #cleave.dims<t>>) {
   // expected-error@+1 {{does not make}}
-  %y = cleave.reshape %x : tensor<2x?x8xf32, #cleave.dims<t>> -> tensor<?x16xf32, #cleave.dims<t>>
+  %y = cleave.reshape %x groups [2:1, 1:1] : tensor<2x?x8xf32, #cleave.dims<t>> -> tensor<?x16xf32, #cleave.dims<t>>
   return
 }
 
@@ -585,6 +585,30 @@ func.func @reshape_over_a_runtime_size(%x: tensor<2x?x8xf32, #cleave.dims<t>>) {
 
 func.func @reshape_of_huge_sizes(%x: tensor<4294967296x4294967296xf32>) {
   // expected-error@+1 {{does not make}}
-  %y = cleave.reshape %x : tensor<4294967296x4294967296xf32> -> tensor<0x4xf32>
+  %y = cleave.reshape %x groups [2:2] : tensor<4294967296x4294967296xf32> -> tensor<0x4xf32>
+  return
+}
+
+// -----
+
+func.func @reshape_groups_leave_a_dim_out(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{expected groups that take in all dims}}
+  %y = cleave.reshape %x groups [1:2] : tensor<4x8xf32> -> tensor<2x2x8xf32>
+  return
+}
+
+// -----
+
+func.func @reshape_groups_beyond_the_dims(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{expected groups that take in all dims}}
+  %y = cleave.reshape %x groups [3:1, 1:1] : tensor<4x8xf32> -> tensor<4x8xf32>
+  return
+}
+
+// -----
+
+func.func @reshape_renames_a_runtime_size(%x: tensor<?x8xf32, #cleave.dims<t>>) {
+  // expected-error@+1 {{does not make}}
+  %y = cleave.reshape %x groups [1:1, 1:1] : tensor<?x8xf32, #cleave.dims<t>> -> tensor<?x8xf32, #cleave.dims<s>>
   return
 }

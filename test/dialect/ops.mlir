@@ -76,8 +76,8 @@ module @declarations attributes {
     %n = cleave.use @more : tensor<8xf32>
     // CHECK: %[[SCALED:.*]] = cleave.scale %[[L]] by 2.500000e-01 : tensor<?x32xf32, #[[TOKENS]]>
     %scaled = cleave.scale %l by 0.25 : tensor<?x32xf32, #tokens>
-    // CHECK: %[[SHAPED:.*]] = cleave.reshape %[[SCALED]] : tensor<?x32xf32, #[[TOKENS]]> -> tensor<?x4x1x8xf32, #[[TOKENS]]>
-    %shaped = cleave.reshape %scaled : tensor<?x32xf32, #tokens> -> tensor<?x4x1x8xf32, #tokens>
+    // CHECK: %[[SHAPED:.*]] = cleave.reshape %[[SCALED]] groups [1:1, 1:3] : tensor<?x32xf32, #[[TOKENS]]> -> tensor<?x4x1x8xf32, #[[TOKENS]]>
+    %shaped = cleave.reshape %scaled groups [1:1, 1:3] : tensor<?x32xf32, #tokens> -> tensor<?x4x1x8xf32, #tokens>
     // CHECK: cleave.transpose %[[SHAPED]] [1, 0, 3, 2] : tensor<?x4x1x8xf32, #[[TOKENS]]> -> tensor<4x?x8x1xf32, #[[TOKENS]]>
     %turned = cleave.transpose %shaped [1, 0, 3, 2] : tensor<?x4x1x8xf32, #tokens> -> tensor<4x?x8x1xf32, #tokens>
     // CHECK: %[[S:.*]] = cleave.slice %[[L]] dim 1 from 8 : tensor<?x32xf32, #[[TOKENS]]> -> tensor<?x8xf32, #[[TOKENS]]>

@@ -16,10 +16,10 @@ cleave.weight @gain : tensor<24xf32> from random<3> split [#cleave.split<none>]
 // CHECK-COUNT-2: cleave.linear
 // CHECK-NOT: cleave.all_reduce
 // CHECK: cleave.scale
-// CHECK: cleave.reshape {{.*}} -> tensor<?x2x12xf32
+// CHECK: cleave.reshape {{.*}} groups [1:1, 1:2] {{.*}} -> tensor<?x2x12xf32
 // CHECK: cleave.transpose
 // CHECK: cleave.transpose
-// CHECK: cleave.reshape {{.*}} -> tensor<?x24xf32
+// CHECK: cleave.reshape {{.*}} groups [1:1, 2:1] {{.*}} -> tensor<?x24xf32
 // CHECK: cleave.add
 // CHECK: cleave.mul
 // CHECK: cleave.slice
@@ -34,10 +34,10 @@ func.func @step(%x: tensor<?x64xf32, #tokens> {cleave.input = "x"})
   %xa = cleave.linear %x, %a : (tensor<?x64xf32, #tokens>, tensor<24x64xf32>) -> tensor<?x24xf32, #tokens>
   %xb = cleave.linear %x, %b : (tensor<?x64xf32, #tokens>, tensor<24x64xf32>) -> tensor<?x24xf32, #tokens>
   %half = cleave.scale %xa by 0.5 : tensor<?x24xf32, #tokens>
-  %heads = cleave.reshape %half : tensor<?x24xf32, #tokens> -> tensor<?x2x12xf32, #tokens>
+  %heads = cleave.reshape %half groups [1:1, 1:2] : tensor<?x24xf32, #tokens> -> tensor<?x2x12xf32, #tokens>
   %turned = cleave.transpose %heads [0, 2, 1] : tensor<?x2x12xf32, #tokens> -> tensor<?x12x2xf32, #tokens>
   %back = cleave.transpose %turned [0, 2, 1] : tensor<?x12x2xf32, #tokens> -> tensor<?x2x12xf32, #tokens>
-  %flat = cleave.reshape %back : tensor<?x2x12xf32, #tokens> -> tensor<?x24xf32, #tokens>
+  %flat = cleave.reshape %back groups [1:1, 2:1] : tensor<?x2x12xf32, #tokens> -> tensor<?x24xf32, #tokens>
   %sum = cleave.add %flat, %xb : tensor<?x24xf32, #tokens>, tensor<?x24xf32, #tokens>
   %scaled = cleave.mul %sum, %gain : tensor<?x24xf32, #tokens>, tensor<24xf32>
   %part = cleave.slice %scaled dim 1 from 3 : tensor<?x24xf32, #tokens> -> tensor<?x10xf32, #tokens>

@@ -1,6 +1,6 @@
 """Draws small graphs, meshes, splits and cuts, and has partition-tool check every case.
 
-    property.py PARTITION_TOOL [--cases 300] [--seed 1] [--only CASE]
+    property.py PARTITION_TOOL [--cases 2000] [--seed 1] [--only CASE]
 
 Each case ends in one of two ways: the partitioned program computes what the model computes, or one
 of the errors below says why it cannot be made. Anything else is a fault of the compiler; its graph
@@ -21,6 +21,7 @@ from pathlib import Path
 # a graph that gets there was partitioned wrongly.
 REFUSALS = (
     " to share out; the ",
+    "has too few heads to be split",
     "would part state",
     "split both weights over the same axes",
     "would sum over shares that overlap",
@@ -149,11 +150,11 @@ class Graph:
                   f"tensor<{heads}x?x{width}xf32, #tokens>"]
         name = f"t{self.count}"
         self.lines += [
-            f"%{name}a = cleave.reshape {x[0]} : {flat} -> {shapes[0]}",
+            f"%{name}a = cleave.reshape {x[0]} groups [1:1, 1:2] : {flat} -> {shapes[0]}",
             f"%{name}b = cleave.transpose %{name}a [1, 0, 2] : {shapes[0]} -> {shapes[1]}",
             f"%{name}c = cleave.scale %{name}b by 2.0 : {shapes[1]}",
             f"%{name}d = cleave.transpose %{name}c [1, 0, 2] : {shapes[1]} -> {shapes[0]}"]
-        return self.op(f"reshape %{name}d", "", f"{shapes[0]} -> {flat}", x[1])
+        return self.op(f"reshape %{name}d groups [1:1, 2:1]", "", f"{shapes[0]} -> {flat}", x[1])
 
     def embedding(self) -> tuple[str, int]:
         width = self.random.choice((8, 24, 32, 64))
@@ -288,7 +289,7 @@ def judge(tool: str, folder: Path, seed: int, case: int) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tool")
-    parser.add_argument("--cases", type=int, default=300)
+    parser.add_argument("--cases", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", type=int, metavar="CASE")
     parser.add_argument("--folder", type=Path, default=Path())
