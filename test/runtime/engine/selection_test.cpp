@@ -54,6 +54,11 @@ public:
                      GroupId group) override {
     inner.reduceScatter(send, recv, counts, type, group);
   }
+  void allToAll(const void *send, std::span<const int> sendCounts, std::span<const int> sendOffsets,
+                void *recv, std::span<const int> recvCounts, std::span<const int> recvOffsets,
+                ElementType type, GroupId group) override {
+    inner.allToAll(send, sendCounts, sendOffsets, recv, recvCounts, recvOffsets, type, group);
+  }
   void broadcast(void *data, size_t count, ElementType type, int root, GroupId group) override {
     inner.broadcast(data, count, type, root, group);
   }
