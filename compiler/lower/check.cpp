@@ -8,6 +8,7 @@
 #include "compiler/lower/weight_source.h"
 #include "runtime/program/candidates.h"
 #include "runtime/program/layout.h"
+#include "runtime/program/program.h"
 #include "runtime/program/weight_file.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -162,10 +163,10 @@ FailureOr<rt::NamedArrays> Check::evaluate(ModuleOp module, StringRef what) {
   }
 }
 
-/// Rows of `found` lie at `begin` in rows of `expected`. Two infinities or two NaNs are
-/// equal, one is infinitely far from a number.
+/// Rows of `found` lie at `begin` in rows of `expected`, from row `firstRow` on. Two
+/// infinities or two NaNs are equal, one is infinitely far from a number.
 static Difference compare(ArrayRef<std::byte> expected, int64_t width, ArrayRef<std::byte> found,
-                          int64_t begin, int64_t foundWidth) {
+                          int64_t begin, int64_t foundWidth, int64_t firstRow = 0) {
   auto get = [](ArrayRef<std::byte> bytes, int64_t i) {
     float value;
     std::memcpy(&value, bytes.data() + i * sizeof value, sizeof value);
@@ -176,7 +177,7 @@ static Difference compare(ArrayRef<std::byte> expected, int64_t width, ArrayRef<
     if (double value = std::abs(get(expected, i)); std::isfinite(value))
       result.magnitude = std::max(result.magnitude, value);
   for (int64_t i = 0, count = found.size() / sizeof(float); i < count; ++i) {
-    int64_t at = i / foundWidth * width + begin + i % foundWidth;
+    int64_t at = (firstRow + i / foundWidth) * width + begin + i % foundWidth;
     double a = get(expected, at), b = get(found, i);
     if (a == b || (std::isnan(a) && std::isnan(b)))
       continue;
@@ -377,8 +378,17 @@ LogicalResult Check::explain() {
                  ? sizes.at(getDimName(tensor, tensor.getRank() - 1).str())
                  : tensor.getShape().back();
     };
-    Difference difference = compare(expected->at(names[order[each.value.name]]), width(type),
-                                    found->at(each.output), each.value.begin, width(mine));
+    StringAttr rows = getDimName(mine, 0);
+    int64_t firstRow = 0;
+    if (std::optional<DimShare> share = rows ? getDimShare(rows) : std::nullopt) {
+      int64_t size = sizes.at(share->base.str());
+      if (size > 0) // rows of the last dimension, of which there may be several dimensions
+        firstRow = rt::shareBegin(size, share->index, share->count) *
+                   (countElements(type, sizes) / width(type) / size);
+    }
+    Difference difference =
+        compare(expected->at(names[order[each.value.name]]), width(type), found->at(each.output),
+                each.value.begin, width(mine), firstRow);
     double tolerance = getTolerance(terms.lookup(reference), difference.magnitude);
     if (difference.largest <= tolerance)
       continue;

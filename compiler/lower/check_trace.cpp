@@ -117,14 +117,20 @@ ValueTracer::Part ValueTracer::find(Operation *op) {
         part.begin += slice.getBegin();
         return part;
       })
+      // Shares of run-time sizes are known by their types.
+      .Case([&](ShareOp share) { return first(); })
       .Case([&](AllGatherOp gather) {
         Part part = first();
+        if (gather.getRanges().empty())
+          return part;
         part.isKnown &= isLastDim(gather.getX(), gather.getDim());
         part.begin -= getOwnRange(gather.getGroup(), gather.getRanges(), rankNumber).begin;
         return part;
       })
       .Case([&](ReduceScatterOp scatter) {
         Part part = whole(first());
+        if (scatter.getRanges().empty())
+          return part;
         part.isKnown &= isLastDim(scatter.getX(), scatter.getDim());
         part.begin += getOwnRange(scatter.getGroup(), scatter.getRanges(), rankNumber).begin;
         return part;
@@ -147,7 +153,8 @@ ValueTracer::Part ValueTracer::find(Operation *op) {
       .Default([](Operation *) { return Part(); });
 }
 
-/// All dimensions but the last are the model's, and the last lies in its.
+/// All dimensions but the last are the model's, but for shares of a run-time first one, and
+/// the last lies in its.
 bool ValueTracer::isComparable(Value value, Part part, Value reference) {
   if (!part.isKnown || part.isSummand)
     return false;
@@ -156,10 +163,13 @@ bool ValueTracer::isComparable(Value value, Part part, Value reference) {
   if (!mine || mine.getElementType() != model.getElementType() || mine.getRank() != model.getRank())
     return false;
   unsigned last = model.getRank() - 1;
-  for (unsigned dim = 0; dim < last; ++dim)
-    if (mine.getDimSize(dim) != model.getDimSize(dim) ||
-        getDimName(mine, dim) != getDimName(model, dim))
+  for (unsigned dim = 0; dim < last; ++dim) {
+    StringAttr name = getDimName(mine, dim);
+    if (std::optional<DimShare> share = name && dim == 0 ? getDimShare(name) : std::nullopt)
+      name = share->base;
+    if (mine.getDimSize(dim) != model.getDimSize(dim) || name != getDimName(model, dim))
       return false;
+  }
   if (mine.isDynamicDim(last) || model.isDynamicDim(last))
     return mine == model && part.begin == 0;
   return mine.getDimSize(last) > 0 && part.begin >= 0 &&

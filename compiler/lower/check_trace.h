@@ -20,7 +20,7 @@ using NamedValues = llvm::MapVector<llvm::StringRef, mlir::Value>;
 NamedValues findNamedValues(mlir::func::FuncOp entry);
 
 /// A rank's value that holds `begin` and what follows, as far as it is wide, of the last
-/// dimension of the model's value `name`.
+/// dimension of the model's value `name`, and, where its type says so, a share of the first.
 struct ComparableValue {
   mlir::Value value;
   llvm::StringRef name;

@@ -27,14 +27,19 @@ std::optional<NumberedName> cleave::splitAtNumber(StringRef name) {
   return std::nullopt;
 }
 
-/// Bytes of a value when run-time sizes are 1.
+/// Bytes of a value when run-time sizes are 1; of a share the mean.
 static int64_t bytesPerToken(Type type) {
   auto tensor = cast<RankedTensorType>(type);
   int64_t elements = 1;
-  for (int64_t size : tensor.getShape())
-    elements *= ShapedType::isDynamic(size) ? 1 : size;
+  int64_t shares = 1;
+  for (unsigned dim = 0; dim < tensor.getRank(); ++dim) {
+    StringAttr name = getDimName(tensor, dim);
+    if (std::optional<DimShare> share = name ? getDimShare(name) : std::nullopt)
+      shares *= share->count;
+    elements *= tensor.isDynamicDim(dim) ? 1 : tensor.getDimSize(dim);
+  }
   const ElementTypeInfo &info = *getElementTypeInfo(tensor.getElementType());
-  return elements / info.blockLength * info.blockBytes;
+  return elements / info.blockLength * info.blockBytes / shares;
 }
 
 static void addTraffic(SmallVectorImpl<Traffic> &list, const Traffic &more) {

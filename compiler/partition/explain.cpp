@@ -147,7 +147,10 @@ void Explainer::printParts(RankedTensorType type, ShardingAttr sharding, ArrayRe
       for (unsigned dim = 0; dim < type.getRank(); ++dim) {
         os << (dim ? ", " : "");
         if (type.isDynamicDim(dim)) {
+          ArrayRef<StringAttr> axes = sharding.getDims()[dim].getAxes();
           os << "?";
+          if (int64_t shares = mesh.getNumShares(axes); shares > 1)
+            os << " share " << mesh.getShareIndex(at, axes) << " of " << shares;
           continue;
         }
         ElementRange range = getShare(mesh, at, sharding.getDims()[dim], type.getDimSize(dim));

@@ -89,6 +89,13 @@ FailureOr<OpSharding> cleave::getOpSharding(ShardingRuleOpInterface op, CutAnaly
   SmallVector<std::pair<WeightOp, unsigned>> deciders; // weights that did, and the factor
   llvm::DenseSet<StringAttr> used;
 
+  // A state cannot be moved: tokens give way to the heads between which it is cut.
+  llvm::DenseSet<StringAttr> ofStates;
+  for (Value operand : op->getOperands())
+    if (ShardingAttr state = current(operand); state && operand.getDefiningOp<StateUpdateOp>())
+      for (DimShardingAttr dim : state.getDims())
+        ofStates.insert(dim.getAxes().begin(), dim.getAxes().end());
+
   // A value proposes for the leading factor of each of its dims.
   auto propose = [&](Value value, const ShardingRule::Dims &dims, bool binding) -> LogicalResult {
     ShardingAttr proposed = current(value);
@@ -99,8 +106,11 @@ FailureOr<OpSharding> cleave::getOpSharding(ShardingRuleOpInterface op, CutAnaly
       ArrayRef<StringAttr> axes = dim.getAxes();
       FactorKind kind = rule.factors[factor].kind;
       bool isCountedTwice = isReduced(kind) && overlaps(dim);
-      bool possible = kind != FactorKind::whole && !isCountedTwice &&
-                      llvm::none_of(axes, [&](StringAttr axis) { return used.contains(axis); });
+      bool possible =
+          kind != FactorKind::whole && !isCountedTwice && llvm::none_of(axes, [&](StringAttr axis) {
+            return used.contains(axis) ||
+                   (ShapedType::isDynamic(rule.factors[factor].size) && ofStates.contains(axis));
+          });
       if (decided[factor]) {
         possible = ArrayRef<StringAttr>(sharding.factors[factor]) == axes;
       } else if (possible && (binding || !axes.empty())) {

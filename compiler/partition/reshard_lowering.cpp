@@ -4,22 +4,21 @@
 using namespace mlir;
 using namespace cleave;
 
-FailureOr<RankedTensorType> cleave::getLocalType(Location loc, RankedTensorType global,
-                                                 ShardingAttr sharding, const Mesh &mesh,
-                                                 int64_t coordinate) {
+RankedTensorType cleave::getLocalType(RankedTensorType global, ShardingAttr sharding,
+                                      const Mesh &mesh, int64_t coordinate) {
   SmallVector<int64_t> shape;
+  SmallVector<StringAttr> names;
   for (auto [dim, size, split] : llvm::zip_equal(llvm::seq<unsigned>(0, global.getRank()),
                                                  global.getShape(), sharding.getDims())) {
-    if (!split.isSplit()) {
-      shape.push_back(size);
-      continue;
-    }
-    if (ShapedType::isDynamic(size))
-      return emitError(loc) << "dim " << dim << " of " << global
-                            << " is known only at run time and cannot be split over ranks";
-    shape.push_back(getShare(mesh, coordinate, split, size).size());
+    bool isDynamic = ShapedType::isDynamic(size);
+    StringAttr name = getDimName(global, dim);
+    if (isDynamic && split.isSplit())
+      name = getDimShareName(name, mesh.getShareIndex(coordinate, split.getAxes()),
+                             mesh.getNumShares(split.getAxes()));
+    shape.push_back(isDynamic ? size : getShare(mesh, coordinate, split, size).size());
+    names.push_back(name);
   }
-  return withShape(global, shape);
+  return getTensorType(shape, global.getElementType(), names);
 }
 
 namespace {
@@ -35,38 +34,31 @@ public:
 
   FailureOr<Value> run(const ReshardPlan &plan) {
     for (const ReshardStep &step : plan) {
-      if (failed(apply(step)))
-        return failure();
+      apply(step);
       lies = step.result;
     }
     return value;
   }
 
 private:
-  LogicalResult apply(const ReshardStep &step) {
-    if (step.kind == Kind::allReduce) {
-      create<AllReduceOp>(value.getType(), lies.getPartialKind(), value, getGroup(step.axes));
-      return success();
-    }
-    FailureOr<RankedTensorType> type =
-        getLocalType(loc, global, step.result, mesh, place.coordinate);
-    // A dim that is joined is run-time in neither.
-    if (failed(type) || failed(getLocalType(loc, global, lies, mesh, place.coordinate)))
-      return failure();
+  void apply(const ReshardStep &step) {
+    RankedTensorType type = getLocalType(global, step.result, mesh, place.coordinate);
     unsigned dim = step.dim;
+    if (step.kind != Kind::allReduce && global.isDynamicDim(dim))
+      return applyAtRunTime(step, type);
     switch (step.kind) {
     case Kind::slice: {
       ElementRange held = getRange(lies, dim), wanted = getRange(step.result, dim);
-      create<SliceOp>(*type, value, dim, relativeTo(held, wanted).begin);
+      create<SliceOp>(type, value, dim, relativeTo(held, wanted).begin);
       break;
     }
     case Kind::allGather:
-      create<AllGatherOp>(*type, value, dim,
+      create<AllGatherOp>(type, value, dim,
                           getRanges(step.axes, lies, dim, getRange(step.result, dim)),
                           getGroup(step.axes));
       break;
     case Kind::reduceScatter:
-      create<ReduceScatterOp>(*type, ReductionKind::Sum, value, dim,
+      create<ReduceScatterOp>(type, ReductionKind::Sum, value, dim,
                               getRanges(step.axes, step.result, dim, getRange(lies, dim)),
                               getGroup(step.axes));
       break;
@@ -76,15 +68,31 @@ private:
       ElementRange joined = getRange(step.result, step.joined), cut = getRange(lies, dim);
       if (dim == step.joined)
         joined = cut = getHull(step.axes, lies, dim);
-      create<AllToAllOp>(*type, value, dim, getRanges(step.axes, step.result, dim, cut),
+      create<AllToAllOp>(type, value, dim, getRanges(step.axes, step.result, dim, cut),
                          step.joined, getRanges(step.axes, lies, step.joined, joined),
                          getGroup(step.axes));
       break;
     }
     case Kind::allReduce:
+      create<AllReduceOp>(value.getType(), lies.getPartialKind(), value, getGroup(step.axes));
       break;
     }
-    return success();
+  }
+
+  /// Along a run-time dim, which is whole before or after: ranges follow from the places in
+  /// the group, which are in the order of the dim's own axes.
+  void applyAtRunTime(const ReshardStep &step, RankedTensorType type) {
+    auto getMembers = [&](ShardingAttr sharding) {
+      return getGroup(sharding.getDims()[step.dim].getAxes());
+    };
+    ArrayRef<int64_t> noRanges;
+    if (step.kind == Kind::slice)
+      create<ShareOp>(type, value, step.dim);
+    else if (step.kind == Kind::allGather)
+      create<AllGatherOp>(type, value, step.dim, noRanges, getMembers(lies));
+    else
+      create<ReduceScatterOp>(type, ReductionKind::Sum, value, step.dim, noRanges,
+                              getMembers(step.result));
   }
 
   SmallVector<int64_t> getGroup(ArrayRef<StringAttr> axes) {

@@ -15,17 +15,13 @@ struct RankPlace {
   int64_t getRank(const Mesh &mesh) const { return stage * mesh.getNumCoordinates() + coordinate; }
 };
 
-/// The type of a value on one coordinate. Fails, with an error at `loc`, where a run-time
-/// dim is split.
-mlir::FailureOr<mlir::RankedTensorType> getLocalType(mlir::Location loc,
-                                                     mlir::RankedTensorType global,
-                                                     ShardingAttr sharding, const Mesh &mesh,
-                                                     int64_t coordinate);
+/// The type of a value on one coordinate. Run-time sizes that are split are named as shares.
+mlir::RankedTensorType getLocalType(mlir::RankedTensorType global, ShardingAttr sharding,
+                                    const Mesh &mesh, int64_t coordinate);
 
 /// Builds, at the builder's place, what turns `local`, this rank's part of a value of type
 /// `global` sharded as `from`, into its part under `to`: the planner's steps. `name` is given
-/// to the ops. Fails, with an error at `loc`, where there is no way from `from` to `to`, and
-/// where a run-time dim would be cut or joined.
+/// to the ops. Fails, with an error at `loc`, where there is no way from `from` to `to`.
 mlir::FailureOr<mlir::Value> lowerReshard(mlir::OpBuilder &builder, mlir::Location loc,
                                           mlir::Value local, mlir::RankedTensorType global,
                                           ShardingAttr from, ShardingAttr to,

@@ -469,6 +469,9 @@ void Search::scatter(size_t at, unsigned dim, AxisSet group) {
     if (layout == whole || (dims[dim].axesOf(layout) & ~allowed) != 0 ||
         dims[dim].join(layout, group) != whole)
       continue;
+    // Each member of the group gets a share of its own.
+    if (dims[dim].isRunTime() && dims[dim].axesOf(layout) != group)
+      continue;
     Node next = node;
     next.layouts[dim] = layout;
     next.partial &= ~group;

@@ -75,7 +75,7 @@ FailureOr<RankedTensorType> RankBuilder::localType(Value value) {
   ShardingAttr sharding = getSharding(value);
   if (!sharding)
     return emitError(value.getLoc()) << "a value of type " << global << " has no sharding";
-  return getLocalType(value.getLoc(), global, sharding, mesh, place.coordinate);
+  return getLocalType(global, sharding, mesh, place.coordinate);
 }
 
 /// A weight's share of a dim, in whole quantization blocks.
@@ -160,11 +160,12 @@ FailureOr<Value> RankBuilder::takeShare(BlockArgument argument, Value whole) {
   ShardingAttr sharding = getSharding(argument);
   if (!sharding || sharding == replicated)
     return whole;
-  if (!type.getElementType().isF32())
+  bool isSliced = llvm::any_of(llvm::zip_equal(type.getShape(), sharding.getDims()), [](auto dim) {
+    return !ShapedType::isDynamic(std::get<0>(dim)) && std::get<1>(dim).isSplit();
+  });
+  if (isSliced && !type.getElementType().isF32())
     return emitError(argument.getLoc()) << "an input of type " << type << " cannot be sharded as "
                                         << sharding << "; leave it whole";
-  if (failed(localType(argument)))
-    return failure();
   return lowerReshard(builder, argument.getLoc(), whole, type, replicated, sharding, planner, place,
                       {});
 }

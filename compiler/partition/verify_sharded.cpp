@@ -53,6 +53,9 @@ LogicalResult ShardedVerifier::verifyValue(Value value) {
   if (!type)
     return emitError(value.getLoc())
            << "a value has type " << value.getType() << ", expected a ranked tensor";
+  if (hasDimShare(type))
+    return emitError(value.getLoc())
+           << "a value has type " << type << ", a share, which has no place in the sharded form";
   ShardingAttr sharding = getSharding(value);
   if (!sharding)
     return emitError(value.getLoc()) << "a value of type " << type << " has no sharding";
@@ -61,6 +64,9 @@ LogicalResult ShardedVerifier::verifyValue(Value value) {
   for (auto [number, dim] : llvm::enumerate(sharding.getDims())) {
     if (failed(verifyAxes(value, dim.getAxes())))
       return failure();
+    if (type.isDynamicDim(number) && dim.hasRanges())
+      return emitError(value.getLoc()) << "run-time dim " << number << " of " << type
+                                       << " has ranges; it can be split evenly only";
     if (!dim.isSplit() || type.isDynamicDim(number))
       continue;
     int64_t size = type.getDimSize(number), shares = mesh.getNumShares(dim.getAxes());
@@ -155,7 +161,9 @@ LogicalResult ShardedVerifier::verifyRule(ShardingRuleOpInterface op) {
   auto check = [&](Value value, const ShardingRule::Dims &dims, bool operand) -> LogicalResult {
     for (auto [split, factors] : llvm::zip_equal(getSharding(value).getDims(), dims)) {
       const Factor &leading = rule.factors[factors.front()];
-      if (split.isSplit() && leading.kind == FactorKind::whole)
+      bool isSummedAtRunTime =
+          leading.kind == FactorKind::sum && ShapedType::isDynamic(leading.size);
+      if (split.isSplit() && (leading.kind == FactorKind::whole || isSummedAtRunTime))
         return op->emitOpError("is given a value of type ")
                << value.getType() << " sharded as " << getSharding(value)
                << ", but needs that dim whole";

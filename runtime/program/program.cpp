@@ -275,7 +275,6 @@ private:
       fb::Storage storage = entry.values()->Get(port.value())->storage();
       if (storage != fb::Storage::Activation && storage != fb::Storage::Input)
         refuse(what + " is a weight or a state");
-      expectNoShares(entry.values()->Get(port.value())->dims(), what);
       if (port.owner() >= program.ranks())
         refuse(what + " is owned by rank " + std::to_string(port.owner()) + " of " +
                std::to_string(program.ranks()));

@@ -4,6 +4,7 @@
 #include "compiler/passes.h"
 #include "dialect/dialect.h"
 
+#include "mlir/Interfaces/FunctionInterfaces.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Transforms/Passes.h"
 
@@ -58,6 +59,9 @@ OwningOpRef<ModuleOp> cleave::makeWhole(ModuleOp logical) {
     else if (isa<MeshOp, CutOp>(op))
       placing.push_back(op);
     op->removeAttr(CleaveDialect::stageAttrName);
+    if (auto function = dyn_cast<FunctionOpInterface>(op))
+      for (unsigned i = 0; i < function.getNumArguments(); ++i)
+        function.removeArgAttr(i, CleaveDialect::shardingAttrName);
   });
   for (Operation *op : placing)
     op->erase();

@@ -241,3 +241,44 @@ module @argument {
     return %s : tensor<4x8xf32>
   }
 }
+
+// -----
+
+// Shares of a run-time size are named, and joined without ranges; numbers, too.
+// CHECK-LABEL: module @run_time
+// CHECK: module @rank4
+// CHECK: func.func @f(%[[W:.*]]: tensor<9x8xf32> {cleave.input = "w"}, %[[X:.*]]: tensor<?xi32, #tokens> {cleave.input = "x"})
+// CHECK-NEXT: %[[S:.*]] = cleave.share %[[X]] dim 0 : tensor<?xi32, #tokens> -> tensor<?xi32, #share_3_of_6_tokens>
+// CHECK-NEXT: %[[Y:.*]] = cleave.gather %[[W]], %[[S]] : (tensor<9x8xf32>, tensor<?xi32, #share_3_of_6_tokens>) -> tensor<?x8xf32, #share_3_of_6_tokens>
+// CHECK-NEXT: cleave.all_gather %[[Y]] dim 0 group [0, 3, 1, 4, 2, 5] : tensor<?x8xf32, #share_3_of_6_tokens> -> tensor<?x8xf32, #tokens>
+module @run_time {
+  cleave.mesh @mesh <"a" = 2, "b" = 3>
+  func.func @f(%w: tensor<9x8xf32> {cleave.input = "w"},
+               %x: tensor<?xi32, #cleave.dims<tokens>> {cleave.input = "x", cleave.sharding = #cleave.sharding<[{"b", "a"}]>})
+      -> (tensor<?x8xf32, #cleave.dims<tokens>> {cleave.output = "y"}) {
+    %y = cleave.gather %w, %x : (tensor<9x8xf32>, tensor<?xi32, #cleave.dims<tokens>>) -> tensor<?x8xf32, #cleave.dims<tokens>>
+    return %y : tensor<?x8xf32, #cleave.dims<tokens>>
+  }
+}
+
+// -----
+
+// A row of tokens is attended to on its own: with the queries, slots and positions are cut.
+// Keys are written by all tokens.
+// CHECK-LABEL: module @queries
+// CHECK: module @rank1
+// CHECK: cleave.state_update @k, %{{.*}} : (tensor<?x8xf32, #tokens>, tensor<?xi32, #tokens>, tensor<?xi32, #tokens>)
+// CHECK: cleave.attention %{{.*}} : tensor<?x8xf32, #share_1_of_2_tokens>, tensor<?x?x8xf16, #{{.*}}>, tensor<?xi32, #share_1_of_2_tokens>, tensor<?xi32, #share_1_of_2_tokens>
+module @queries {
+  cleave.mesh @mesh <"tp" = 2>
+  cleave.state @k : tensor<?x?x8xf16, #cleave.dims<slots, context>>
+  func.func @f(%q: tensor<?x8xf32, #cleave.dims<tokens>> {cleave.input = "q", cleave.sharding = #cleave.sharding<[{"tp"}, {}]>},
+               %x: tensor<?x8xf32, #cleave.dims<tokens>> {cleave.input = "x"},
+               %s: tensor<?xi32, #cleave.dims<tokens>> {cleave.input = "slots"},
+               %p: tensor<?xi32, #cleave.dims<tokens>> {cleave.input = "positions"})
+      -> (tensor<?x8xf32, #cleave.dims<tokens>> {cleave.output = "y"}) {
+    %k = cleave.state_update @k, %x at %s, %p : (tensor<?x8xf32, #cleave.dims<tokens>>, tensor<?xi32, #cleave.dims<tokens>>, tensor<?xi32, #cleave.dims<tokens>>) -> tensor<?x?x8xf16, #cleave.dims<slots, context>>
+    %a = cleave.attention %q, %k, %k at %s, %p {head_dim = 8, group = 1, scale = 0.35 : f32} : tensor<?x8xf32, #cleave.dims<tokens>>, tensor<?x?x8xf16, #cleave.dims<slots, context>>, tensor<?xi32, #cleave.dims<tokens>>, tensor<?xi32, #cleave.dims<tokens>>
+    return %a : tensor<?x8xf32, #cleave.dims<tokens>>
+  }
+}

@@ -1,15 +1,6 @@
 // RUN: cleave-opt %s -split-input-file -verify-diagnostics -cleave-split-ranks
 
 cleave.mesh @mesh <"tp" = 2>
-// expected-error@+1 {{dim 0 of 'tensor<?x8xf32, #cleave.dims<t>>' is known only at run time and cannot be split over ranks}}
-func.func @run_time(%x: tensor<?x8xf32, #cleave.dims<t>> {cleave.sharding = #cleave.sharding<[{"tp"}, {}]>}) {
-  %y = cleave.silu %x {cleave.sharding = [#cleave.sharding<[{"tp"}, {}]>]} : tensor<?x8xf32, #cleave.dims<t>>
-  return
-}
-
-// -----
-
-cleave.mesh @mesh <"tp" = 2>
 // expected-error@+2 {{an input of type 'tensor<8xi32>' cannot be sharded as #cleave.sharding<[{"tp"}]>; leave it whole}}
 func.func @numbers(%w: tensor<8x8xf32> {cleave.sharding = #cleave.sharding<[{}, {}]>},
                    %x: tensor<8xi32> {cleave.sharding = #cleave.sharding<[{"tp"}]>}) {

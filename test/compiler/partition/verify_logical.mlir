@@ -103,3 +103,10 @@ func.func @step(%x: tensor<4xf32> {cleave.input = "x"}) {
 }
 // expected-error@+1 {{stands inside a module, expected the logical form}}
 module @rank0 {}
+
+// -----
+
+// expected-error@+1 {{has a value of type 'tensor<?x4xf32, #cleave.dims<tokens[0 of 2]>>', a share, which has no place in the logical form}}
+func.func @share(%x: tensor<?x4xf32, #cleave.dims<tokens[0 of 2]>> {cleave.input = "x"}) {
+  return
+}

@@ -280,3 +280,38 @@ func.func @candidates_are_no_sum(%x: tensor<4x8xf32> {cleave.sharding = #cleave.
   %y = cleave.top_k %x {cleave.sharding = [#cleave.sharding<[{}, {}, {}], partial = {"tp" : sum}>]} : tensor<4x8xf32> -> tensor<4x3x2xf32>
   return
 }
+
+// -----
+
+// A run-time size is split evenly, and ops of tokens work on shares of them.
+cleave.mesh @mesh <"tp" = 2>
+func.func @tokens(%x: tensor<?x4xf32, #cleave.dims<tokens>> {cleave.sharding = #cleave.sharding<[{"tp"}, {}]>}) {
+  %y = cleave.silu %x {cleave.sharding = [#cleave.sharding<[{"tp"}, {}]>]} : tensor<?x4xf32, #cleave.dims<tokens>>
+  return
+}
+
+// -----
+
+cleave.mesh @mesh <"tp" = 2>
+// expected-error@+1 {{run-time dim 0 of 'tensor<?x4xf32, #cleave.dims<tokens>>' has ranges; it can be split evenly only}}
+func.func @ranges(%x: tensor<?x4xf32, #cleave.dims<tokens>> {cleave.sharding = #cleave.sharding<[{"tp" : [0:1, 1:2]}, {}]>}) {
+  return
+}
+
+// -----
+
+// expected-error@+1 {{a value has type 'tensor<?x4xf32, #cleave.dims<tokens[0 of 2]>>', a share, which has no place in the sharded form}}
+func.func @share(%x: tensor<?x4xf32, #cleave.dims<tokens[0 of 2]>> {cleave.sharding = #cleave.sharding<[{}, {}]>}) {
+  return
+}
+
+// -----
+
+// Rows are chosen of all tokens.
+cleave.mesh @mesh <"tp" = 2>
+func.func @rows(%x: tensor<?x4xf32, #cleave.dims<tokens>> {cleave.sharding = #cleave.sharding<[{"tp"}, {}]>},
+                %rows: tensor<?xi32, #cleave.dims<rows>> {cleave.sharding = #cleave.sharding<[{}]>}) {
+  // expected-error@+1 {{but needs that dim whole}}
+  %y = cleave.gather %x, %rows {cleave.sharding = [#cleave.sharding<[{}, {}]>]} : (tensor<?x4xf32, #cleave.dims<tokens>>, tensor<?xi32, #cleave.dims<rows>>) -> tensor<?x4xf32, #cleave.dims<rows>>
+  return
+}

@@ -292,12 +292,6 @@ const Case refusedProgram[] = {
      "state 'bad' has the share 'tokens[1 of 2]' as a dimension"},
     {"InputOfAShare", [](Values &v) { v.b.input("bad", {v.second}); },
      "input 'bad' of entry 'step' has the share 'tokens[1 of 2]' as a dimension"},
-    {"OutputOfAShare",
-     [](Values &v) {
-       v.op(FB(Slice), {v.x}, {v.second, 8});
-       v.b.output("bad", v.narrow + 1);
-     },
-     "output 'bad' of entry 'step' has the share 'tokens[1 of 2]' as a dimension"},
     {"SameState", [](Values &v) { v.b.state("keys", {1, 1, 1}); }, "has two of state 'keys'"},
     {"SameInput", [](Values &v) { v.b.input("x", {1}); }, "has two of input 'x'"},
     {"LongName", [](Values &v) { v.b.symbol(std::string(2000, 'x')); }, "has 2000 bytes"},
