@@ -38,6 +38,7 @@ def ApplyPlanPass : Pass<"cleave-apply-plan", "::mlir::ModuleOp"> {
     Option<"mesh", "mesh", "std::string", "", "axes, as tp=2;data=2">,
     ListOption<"cuts", "cut", "std::string", "where a stage begins">,
     ListOption<"splits", "split", "std::string", "PATTERN=TYPE@AXIS+...">,
+    Option<"sequence", "sequence", "std::string", "", "an axis over which tokens are cut, too">,
   ];
 }
 
@@ -48,7 +49,9 @@ def PropagateShardingsPass : Pass<"cleave-propagate-shardings", "::mlir::ModuleO
     states have a `sharding`; every op's results and every argument carry
     `cleave.sharding`, the one that the value has for its users. Axes spread through the
     factors of each op's sharding rule, forward and backward to a fixpoint; where a
-    dimension is cut follows from grains and shares (see `cut_analysis.h`).
+    dimension is cut follows from grains and shares (see `cut_analysis.h`). What is summed
+    over the mesh's `sequence` axis is cut over it along its run-time dimension, and with it
+    what is computed from it row by row.
 
     ```mlir
     %y = cleave.linear %x, %w : ...    // @w split [column "tp"]

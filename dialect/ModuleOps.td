@@ -13,8 +13,9 @@ def Cleave_MeshOp : Cleave_Op<"mesh", [Symbol]> {
     fastest: neighbours on it have neighbouring rank numbers. Rank numbers count all
     coordinates of stage 0, then those of stage 1, and so on. `shares` weighs the
     coordinates of an axis against each other; an axis without is cut evenly. What is summed
-    over the axis that `sequence` names is not made whole on every rank but cut along its
-    run-time size (the tokens of a step), for as long as ops work on such shares.
+    over the axis that `sequence` names is not made whole on every rank but cut along a
+    run-time size (that of the first such sum: the tokens of a step), for as long as ops work
+    on such shares.
 
     **Constraints**: names are distinct, sizes at least 1, and their product at most 65536;
     shares name an axis each and give a positive number to each of its coordinates;

@@ -13,15 +13,15 @@ namespace cleave {
 using namespace mlir;
 using namespace cleave;
 
-/// The reshard that `value` comes from, if it does nothing but add up a partial sum and has
-/// no other reader.
+/// The reshard that `value` comes from, if it adds up a partial sum, whole or in shares, and
+/// has no other reader.
 static ReshardOp getReduction(Value value) {
   auto reshard = value.getDefiningOp<ReshardOp>();
   if (!reshard || !reshard->hasOneUse())
     return {};
   ShardingAttr from = getSharding(reshard.getX()), to = getSharding(reshard.getResult());
   if (!from || !to || from.getPartial().empty() || !to.getPartial().empty() ||
-      from.getPartialKind() != ReductionKind::Sum || from.getDims() != to.getDims())
+      from.getPartialKind() != ReductionKind::Sum)
     return {};
   return reshard;
 }

@@ -40,7 +40,11 @@ private:
   FailureOr<unsigned> getSplitDim(WeightOp weight, SplitAttr split);
   LogicalResult readArguments();
   bool spread(ShardingRuleOpInterface op);
+  void spreadAll();
+  ShardingAttr getCurrent(Value value);
+  FailureOr<OpSharding> getOpSharding(ShardingRuleOpInterface op);
   void findPartials();
+  LogicalResult cutSequence();
   LogicalResult write();
   FailureOr<ShardingAttr> getSharding(const void *holder, const Assignment &assignment);
 
@@ -212,6 +216,10 @@ bool Propagation::spread(ShardingRuleOpInterface op) {
     Assignment &assignment = assignmentOf(value);
     if (assignment.fixed || !assignment.dims[dim].empty() || factors[factor].empty())
       return;
+    // Summands over an axis are not cut over it as well.
+    if (llvm::any_of(factors[factor],
+                     [&](StringAttr axis) { return llvm::is_contained(assignment.partial, axis); }))
+      return;
     for (const Axes &axes : assignment.dims)
       for (StringAttr axis : factors[factor])
         if (llvm::is_contained(axes, axis))
@@ -234,17 +242,23 @@ static int64_t staticElements(Value value) {
   return elements;
 }
 
+ShardingAttr Propagation::getCurrent(Value value) {
+  Assignment &assignment = assignmentOf(value);
+  SmallVector<DimShardingAttr> dims;
+  for (const Axes &axes : assignment.dims)
+    dims.push_back(DimShardingAttr::get(builder.getContext(), axes, {}));
+  return ShardingAttr::get(builder.getContext(), dims, assignment.partial, assignment.partialKind);
+}
+
+/// What an op makes of the assignments so far. Fails silently: resharding reports why.
+FailureOr<OpSharding> Propagation::getOpSharding(ShardingRuleOpInterface op) {
+  ScopedDiagnosticHandler quiet(builder.getContext(), [](Diagnostic &) { return success(); });
+  return cleave::getOpSharding(op, cuts, [&](Value value) { return getCurrent(value); });
+}
+
 /// A partial sum stays one where all that use it are linear in it, together with other
 /// partial sums, and do not make it larger: then one reduction comes later instead.
 void Propagation::findPartials() {
-  auto current = [&](Value value) -> ShardingAttr {
-    Assignment &assignment = assignmentOf(value);
-    SmallVector<DimShardingAttr> dims;
-    for (const Axes &axes : assignment.dims)
-      dims.push_back(DimShardingAttr::get(builder.getContext(), axes, {}));
-    return ShardingAttr::get(builder.getContext(), dims, assignment.partial,
-                             assignment.partialKind);
-  };
   // A value whose dims are cut over an axis cannot be a sum over it as well.
   auto isCutOverPartial = [](const Assignment &assignment) {
     return llvm::any_of(assignment.dims, [&](const Axes &axes) {
@@ -278,10 +292,9 @@ void Propagation::findPartials() {
   for (bool changed = true; changed;) {
     changed = false;
     for (ShardingRuleOpInterface op : ops) {
-      ScopedDiagnosticHandler quiet(builder.getContext(), [](Diagnostic &) { return success(); });
-      FailureOr<OpSharding> sharding = getOpSharding(op, cuts, current);
+      FailureOr<OpSharding> sharding = getOpSharding(op);
       if (failed(sharding))
-        continue; // reported when resharding
+        continue;
       for (auto [result, given] : llvm::zip_equal(op->getResults(), sharding->results)) {
         Assignment &assignment = assignmentOf(result);
         assignment.partial.assign(given.getPartial().begin(), given.getPartial().end());
@@ -297,6 +310,48 @@ void Propagation::findPartials() {
           setWhole(assignmentOf(result));
         }
   }
+}
+
+/// The first run-time dim of a value that is cut over nothing and, where `name` is given, of
+/// that name.
+static std::optional<unsigned> findRunTimeDim(Value value, ArrayRef<Axes> dims, StringAttr name) {
+  auto type = cast<RankedTensorType>(value.getType());
+  for (unsigned dim = 0; dim < dims.size(); ++dim)
+    if (type.isDynamicDim(dim) && dims[dim].empty() && (!name || getDimName(type, dim) == name))
+      return dim;
+  return std::nullopt;
+}
+
+/// What is summed over the mesh's sequence axis is cut over it along a run-time dim, instead
+/// of being whole on each of its ranks; and so is what is computed from it row by row. That
+/// dim is the first such sum's: a step's tokens, not the few rows that are chosen of them.
+LogicalResult Propagation::cutSequence() {
+  auto meshes = module.getOps<MeshOp>();
+  StringAttr axis = meshes.empty() ? StringAttr() : (*meshes.begin()).getSequenceAttr();
+  if (!axis)
+    return success();
+  StringAttr size;
+  for (ShardingRuleOpInterface op : ops) {
+    FailureOr<OpSharding> sharding = getOpSharding(op);
+    if (failed(sharding))
+      continue;
+    for (auto [result, given] : llvm::zip_equal(op->getResults(), sharding->results)) {
+      Assignment &assignment = assignmentOf(result);
+      std::optional<unsigned> dim = findRunTimeDim(result, assignment.dims, size);
+      if (!dim || given.getPartialKind() != ReductionKind::Sum ||
+          !llvm::is_contained(given.getPartial(), axis) || getCurrent(result).usesAxis(axis))
+        continue;
+      assignment.dims[*dim].push_back(axis);
+      size = getDimName(cast<RankedTensorType>(result.getType()), *dim);
+    }
+  }
+  if (!size && *cuts.getMesh().getAxisSize(axis) > 1)
+    return (*meshes.begin()).emitError()
+           << "sequence is to be cut over axis " << axis
+           << ", but nothing of a size known only at run time is summed over it; split weights "
+              "'row' over it, or leave out sequence";
+  spreadAll();
+  return success();
 }
 
 FailureOr<ShardingAttr> Propagation::getSharding(const void *holder, const Assignment &assignment) {
@@ -356,6 +411,16 @@ LogicalResult Propagation::write() {
   return failure(result.wasInterrupted());
 }
 
+void Propagation::spreadAll() {
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (ShardingRuleOpInterface op : ops)
+      changed |= spread(op);
+    for (ShardingRuleOpInterface op : llvm::reverse(ops))
+      changed |= spread(op);
+  }
+}
+
 LogicalResult Propagation::run() {
   module.walk([&](ShardingRuleOpInterface op) { ops.push_back(op); });
   for (WeightOp weight : module.getOps<WeightOp>()) {
@@ -367,15 +432,9 @@ LogicalResult Propagation::run() {
   }
   if (failed(readArguments()))
     return failure();
-  for (bool changed = true; changed;) {
-    changed = false;
-    for (ShardingRuleOpInterface op : ops)
-      changed |= spread(op);
-    for (ShardingRuleOpInterface op : llvm::reverse(ops))
-      changed |= spread(op);
-  }
+  spreadAll();
   findPartials();
-  if (failed(write()))
+  if (failed(cutSequence()) || failed(write()))
     return failure();
   return checkSplits(module, cuts, provenance);
 }

@@ -87,7 +87,8 @@ private:
     builder.create<MeshOp>(builder.getFusedLoc(places), builder.getStringAttr("mesh"),
                            builder.getArrayAttr(axes), builder.getDenseI64ArrayAttr(sizes),
                            shares.empty() ? DictionaryAttr() : builder.getDictionaryAttr(shares),
-                           StringAttr());
+                           plan.sequence ? builder.getStringAttr(plan.sequence->axis)
+                                         : StringAttr());
     return success();
   }
 
@@ -269,6 +270,7 @@ struct ApplyPlanPass : public cleave::impl::ApplyPlanPassBase<ApplyPlanPass> {
       plan::PlanFlags flags;
       flags.tp = tp;
       flags.stages = stages;
+      flags.sequence = sequence;
       flags.mesh = mesh;
       std::replace(flags.mesh.begin(), flags.mesh.end(), ';', ',');
       flags.cuts.assign(cuts.begin(), cuts.end());

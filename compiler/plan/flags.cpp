@@ -183,6 +183,11 @@ Error applyFlags(Plan &plan, const PlanFlags &flags) {
       return e;
   }
   llvm::append_range(plan.shares, fromFlags.shares);
+  if (!flags.sequence.empty()) {
+    Flag flag("--sequence", flags.sequence);
+    plan.sequence = Sequence{flags.sequence, flag.at(flag.value())};
+    return checkAxisName(flags.sequence, plan.sequence->location);
+  }
   return Error::success();
 }
 

@@ -179,6 +179,8 @@ Error checkPlan(const Plan &plan) {
     for (const SplitPart &part : split.parts)
       if (!part.axis.empty() && !plan.findAxis(part.axis))
         return part.axisLocation.error("the mesh has no axis '" + part.axis + "'");
+  if (plan.sequence && !plan.findAxis(plan.sequence->axis))
+    return plan.sequence->location.error("the mesh has no axis '" + plan.sequence->axis + "'");
   for (const Shares &shares : plan.shares) {
     const MeshAxis *axis = plan.findAxis(shares.axis);
     if (!axis)

@@ -97,6 +97,12 @@ struct Shares {
   Location location;
 };
 
+/// The axis over which what is summed is left cut by tokens (`sequence`).
+struct Sequence {
+  std::string axis;
+  Location location;
+};
+
 /// Ranks are numbered stage by stage, and within a stage with the last axis of the
 /// mesh varying fastest.
 struct Plan {
@@ -105,6 +111,7 @@ struct Plan {
   std::vector<Cut> cuts;
   std::vector<Split> splits; ///< first match wins
   std::vector<Shares> shares;
+  std::optional<Sequence> sequence;
 
   const MeshAxis *findAxis(llvm::StringRef name) const;
   /// What `stages` says, or follows from the cuts, or 1.
@@ -124,6 +131,7 @@ struct PlanFlags {
   std::vector<std::string> cuts;   ///< --cut blk.11
   std::vector<std::string> splits; ///< --split 'blk.*.ffn_up.weight=column@tp+row@data'
   std::vector<std::string> shares; ///< --shares tp=2,1
+  std::string sequence;            ///< --sequence tp
 };
 
 /// Parses a plan's YAML; nothing of it is checked against flags yet. Errors are
@@ -135,10 +143,10 @@ std::string printPlan(const Plan &plan);
 
 /// Lays the flags over `plan`: --mesh replaces the mesh, --tp its axis `tp`;
 /// --cut and --stages replace the file's cuts and stages; --split entries come
-/// before the file's; --shares replaces those of its axis.
+/// before the file's; --shares replaces those of its axis, --sequence the file's.
 llvm::Error applyFlags(Plan &plan, const PlanFlags &flags);
 
-/// Checks what one entry says against another: shares and splits against the mesh,
+/// Checks what one entry says against another: shares, splits and sequence against the mesh,
 /// cuts against stages, the number of ranks (at most 65536).
 llvm::Error checkPlan(const Plan &plan);
 

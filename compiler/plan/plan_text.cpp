@@ -62,5 +62,7 @@ std::string plan::printPlan(const Plan &plan) {
     });
     os << "}\n";
   }
+  if (plan.sequence)
+    os << "sequence: " << plan.sequence->axis << "\n";
   return text;
 }

@@ -35,6 +35,7 @@ private:
   Error readSplits(yaml::Node *node);
   Error readSplit(yaml::Node *node);
   Error readShares(yaml::Node *node);
+  Error readSequence(yaml::Node *node);
 
   /// Calls `onItem` for each key of a mapping, each of which may stand once.
   Error eachKey(yaml::Node *node, StringRef what, OnItem onItem);
@@ -131,7 +132,7 @@ Error Reader::readDocument(yaml::Node *root) {
   // A file of comments only is an empty plan.
   if (!root || isa<yaml::NullNode>(root))
     return Error::success();
-  return eachKey(root, "a mapping with the keys mesh, stages, cut, split, shares",
+  return eachKey(root, "a mapping with the keys mesh, stages, cut, split, shares, sequence",
                  [&](StringRef key, const Location &place, yaml::Node *value) -> Error {
                    if (key == "mesh")
                      return readMesh(value);
@@ -143,8 +144,10 @@ Error Reader::readDocument(yaml::Node *root) {
                      return readSplits(value);
                    if (key == "shares")
                      return readShares(value);
+                   if (key == "sequence")
+                     return readSequence(value);
                    return place.error("unknown key '" + key +
-                                      "'; expected mesh, stages, cut, split or shares");
+                                      "'; expected mesh, stages, cut, split, shares or sequence");
                  });
 }
 
@@ -266,6 +269,14 @@ Error Reader::readShares(yaml::Node *node) {
                      return error;
                    return addShares(plan, std::move(shares));
                  });
+}
+
+Error Reader::readSequence(yaml::Node *node) {
+  Expected<std::string> axis = readScalar(node, "an axis of the mesh, as in tp");
+  if (!axis)
+    return axis.takeError();
+  plan.sequence = Sequence{*axis, placeOf(node)};
+  return checkAxisName(*axis, plan.sequence->location);
 }
 
 Expected<Plan> Reader::read() {

@@ -48,6 +48,8 @@ def parser() -> argparse.ArgumentParser:
                      help="an axis of ranks; repeatable")
     add.add_argument("--shares", action="append", default=[], metavar="AXIS=N,N...",
                      type=axis_shares, help="uneven ranks; repeatable")
+    add.add_argument("--sequence", metavar="AXIS",
+                     help="cut the tokens of prompts, too, over this axis")
 
     add = commands.add_parser("run", help="run a package, streaming its text")
     add.set_defaults(call=run)
@@ -118,7 +120,7 @@ def partition(options: argparse.Namespace) -> None:
     made = package.partition(
         options.model, options.output, tp=options.tp, stages=options.stages, cut=options.cut,
         split=options.split, plan=options.plan, mesh=dict(options.mesh),
-        shares=dict(options.shares))
+        shares=dict(options.shares), sequence=options.sequence)
     print(f"{made.path}: {made.ranks} rank{'s' * (made.ranks > 1)}")
 
 

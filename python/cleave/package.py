@@ -65,6 +65,7 @@ def partition(
     plan: PathLike | None = None,
     mesh: Mapping[str, int] | None = None,
     shares: Mapping[str, Sequence[int]] | None = None,
+    sequence: str | None = None,
     options: Iterable[str] = (),
 ) -> Package:
     """Partitions the model file `path` and returns the package.
@@ -78,6 +79,7 @@ def partition(
     plan     a YAML file that says all this; an argument wins over it
     mesh     axes with sizes, the last varying fastest: {"tp": 2}
     shares   uneven ranks: {"tp": [2, 1]} gives the first rank twice the second's share
+    sequence an axis over which the tokens of a prompt are cut, too, between matrices: "tp"
     options  further options of partition-tool, word for word
 
     The tool's warnings go to the logger "cleave". Raises CleaveError with the tool's message when
@@ -85,7 +87,7 @@ def partition(
     """
     output = Path(output) if output is not None else Path(Path(path).stem + ".cleave")
     command = partition_command(path, output, tp=tp, stages=stages, cut=cut, split=split, plan=plan,
-                                mesh=mesh, shares=shares, options=options)
+                                mesh=mesh, shares=shares, sequence=sequence, options=options)
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, check=False)
@@ -110,6 +112,7 @@ def partition_command(
     plan: PathLike | None,
     mesh: Mapping[str, int] | None,
     shares: Mapping[str, Sequence[int]] | None,
+    sequence: str | None,
     options: Iterable[str],
 ) -> list[str]:
     """The command line for `partition`'s arguments."""
@@ -131,4 +134,6 @@ def partition_command(
         command.append("--mesh=" + ",".join(f"{axis}={size}" for axis, size in mesh.items()))
     command += [f"--shares={axis}={','.join(map(str, parts))}"
                 for axis, parts in (shares or {}).items()]
+    if sequence is not None:
+        command.append(f"--sequence={sequence}")
     return command + list(options)

@@ -22,7 +22,13 @@ UNEVEN = [
     pytest.param(2, ("--cut", "blk.3"), id="cut blk.3"),
     pytest.param(9, ("--cut", "blk.1", "--cut", "blk.3", "--tp", 3), id="cuts blk.1 and blk.3, tp 3"),
 ]
-SOME_SPLITS = [(None, ()), (2, ("--tp", 2)), (4, ("--stages", 2, "--tp", 2))]
+SEQUENCE = [
+    pytest.param(tp * stages, ("--tp", tp, "--stages", stages, "--sequence", "tp"),
+                 id=f"tp {tp}, stages {stages}, tokens split")
+    for tp, stages in ((2, 1), (3, 1), (4, 1), (2, 2), (3, 2))
+]
+SOME_SPLITS = [(None, ()), (2, ("--tp", 2)), (4, ("--stages", 2, "--tp", 2)),
+               (3, ("--tp", 3, "--sequence", "tp"))]
 PROMPTS = ("", "Once upon a time")
 
 
@@ -50,7 +56,7 @@ def golden(request):
     return Golden(SHARED / "stories260K.gguf", SHARED / "stories260K.greedy.json")
 
 
-@pytest.mark.parametrize("ranks, flags", GRID + UNEVEN)
+@pytest.mark.parametrize("ranks, flags", GRID + UNEVEN + SEQUENCE)
 def test_every_split_prints_the_golden_text(golden, package, ranks, flags):
     made = package(golden.model, *flags)
     for prompt in PROMPTS:

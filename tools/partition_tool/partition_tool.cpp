@@ -65,6 +65,9 @@ cl::list<std::string> splits("split", cl::value_desc("pattern=type"), cl::cat(ca
                                       "are several, as in 'w=column@tp+row@data'"));
 cl::list<std::string> shares("shares", cl::value_desc("axis=a,b,..."), cl::cat(category),
                              cl::desc("In what proportion an axis's ranks share"));
+cl::opt<std::string> sequence("sequence", cl::value_desc("axis"), cl::cat(category),
+                              cl::desc("Cut tokens, too, over this axis: between the blocks' "
+                                       "matrices, for prompts"));
 cl::opt<bool> noOptimize("no-optimize", cl::cat(category),
                          cl::desc("Leave the ranks' ops unmerged and unfused, as the splits "
                                   "made them"));
@@ -76,7 +79,7 @@ LogicalResult fail(const Twine &message) {
 
 /// `--tp=$N` without an N is a mistake, not one rank.
 LogicalResult checkFlags() {
-  for (const cl::opt<std::string> *flag : {&planFile, &tp, &stages, &mesh, &explained})
+  for (const cl::opt<std::string> *flag : {&planFile, &tp, &stages, &mesh, &sequence, &explained})
     if (flag->getNumOccurrences() > 0 && flag->empty())
       return fail("--" + flag->ArgStr + " has no value");
   return success();
@@ -84,7 +87,7 @@ LogicalResult checkFlags() {
 
 bool isPlanGiven() {
   return !planFile.empty() || !tp.empty() || !stages.empty() || !mesh.empty() || !cuts.empty() ||
-         !splits.empty() || !shares.empty();
+         !splits.empty() || !shares.empty() || !sequence.empty();
 }
 
 OwningOpRef<ModuleOp> importGguf(StringRef path, MLIRContext &context) {
@@ -232,7 +235,8 @@ LogicalResult run() {
                         stages,
                         {cuts.begin(), cuts.end()},
                         {splits.begin(), splits.end()},
-                        {shares.begin(), shares.end()}};
+                        {shares.begin(), shares.end()},
+                        sequence};
   llvm::Expected<plan::Plan> plan = plan::loadPlan(planFile, flags);
   if (!plan) {
     llvm::errs() << llvm::toString(plan.takeError()) << "\n";

@@ -147,6 +147,7 @@ class Program:
                             re.sub(r"tensor<\?x(\d+)x", lambda m: f"tensor<?x{int(m[1]) + 1}x", line))
                 if number + 1 < len(ops):
                     yield from self.swap(place, ops[number + 1])
+            yield from self.swap_shares(rank)
 
     def repeat(self, places):
         lines = list(self.lines)
@@ -173,6 +174,18 @@ class Program:
             rank = max(r for r, begin in enumerate(self.bounds[:-1]) if begin <= place)
             lines[place] = re.sub(r"group \[[^\]]*\]", f"group [{rank}]", lines[place])
         return lines
+
+    def swap_shares(self, rank):
+        """All that the rank has of run-time sizes is of another share."""
+        begin, end = self.bounds[rank], self.bounds[rank + 1]
+        own = sorted({name for line in self.lines[begin:end]
+                      for name in re.findall(r"#(share_\d+_of_\d+_\w+)", line)})
+        for name in own:
+            number, count = map(int, re.match(r"share_(\d+)_of_(\d+)", name).groups())
+            other = name.replace(f"share_{number}_", f"share_{(number + 1) % count}_", 1)
+            yield "swap shares", (self.lines[:begin] + [
+                re.sub(rf"#{name}\b", f"#{other}", line) for line in self.lines[begin:end]
+            ] + self.lines[end:])
 
     def swap(self, place, following):
         """Two sends that follow each other change their order, or what they send."""

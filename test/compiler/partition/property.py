@@ -25,6 +25,7 @@ REFUSALS = (
     "would part state",
     "split both weights over the same axes",
     "would sum over shares that overlap",
+    "nothing of a size known only at run time is summed over it",
 )
 HEAD_DIM = 8
 
@@ -61,7 +62,19 @@ class Graph:
                   for axis, size in zip(self.axes, sizes) if self.random.random() < 0.25]
         shares = f" shares {{{', '.join(shares)}}}" if shares else ""
         axes = ", ".join(f'"{axis}" = {size}' for axis, size in zip(self.axes, sizes))
-        return f"cleave.mesh @mesh <{axes}>{shares}"
+        sequence = ""
+        if self.variant.random() < 0.3:
+            sequence = f' sequence "{self.variant.choice(self.axes)}"'
+        return f"cleave.mesh @mesh <{axes}>{shares}{sequence}"
+
+    def input(self, name: str, kind: str, rank: int) -> str:
+        """An argument, which may come to the ops cut by tokens: the caller gives it whole."""
+        sharding = ""
+        if self.variant.random() < 0.15:
+            axes = self.variant.sample(self.axes, self.variant.randint(1, len(self.axes)))
+            dims = ["{" + ", ".join(f'"{axis}"' for axis in axes) + "}"] + ["{}"] * (rank - 1)
+            sharding = f", cleave.sharding = #cleave.sharding<[{', '.join(dims)}]>"
+        return f'%{name}: {kind} {{cleave.input = "{name}"{sharding}}}'
 
     def splits(self, kinds: tuple[str, ...]) -> str:
         if self.random.random() < 0.35:
@@ -252,9 +265,8 @@ class Graph:
                                                            self.random.randint(0, 2)))
         results = list(dict.fromkeys(results))
         index = "tensor<?xi32, #tokens>"
-        inputs = [f'%x: {self.type_of(width)} {{cleave.input = "x"}}']
-        inputs += [f'%{name}: {index} {{cleave.input = "{name}"}}'
-                   for name in ("ids", "positions", "slots")]
+        inputs = [self.input("x", self.type_of(width), 2)]
+        inputs += [self.input(name, index, 1) for name in ("ids", "positions", "slots")]
         outputs = [f'{self.type_of(each[1])} {{cleave.output = "{each[0][1:]}"}}' for each in results]
         names, types = [each[0] for each in results], [self.type_of(each[1]) for each in results]
         return "\n".join([

@@ -73,6 +73,7 @@ split:
   - {weights: token_embd.weight, type: none}
 shares:
   tp: [2, 1, 3]
+sequence: tp
 )";
 
 TEST(Plan, ReadsEveryField) {
@@ -89,6 +90,8 @@ TEST(Plan, ReadsEveryField) {
   EXPECT_THAT(partsOf(plan.splits[2]), ElementsAre("none@"));
   ASSERT_EQ(plan.shares.size(), 1u);
   EXPECT_THAT(plan.shares[0].parts, ElementsAre(2, 1, 3));
+  ASSERT_TRUE(plan.sequence);
+  EXPECT_EQ(plan.sequence->axis, "tp");
 }
 
 TEST(Plan, KeepsWhereEachEntryWasWritten) {
@@ -102,6 +105,7 @@ TEST(Plan, KeepsWhereEachEntryWasWritten) {
   EXPECT_EQ(place(plan.splits[0].location), "plan.yaml:5:15");
   EXPECT_EQ(place(plan.splits[1].parts[0].axisLocation), "plan.yaml:8:11");
   EXPECT_EQ(place(plan.shares[0].location), "plan.yaml:11:3");
+  EXPECT_EQ(place(plan.sequence->location), "plan.yaml:12:11");
   EXPECT_EQ(plan.cuts[0].location.describe("no such block"), "plan.yaml:3:7: error: no such block\n"
                                                              "cut: [blk.11]\n"
                                                              "      ^");
@@ -227,8 +231,8 @@ TEST(Plan, LetsCutAndStageFlagsReplaceTheFiles) {
 
 TEST(Plan, LocatesErrorsInTheFile) {
   EXPECT_EQ(errorOf("mesh: {tp: 2}\nsplits: []\n"),
-            "plan.yaml:2:1: error: unknown key 'splits'; expected mesh, stages, cut, split or "
-            "shares\nsplits: []\n^");
+            "plan.yaml:2:1: error: unknown key 'splits'; expected mesh, stages, cut, split, "
+            "shares or sequence\nsplits: []\n^");
   EXPECT_THAT(errorOf("split:\n  - {weights: a, type: colum}"),
               StartsWith("plan.yaml:2:24: error: unknown split type 'colum'; expected column, row, "
                          "head, expert or none"));
@@ -293,6 +297,12 @@ TEST(Plan, LocatesErrorsInTheFile) {
               HasSubstr("2:10: error: 3 shares of axis 'tp', which has size 2"));
   EXPECT_THAT(errorOf("shares: {tp: [2, 1]}"),
               HasSubstr("shares of axis 'tp', which the mesh does not have"));
+  EXPECT_THAT(errorOf("mesh: {tp: 2}\nsequence: [tp]"),
+              HasSubstr("2:12: error: found a list; expected an axis of the mesh"));
+  EXPECT_THAT(errorOf("mesh: {tp: 2}\nsequence: t-p"),
+              HasSubstr("2:11: error: 't-p' is not an axis's name"));
+  EXPECT_THAT(errorOf("mesh: {tp: 2}\nsequence: data"),
+              HasSubstr("2:11: error: the mesh has no axis 'data'"));
   EXPECT_THAT(errorOf("mesh: {tp: 2}\nsplit: [{weights: a, type: row, axis: dp}]"),
               HasSubstr("2:39: error: the mesh has no axis 'dp'"));
   EXPECT_THAT(errorOf("mesh: {a: 4096, b: 17}"), HasSubstr("asks for 69632 ranks"));
@@ -344,6 +354,8 @@ TEST(Plan, LocatesErrorsInFlags) {
   EXPECT_THAT(with(&PlanFlags::shares, List{"tp"}), HasSubstr("expected AXIS=SHARE"));
   EXPECT_THAT(with(&PlanFlags::shares, List{"tp=1,-2"}), HasSubstr("1:15: error: a share is '-2'"));
   EXPECT_THAT(with(&PlanFlags::shares, List{"tp=1,1", "tp=2,1"}), HasSubstr("are given twice"));
+  EXPECT_THAT(with(&PlanFlags::sequence, std::string("a b")),
+              HasSubstr("1:12: error: 'a b' is not an axis's name"));
 
   PlanFlags flags;
   flags.mesh = "tp=4";
@@ -396,7 +408,8 @@ TEST(Plan, WritesWhatItReads) {
             "  - {weights: \"blk.*.attn_{q,k,v}.weight\", type: head}\n"
             "  - {weights: \"blk.*.attn_output.weight\", type: row, axis: data}\n"
             "  - {weights: \"token_embd.weight\", type: none}\n"
-            "shares: {tp: [2, 1, 3]}\n");
+            "shares: {tp: [2, 1, 3]}\n"
+            "sequence: tp\n");
   EXPECT_EQ(printPlan(Plan()), "");
   PlanFlags flags;
   flags.stages = "2";
