@@ -120,9 +120,16 @@ def Cleave_SplitAttr : Cleave_Attr<"Split", "split"> {
     #cleave.split<none>
     ```
 
-    `column` cuts the output features, `row` the input features (the result is then
-    partial), `head` is `column` or `row` cut between attention heads only, `expert` cuts
-    between experts, and `none` keeps a copy on every rank.
+    | type | cuts | Megatron and PyTorch say | ggml's storage says |
+    |---|---|---|---|
+    | `column` | the output features | column-parallel | rows of the stored matrix |
+    | `row` | the input features; the result is partial | row-parallel | columns of the stored matrix |
+    | `head` | `column` or `row`, between attention heads only | | |
+    | `expert` | whole experts | expert-parallel | |
+    | `none` | nothing: every rank holds a copy | replicated | mirrored |
+
+    The two conventions for "row" and "column" are opposite: papers write y = x W, files
+    store W transposed. These are the papers' words.
   }];
   let parameters = (ins EnumParameter<Cleave_SplitKind>:$kind,
                         OptionalParameter<"::mlir::StringAttr">:$axis);

@@ -24,6 +24,27 @@ def CleaveDialect : Dialect {
     A size that is known only at run time is `?` in a tensor's shape, and the tensor's
     encoding (`#cleave.dims`) names it, so that equal names mean equal sizes.
 
+    How a feed-forward block is split over two ranks, and an attention block, whose heads are
+    its features:
+
+    ```
+            column                        row
+       x -+-> W_up, rows 0..85   -> act -> W_down, columns 0..85   -+
+          |                rank 0                                   +- all_reduce -> y
+          +-> W_up, rows 86..171 -> act -> W_down, columns 86..171 -+
+                           rank 1
+
+            head                                                row
+       x -+-> W_q heads 0..3 -----------------> attention -> W_o columns of heads 0..3 -+
+          |   W_k, W_v heads 0..1 -> cache -------^    rank 0                           +- all_reduce -> y
+          +-> W_q heads 4..7 -----------------> attention -> W_o columns of heads 4..7 -+
+              W_k, W_v heads 2..3 -> cache -------^    rank 1
+    ```
+
+    What a rank makes after the first split is what the second reads, so one sum ends each
+    pair. `ShardingRuleOpInterface` explains factors, grains and shares, `#cleave.split` the
+    split types.
+
     Discardable attributes of the dialect, on any op:
 
     | attribute | on | meaning |

@@ -11,6 +11,18 @@ def ShardingRuleOpInterface : OpInterface<"ShardingRuleOpInterface"> {
   let description = [{
     How an op's dimensions relate. Propagation, resharding and the cutting into ranks know
     an op through this alone; see `dialect/sharding_rule.h`.
+
+    **Factors** are the op's independent extents, and each dimension of an operand or a
+    result is one of them or a product, major first: `linear` is (t, i) (o, i) -> (t, o);
+    grouped queries are key head x place in the group x element. A cut of a `parallel` factor
+    gives each rank a share of the results, of a `sum` factor a summand of them, of a `top`
+    factor candidates among them; a `whole` factor is not cut.
+
+    **Grains** are of factors: below a head, which has a `whole` factor behind it, a cut would
+    be wrong; below a factor's `grain` (a quantization block) it is right but costs memory.
+    **Shares** are of mesh axes: the weights of their coordinates. Dims that any op makes of
+    the same factors are cut at the same places: in whole grains where there are enough for
+    all shares, dealt out by largest remainders.
   }];
   let methods = [
     InterfaceMethod<
