@@ -93,7 +93,7 @@ def test_an_interrupt_ends_all_ranks(endless):
 
 
 def test_an_interrupt_from_the_keyboard_ends_one_rank(endless):
-    process = subprocess.Popen(command(endless(), None, ["-p", "Once", "-c", 100_000]),
+    process = subprocess.Popen(command(endless(), None, ["-p", "Once", "-c", 100_000, "--temp", 0]),
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout and process.stdout.read(50)
     process.send_signal(signal.SIGINT)
