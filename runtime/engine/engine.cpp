@@ -232,6 +232,26 @@ void Engine::clearStates() {
   impl->stateMemory.clear();
 }
 
+void Engine::fillStates() {
+  uint32_t random = 1;
+  auto fill = [&]<typename Bits>(Bits *data, int64_t count, Bits half, int mantissaBits) {
+    for (int64_t i = 0; i < count; ++i) {
+      random = random * 1664525u + 1013904223u;
+      // The sign and the mantissa are drawn, the exponent is that of 0.5.
+      constexpr int bits = 8 * sizeof(Bits);
+      auto mantissa = static_cast<Bits>((random >> 8) & ((1u << mantissaBits) - 1));
+      data[i] = static_cast<Bits>((random >> 31) << (bits - 1)) | half | mantissa;
+    }
+  };
+  for (const StatePlace &state : impl->states) {
+    int64_t count = state.slots * state.context * state.width;
+    if (state.type == ElementType::f32)
+      fill(reinterpret_cast<uint32_t *>(state.data), count, uint32_t{0x3f000000}, 23);
+    else
+      fill(reinterpret_cast<uint16_t *>(state.data), count, uint16_t{0x3800}, 10);
+  }
+}
+
 const EngineTimes &Engine::times() const {
   return impl->times;
 }

@@ -76,6 +76,9 @@ public:
 
   /// Sets all states to zero.
   void clearStates();
+  /// Fills all states with numbers of magnitude 0.5 to 1 and either sign, the same each time. What
+  /// was never written is no memory yet, and reading it would measure nothing.
+  void fillStates();
 
   const EngineTimes &times() const;
   /// Bytes taken for states and for activations.

@@ -160,31 +160,10 @@ LanguageTimes LanguageModel::lead(std::span<const int32_t> prompt, int64_t predi
   LanguageTimes times;
   times.promptTokens = static_cast<int64_t>(prompt.size());
   auto begin = Clock::now();
-  int32_t chosen = -1;
-  for (size_t done = 0; done < prompt.size();) {
-    size_t count = std::min(prompt.size() - done, static_cast<size_t>(options.batch));
-    LanguageStep step;
-    step.tokens.assign(prompt.begin() + done, prompt.begin() + done + count);
-    step.positions.resize(count);
-    std::iota(step.positions.begin(), step.positions.end(), static_cast<int32_t>(done));
-    step.slots.assign(count, 0);
-    done += count;
-    step.sample = done == prompt.size();
-    if (!options.logitsFile.empty()) {
-      step.rows.resize(count);
-      std::iota(step.rows.begin(), step.rows.end(), 0);
-    } else if (step.sample) {
-      step.rows = {static_cast<int32_t>(count) - 1};
-    }
-    chosen = runStep(step);
-  }
+  int32_t chosen = read(prompt, 0);
   times.promptSeconds = secondsSince(begin);
 
   begin = Clock::now();
-  LanguageStep step;
-  step.slots = {0};
-  step.rows = {0};
-  step.sample = true;
   auto position = static_cast<int64_t>(prompt.size());
   for (int64_t generated = 0; generated != predict; ++generated) {
     if (tokenizer && tokenizer->isEndOfText(chosen))
@@ -197,16 +176,49 @@ LanguageTimes LanguageModel::lead(std::span<const int32_t> prompt, int64_t predi
     printer.print({&chosen, 1});
     if (generated + 1 == predict)
       break;
-    step.tokens = {chosen};
-    step.positions = {static_cast<int32_t>(position + generated)};
-    chosen = runStep(step);
+    chosen = step(chosen, position + generated);
     ++times.steps;
   }
   times.stepSeconds = secondsSince(begin);
-  times.communication = exchangeSeconds + engine->times().communication;
+  times.communication = communicationSeconds();
   end();
   printText("\n");
   return times;
+}
+
+int32_t LanguageModel::read(std::span<const int32_t> tokens, int64_t position) {
+  int32_t chosen = -1;
+  for (size_t done = 0; done < tokens.size();) {
+    size_t count = std::min(tokens.size() - done, static_cast<size_t>(options.batch));
+    LanguageStep step;
+    step.tokens.assign(tokens.begin() + done, tokens.begin() + done + count);
+    step.positions.resize(count);
+    std::iota(step.positions.begin(), step.positions.end(),
+              static_cast<int32_t>(position + static_cast<int64_t>(done)));
+    step.slots.assign(count, 0);
+    done += count;
+    step.sample = done == tokens.size();
+    if (!options.logitsFile.empty()) {
+      step.rows.resize(count);
+      std::iota(step.rows.begin(), step.rows.end(), 0);
+    } else if (step.sample) {
+      step.rows = {static_cast<int32_t>(count) - 1};
+    }
+    chosen = runStep(step);
+  }
+  return chosen;
+}
+
+int32_t LanguageModel::step(int32_t token, int64_t position) {
+  return runStep({.tokens = {token},
+                  .positions = {static_cast<int32_t>(position)},
+                  .slots = {0},
+                  .rows = {0},
+                  .sample = true});
+}
+
+double LanguageModel::communicationSeconds() const {
+  return exchangeSeconds + engine->times().communication;
 }
 
 int32_t LanguageModel::runStep(const LanguageStep &step) {

@@ -71,8 +71,19 @@ public:
   /// without a tokenizer (null), the tokens' ids with a space between.
   LanguageTimes lead(std::span<const int32_t> prompt, int64_t predict, const Tokenizer *tokenizer);
 
+  /// On the first rank: computes `tokens`, the first of them at `position`, in batches. The token
+  /// that is chosen after them.
+  int32_t read(std::span<const int32_t> tokens, int64_t position);
+  /// On the first rank: computes `token` at `position`. The token that is chosen after it.
+  int32_t step(int32_t token, int64_t position);
+  /// On the first rank, after the last step: lets the others go. lead() does it itself.
+  void end();
+
   /// On the other ranks: computes what the first one says, until it ends.
   void follow();
+
+  /// This rank's seconds in communication since the engine was made, waiting included.
+  double communicationSeconds() const;
 
 private:
   struct Header;
@@ -84,7 +95,6 @@ private:
   /// Chooses a token from a row of the output.
   int32_t choose(std::span<const std::byte> row);
   void fill(std::string_view input, std::span<const int32_t> values);
-  void end();
 
   Job &job;
   LanguageOptions options;

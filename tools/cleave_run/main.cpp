@@ -6,12 +6,14 @@
 #include "runtime/program/package.h"
 #include "runtime/program/program.h"
 #include "runtime/program/weight_file.h"
+#include "tools/cleave_run/benchmark.h"
 #include "tools/cleave_run/graph_run.h"
 #include "tools/cleave_run/job.h"
 #include "tools/cleave_run/language_model.h"
 #include "tools/cleave_run/options.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -74,7 +76,7 @@ void load(const Job &job, const ThreadShare &share, const Options &options, Load
     loaded.weights->verify(files.weightsChecksums, share.threads);
   if (!job.isFirst() || !manifest.languageModel)
     return;
-  if (!manifest.tokenizer && !options.tokens)
+  if (!manifest.tokenizer && !options.tokens && options.benchmark.empty())
     throw std::runtime_error(options.package + ": has no tokenizer, so the prompt must be given "
                                                "as token ids (--tokens)");
   if (!manifest.tokenizer)
@@ -122,7 +124,12 @@ LanguageOptions languageOptionsOf(const Job &job, const LanguageModelFacts &fact
   LanguageOptions language;
   language.vocabulary = facts.vocabulary;
   language.context = options.context;
-  if (language.context == 0)
+  int64_t measured = 0;
+  for (const BenchmarkTest &test : options.benchmark)
+    measured = std::max(measured, test.context());
+  if (language.context == 0 && measured > 0)
+    language.context = measured;
+  else if (language.context == 0)
     language.context =
         facts.contextLength > 0 ? std::min(facts.contextLength, defaultContext) : defaultContext;
   else if (facts.contextLength > 0 && language.context > facts.contextLength && job.isFirst())
@@ -131,6 +138,9 @@ LanguageOptions languageOptionsOf(const Job &job, const LanguageModelFacts &fact
                  "was trained for\n",
                  static_cast<long long>(language.context),
                  static_cast<long long>(facts.contextLength));
+  if (measured > language.context)
+    job.refuse("--bench needs a context of " + std::to_string(measured) + " tokens, not " +
+               std::to_string(language.context) + " (--ctx)");
   language.batch = std::min(options.batch, language.context);
   language.sampler = options.sampler;
   for (const NamedFile &output : options.outputs) {
@@ -179,12 +189,13 @@ EngineOptions engineOptionsOf(const Options &options, const ThreadShare &share) 
   return engine;
 }
 
+/// `started` is when the ranks had met, and loading began.
 void runLanguageModel(Job &job, const ThreadShare &share, const Options &options,
-                      const Loaded &loaded) {
+                      const Loaded &loaded, std::chrono::steady_clock::time_point started) {
   LanguageOptions language = languageOptionsOf(job, *loaded.manifest.languageModel, options);
   std::vector<int32_t> prompt;
   job.together([&] {
-    if (job.isFirst())
+    if (job.isFirst() && options.benchmark.empty())
       prompt = promptOf(options, loaded.tokenizer.get(), language);
   });
   language.sampler.seed = sharedSeed(job, options);
@@ -197,6 +208,17 @@ void runLanguageModel(Job &job, const ThreadShare &share, const Options &options
   job.together(
       [&] { engine.emplace(*loaded.program, *loaded.weights, job.communicator(), engineOptions); });
   model.use(*engine);
+  if (!options.benchmark.empty()) {
+    std::chrono::duration<double> loadTime = std::chrono::steady_clock::now() - started;
+    Benchmark(job, model, *engine, language)
+        .run(options.benchmark, {
+                                    .threads = share.threads,
+                                    .loadSeconds = loadTime.count(),
+                                    .weightBytes = static_cast<int64_t>(loaded.weights->size()),
+                                    .weightBytesOfStep = weightBytesOfStep(*loaded.program),
+                                });
+    return;
+  }
   if (job.isFirst())
     printTimes(model.lead(prompt, options.predict, loaded.tokenizer.get()));
   else
@@ -206,6 +228,8 @@ void runLanguageModel(Job &job, const ThreadShare &share, const Options &options
 void runGraph(Job &job, const ThreadShare &share, const Options &options, const Loaded &loaded) {
   if (!options.prompt.empty() || !options.promptFile.empty() || options.tokens)
     job.refuse(options.package + " is no language model; its inputs are given with --input");
+  if (!options.benchmark.empty())
+    job.refuse(options.package + " is no language model, which --bench measures");
   if (loaded.manifest.entries.size() != 1)
     job.refuse(options.package + " has " + std::to_string(loaded.manifest.entries.size()) +
                " entries; a graph is run by its only one");
@@ -225,6 +249,7 @@ void runGraph(Job &job, const ThreadShare &share, const Options &options, const 
 int run(const Launch &launch, const ThreadShare &share, const Options &options, int argc,
         char **argv) {
   Job job(launch, share);
+  auto started = std::chrono::steady_clock::now();
   try {
     Loaded loaded;
     job.together([&] { loaded.manifest = readManifest(options.package); });
@@ -234,7 +259,7 @@ int run(const Launch &launch, const ThreadShare &share, const Options &options, 
     if (job.isFirst())
       std::fprintf(stderr, "cleave-run: %s\n", share.describe(launch).c_str());
     if (loaded.manifest.languageModel)
-      runLanguageModel(job, share, options, loaded);
+      runLanguageModel(job, share, options, loaded, started);
     else
       runGraph(job, share, options, loaded);
     return EXIT_SUCCESS;

@@ -46,6 +46,32 @@ std::vector<NamedFile> parseNamedFiles(const char *option, const std::vector<std
   return files;
 }
 
+/// "prompt=512,generate=64,depth=2048,repeat=5", in any order.
+BenchmarkTest parseBenchmark(const std::string &text) {
+  auto refuse = [](const std::string &why) { throw CLI::ValidationError("--bench", why); };
+  BenchmarkTest test;
+  std::istringstream parts(text);
+  for (std::string part; std::getline(parts, part, ',');) {
+    size_t equals = std::min(part.find('='), part.size());
+    std::string key = part.substr(0, equals);
+    int64_t *value = key == "prompt"     ? &test.prompt
+                     : key == "generate" ? &test.generate
+                     : key == "depth"    ? &test.depth
+                     : key == "repeat"   ? &test.repeat
+                                         : nullptr;
+    if (!value)
+      refuse("'" + part + "' is none of prompt=N, generate=N, depth=N, repeat=N");
+    const char *begin = part.data() + std::min(equals + 1, part.size());
+    const char *end = part.data() + part.size();
+    auto [next, error] = std::from_chars(begin, end, *value);
+    if (error != std::errc() || next != end || *value < 0 || *value > INT32_MAX / 2)
+      refuse("'" + part + "' has no number from 0 to " + std::to_string(INT32_MAX / 2));
+  }
+  if (test.prompt == 0 && test.generate == 0)
+    refuse("'" + text + "' measures nothing; give prompt=N or generate=N");
+  return test;
+}
+
 void requireFinite(const char *option, float value) {
   if (!std::isfinite(value))
     throw CLI::ValidationError(option, "is no finite number");
@@ -74,11 +100,11 @@ std::optional<int> parseOptions(int argc, char **argv, bool prints, Options &opt
                            ->group(text)
                            ->excludes(prompt)
                            ->excludes(file);
-  app.add_option("-n,--predict,--n-predict", options.predict,
-                 "Tokens to generate; -1: until the end of the text or the context")
-      ->group(text)
-      ->check(CLI::Range(int64_t{-1}, int64_t{1} << 40))
-      ->capture_default_str();
+  auto *predict = app.add_option("-n,--predict,--n-predict", options.predict,
+                                 "Tokens to generate; -1: until the end of the text or the context")
+                      ->group(text)
+                      ->check(CLI::Range(int64_t{-1}, int64_t{1} << 40))
+                      ->capture_default_str();
 
   constexpr const char *sampling = "Choice of the next token";
   SamplerOptions &sampler = options.sampler;
@@ -146,6 +172,22 @@ std::optional<int> parseOptions(int argc, char **argv, bool prints, Options &opt
         ->expected(1)
         ->allow_extra_args(false);
 
+  std::vector<std::string> benchmark;
+  auto *bench =
+      app.add_option(
+             "--bench", benchmark,
+             "Measure a language model in place of running it, on random tokens: "
+             "prompt=512,generate=64,depth=2048,repeat=5 reads 512 tokens, and apart from that "
+             "generates 64, each after 2048 others, five times. Repeatable. Prints a line of "
+             "JSON for each repetition, and one for all ranks (docs/performance.md)")
+          ->group("Measurement")
+          ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+          ->expected(1)
+          ->allow_extra_args(false);
+  for (CLI::Option *other :
+       {prompt, file, tokensOption, predict, app.get_option("--input"), app.get_option("--output")})
+    bench->excludes(other);
+
   try {
     app.parse(argc, argv);
     if (options.package.empty())
@@ -154,6 +196,8 @@ std::optional<int> parseOptions(int argc, char **argv, bool prints, Options &opt
       options.tokens = parseTokens(tokens);
     options.inputs = parseNamedFiles("--input", inputs);
     options.outputs = parseNamedFiles("--output", outputs);
+    for (const std::string &test : benchmark)
+      options.benchmark.push_back(parseBenchmark(test));
     requireFinite("--temp", sampler.temp);
     requireFinite("--top-p", sampler.topP);
     requireFinite("--min-p", sampler.minP);
@@ -168,7 +212,7 @@ std::optional<int> parseOptions(int argc, char **argv, bool prints, Options &opt
     return status == 0 ? 0 : 2;
   }
   options.verify = !noVerify;
-  options.randomSeed = seed < 0;
+  options.randomSeed = seed < 0 && options.benchmark.empty();
   sampler.seed = static_cast<uint64_t>(seed);
   options.activations = activations == "f32" ? Activations::f32 : Activations::quantized;
   if (!cacheType.empty())

@@ -4,6 +4,7 @@
 #include "runtime/engine/engine.h"
 #include "runtime/text/sampler.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -15,6 +16,17 @@ namespace cleave::rt {
 struct NamedFile {
   std::string name;
   std::string file;
+};
+
+/// What --bench measures. Prompt and generation are measured apart; each begins at position
+/// `depth` of a cache that is filled with random numbers up to there.
+struct BenchmarkTest {
+  int64_t prompt = 0;   ///< tokens; 0: no such measurement
+  int64_t generate = 0; ///< likewise
+  int64_t depth = 0;
+  int64_t repeat = 5;
+
+  int64_t context() const { return depth + std::max(prompt, generate); }
 };
 
 struct Options {
@@ -36,6 +48,8 @@ struct Options {
 
   std::vector<NamedFile> inputs;
   std::vector<NamedFile> outputs;
+
+  std::vector<BenchmarkTest> benchmark; ///< empty: the package is run
 };
 
 /// A long cache is not allocated unasked.

@@ -325,6 +325,28 @@ TEST(Engine, AttendsToWhatEarlierStepsWrote) {
   }
 }
 
+TEST(Engine, FillsStatesWithFiniteNumbers) {
+  for (ElementType type : {ElementType::f32, ElementType::f16}) {
+    AttentionProgram program;
+    EngineOptions options = program.options();
+    options.cacheType = type;
+    SingleRank one(program.b, options);
+    one.engine.fillStates();
+    one.engine.setSymbol("tokens", 1);
+    setInput<float>(one.engine, "q", {0, 0, 0, 0});
+    setInput<float>(one.engine, "k", {0, 0});
+    setInput<float>(one.engine, "v", {8, -8});
+    setInput<int32_t>(one.engine, "slots", {1});
+    setInput<int32_t>(one.engine, "positions", {3});
+    one.engine.run(); // the mean of three that were filled in, and the fourth
+    std::vector<float> y = getOutput(one.engine, "y");
+    for (float sum : {y[0] * 4 - 8, y[1] * 4 + 8}) {
+      EXPECT_GT(std::abs(sum), 0.01f);
+      EXPECT_LT(std::abs(sum), 3.0f);
+    }
+  }
+}
+
 TEST(Engine, RefusesPlacesOutsideOfStates) {
   AttentionProgram program;
   SingleRank one(program.b, program.options());

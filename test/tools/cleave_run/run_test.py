@@ -204,6 +204,8 @@ class Arrays(Case):
             run(self.path("graph1"), "--output", "q=q.npy"), "no output 'q'; .* has: y"
         )
         self.assert_fails(run(self.path("graph1"), "-p", "a"), "is no language model")
+        self.assert_fails(run(self.path("graph1"), "--bench", "generate=1"),
+                          "is no language model, which --bench measures")
 
     def test_unwritable_outputs(self):
         for package, ranks in ALL:

@@ -1,0 +1,89 @@
+"""cleave-run --bench: what it measures and says. How fast anything is, no test asserts."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from gguf import GGUFReader
+from harness import EXAMPLE, complaint, run
+
+
+def measured(package, ranks, *arguments):
+    """The measurements, and the line about the ranks, which comes last."""
+    result = run(package, ranks, *arguments)
+    assert result.returncode == 0, result.stderr
+    *tests, last = [json.loads(line) for line in result.stdout.splitlines()]
+    assert all(test["seconds"] > 0 for test in tests)
+    assert all(0 <= test["communication_seconds"] <= test["seconds"] for test in tests)
+    assert [rank["rank"] for rank in last["ranks"]] == list(range(ranks or 1))
+    return [(test["test"], test["tokens"], test["depth"], test["repetition"])
+            for test in tests], last
+
+
+def test_repetitions_take_turns(package):
+    tests, last = measured(package(EXAMPLE), None, "--bench", "prompt=7,generate=3,repeat=2",
+                           "--bench", "generate=5,depth=40,repeat=1", "--batch", 4)
+    assert tests == [("prompt", 7, 0, 0), ("generate", 3, 0, 0), ("generate", 5, 40, 0),
+                     ("prompt", 7, 0, 1), ("generate", 3, 0, 1)]
+    assert last["context"] == 45 and last["batch"] == 4
+    assert last["ranks"][0]["communication_seconds"] < 0.1
+
+
+@pytest.mark.parametrize("flags", [("--tp", 2), ("--stages", 2)])
+def test_all_ranks_report(package, flags):
+    tests, last = measured(package(EXAMPLE, *flags), 2, "-t", 1, "--bench",
+                           "generate=2,repeat=1,prompt=20,depth=10")
+    assert tests == [("prompt", 20, 10, 0), ("generate", 2, 10, 0)]
+    for rank in last["ranks"]:
+        assert rank["threads"] == 1
+        assert rank["load_seconds"] > 0 and rank["communication_seconds"] > 0
+        assert rank["weight_bytes"] >= rank["weight_bytes_per_token"] > 0
+        # The activations' memory need not be touched, the weights' is.
+        assert rank["pss_bytes"] > rank["weight_bytes"]
+
+
+def test_bytes_of_a_token_are_the_models(package):
+    tensors = {tensor.name: tensor.n_bytes for tensor in GGUFReader(EXAMPLE).tensors}
+    embedding = GGUFReader(EXAMPLE).tensors[0]
+    assert embedding.name == "token_embd.weight"
+    row = embedding.n_bytes // int(embedding.shape[1])
+    read = sum(tensors.values()) - (embedding.n_bytes - row if "output.weight" in tensors else 0)
+    whole = measured(package(EXAMPLE), None, "--bench", "generate=1,repeat=1")[1]["ranks"][0]
+    assert whole["weight_bytes_per_token"] == read
+    cache = whole["cache_bytes_per_token"]
+    halves = measured(package(EXAMPLE, "--tp", 2), 2, "--bench", "generate=1,repeat=1")[1]["ranks"]
+    assert [half["cache_bytes_per_token"] for half in halves] == [cache // 2] * 2
+    half_cache = measured(package(EXAMPLE), None, "--bench", "generate=1,repeat=1", "--cache-type",
+                          "f16")[1]["ranks"][0]["cache_bytes_per_token"]
+    assert cache in (half_cache, 2 * half_cache)
+
+
+def test_experts_that_are_not_taken_are_not_read(tmp_path, package):
+    from cleave.llama_file import LlamaShape
+    from cleave.random_model import random_model
+
+    model = tmp_path / "experts.gguf"
+    shape = LlamaShape(width=64, layers=1, heads=4, kv_heads=4, ffn=64, vocab=400, experts=4,
+                       experts_used=1)
+    random_model(model, shape)
+    rank = measured(package(model), None, "--bench", "generate=1,repeat=1")[1]["ranks"][0]
+    unread = 3 * 3 * 64 * 64 + 399 * 64  # matrices of experts, rows of the embedding
+    written = sum(tensor.n_bytes for tensor in GGUFReader(model).tensors)
+    assert rank["weight_bytes_per_token"] == written - 4 * unread
+
+
+@pytest.mark.parametrize(("arguments", "pattern"), [
+    (["words=3"], "'words=3' is none of prompt=N, generate=N, depth=N, repeat=N"),
+    (["generate"], "'generate' has no number"),
+    (["generate=-1"], "'generate=-1' has no number"),
+    (["prompt=1x"], "'prompt=1x' has no number"),
+    (["depth=9"], "'depth=9' measures nothing"),
+    ([""], "'' measures nothing|at least 1 required"),
+    (["generate=30", "--ctx", "20"], r"needs a context of 30 tokens, not 20 \(--ctx\)"),
+    (["generate=1", "--prompt", "Once"], "excludes"),
+    (["generate=1", "-n", "3"], "excludes"),
+    (["generate=1", "--output", "logits=x.npy"], "excludes"),
+])
+def test_what_cannot_be_measured(package, arguments, pattern):
+    complaint(run(package(EXAMPLE), None, "--bench", *arguments), pattern)
