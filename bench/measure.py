@@ -1,0 +1,143 @@
+"""Takes single measurements: of Cleave, of the machine's reads, and of llama.cpp's llama-bench.
+
+Each returns samples, plain dictionaries; results.py says what they mean together.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cleave import CleaveError, Package
+from cleave.tools import find_tool, mpi_environment
+
+Sample = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Test:
+    """A prompt, or steps of generation behind `depth` tokens."""
+
+    kind: str
+    tokens: int
+    depth: int = 0
+
+    @property
+    def is_long(self) -> bool:
+        return max(self.tokens, self.depth) >= 2048
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Ranks and threads of each, as "2x1"."""
+
+    ranks: int
+    threads: int
+
+    @classmethod
+    def parse(cls, text: str) -> Setup:
+        ranks, _, threads = text.partition("x")
+        if not (ranks.isdecimal() and threads.isdecimal() and int(ranks) and int(threads)):
+            raise ValueError(f"'{text}' is no setup such as 2x1, ranks x threads")
+        return cls(int(ranks), int(threads))
+
+    @property
+    def cores(self) -> int:
+        return self.ranks * self.threads
+
+    def __str__(self) -> str:
+        return f"{self.ranks}x{self.threads}"
+
+
+def processors(count: int) -> list[int]:
+    """`count` processors, of as many cores as there are, first one of each core."""
+    usable = sorted(os.sched_getaffinity(0))
+    first: list[int] = []
+    second: list[int] = []
+    seen: set[str] = set()
+    for processor in usable:
+        try:
+            core = Path(f"/sys/devices/system/cpu/cpu{processor}/topology/"
+                        "thread_siblings_list").read_text()
+        except OSError:
+            core = str(processor)
+        (second if core in seen else first).append(processor)
+        seen.add(core)
+    return (first + second)[:count]
+
+
+def output_of(command: list[str], environment: Mapping[str, str] | None = None,
+              cpus: Iterable[int] | None = None) -> str:
+    """Standard output of a program that must succeed, bound to `cpus` where they are given."""
+    if cpus is not None:
+        command = ["taskset", "-c", ",".join(map(str, cpus)), *command]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              env=environment, check=False)
+    except OSError as error:
+        raise CleaveError(f"cannot start '{command[0]}': {error.strerror}") from error
+    if done.returncode:
+        raise CleaveError(f"{' '.join(command)}\nended with status {done.returncode}:\n"
+                          + done.stderr.strip())
+    return done.stdout
+
+
+def run_cleave(package: Package, setup: Setup, test: Test) -> list[Sample]:
+    """One measurement: its time, and what the ranks say of themselves."""
+    spec = f"{'prompt' if test.kind == 'prompt' else 'generate'}={test.tokens}"
+    command = [find_tool("cleave-run"), os.fspath(package), "-t", str(setup.threads),
+               "--bench", f"{spec},depth={test.depth},repeat=1"]
+    if setup.ranks > 1:
+        command = [shutil.which("mpirun") or "mpirun", "-n", str(setup.ranks), *command]
+    lines = output_of(command, mpi_environment(setup.ranks)).splitlines()
+    time, ranks = map(json.loads, lines)
+    return [{"who": "cleave", "setup": str(setup), **time, **ranks}]
+
+
+def read_limit(package: Package, cores: list[int]) -> list[Sample]:
+    """All ways of reading the weights of a package for one rank, for each number of cores."""
+    lines = output_of([find_tool("read-limit"), os.fspath(package), *map(str, cores)])
+    return [{"who": "limit", **json.loads(line)} for line in lines.splitlines()]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """llama.cpp's llama-bench."""
+
+    path: str
+
+    def run(self, model: Path, threads: int, test: Test, flash: int, batch: int,
+            repeat: int = 1) -> list[Sample]:
+        """`repeat` measurements behind one warm-up."""
+        prompt, generate = ((test.tokens, 0) if test.kind == "prompt" else (0, test.tokens))
+        command = [self.path, "-m", os.fspath(model), "-t", str(threads), "-p", str(prompt), "-n",
+                   str(generate), "-d", str(test.depth), "-fa", str(flash), "-ub", str(batch),
+                   "-b", str(max(2048, batch)), "-r", str(repeat), "-o", "json"]
+        try:
+            found = json.loads(output_of(command, cpus=processors(threads)))[0]
+            times = [time / 1e9 for time in found["samples_ns"]]
+            commit = found["build_commit"]
+        except (ValueError, KeyError, IndexError, TypeError) as error:
+            raise CleaveError(f"{self.path}: no JSON as llama-bench writes it: {error!r}") from error
+        return [{"who": "peer", "setup": f"1x{threads}", "test": test.kind, "tokens": test.tokens,
+                 "depth": test.depth, "seconds": time, "flash": flash, "batch": batch,
+                 "commit": commit} for time in times]
+
+    def best_options(self, model: Path, threads: int, test: Test) -> tuple[int, int]:
+        """Of flash attention and micro-batches the quickest, by the better of two runs each, or one
+        where it is long."""
+        batches = [size for size in (128, 256, 512) if size <= max(test.tokens, 128)]
+        choices = [(flash, batch) for flash in (0, 1)
+                   for batch in (batches if test.kind == "prompt" else [512])]
+        times: dict[tuple[int, int], float] = {}
+        for _ in range(1 if test.is_long else 2):
+            for choice in choices:
+                seconds = self.run(model, threads, test, *choice)[0]["seconds"]
+                times[choice] = min(seconds, times.get(choice, seconds))
+        return min(times, key=times.__getitem__)

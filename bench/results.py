@@ -1,0 +1,191 @@
+"""What the samples say: medians, limits and ratios, as Markdown tables.
+
+The limit of generation is what the machine reads in a second over what a step reads: the weights,
+and the cache up to the step's position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+Sample = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Key:
+    """A row of a table: one type, test and number of ranks and threads."""
+
+    kind: str
+    test: str
+    tokens: int
+    depth: int
+    setup: str
+
+    @property
+    def cores(self) -> int:
+        ranks, threads = map(int, self.setup.split("x"))
+        return ranks * threads
+
+
+class Results:
+    """The samples of a run, by what they measure."""
+
+    def __init__(self, samples: Iterable[Sample]) -> None:
+        self.times: dict[tuple[str, Key], list[float]] = {}
+        self.facts: dict[Key, list[Sample]] = {}
+        reads: dict[tuple[str, int, int], float] = {}
+        for sample in samples:
+            if sample["who"] == "limit":
+                place = sample["type"], sample["threads"], sample["round"]
+                reads[place] = max(reads.get(place, 0), sample["bytes_per_second"])
+                continue
+            key = Key(sample["type"], sample["test"], sample["tokens"], sample["depth"],
+                      sample["setup"])
+            self.times.setdefault((sample["who"], key), []).append(sample["seconds"])
+            if sample["who"] == "cleave":
+                self.facts.setdefault(key, []).append(sample)
+        self._reads: dict[tuple[str, int], list[float]] = {}
+        for (kind, threads, _), rate in reads.items():
+            self._reads.setdefault((kind, threads), []).append(rate)
+
+    def keys(self, test: str) -> list[Key]:
+        """Cleave's rows, in the order in which they were measured first."""
+        return [key for who, key in self.times if who == "cleave" and key.test == test]
+
+    def rate(self, who: str, key: Key) -> float | None:
+        """Tokens a second, the median."""
+        times = self.times.get((who, key))
+        return key.tokens / median(times) if times else None
+
+    def peer_rate(self, key: Key) -> float | None:
+        """The peer's on as many cores, in one process."""
+        return self.rate("peer", Key(key.kind, key.test, key.tokens, key.depth, f"1x{key.cores}"))
+
+    def read_rate(self, kind: str, cores: int) -> float | None:
+        """Bytes a second: the best way of reading of each round, of these the median."""
+        rates = self._reads.get((kind, cores))
+        return median(rates) if rates else None
+
+    def bytes_of_step(self, key: Key) -> float:
+        """Bytes that all ranks read for a token of generation, the mean over its steps."""
+        ranks = self.facts[key][0]["ranks"]
+        rows = key.depth + (key.tokens + 1) / 2
+        return sum(rank["weight_bytes_per_token"] + rows * rank["cache_bytes_per_token"]
+                   for rank in ranks)
+
+    def limit(self, key: Key) -> float | None:
+        """Tokens a second of generation that reading allows."""
+        read = self.read_rate(key.kind, key.cores)
+        return read / self.bytes_of_step(key) if read else None
+
+    def communication(self, key: Key) -> float:
+        """The median part of the time that the first rank communicates or waits."""
+        return median(fact["communication_seconds"] / fact["seconds"] for fact in self.facts[key])
+
+    def other(self, key: Key, setup: str) -> float | None:
+        """Cleave's rate in another setup."""
+        return self.rate("cleave", Key(key.kind, key.test, key.tokens, key.depth, setup))
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def ratio(value: float | None, by: float | None, form: str = "{:.2f}") -> str:
+    return form.format(value / by) if value is not None and by else ""
+
+
+PERCENT = "{:.1%}"
+
+
+def table(head: list[str], rows: Iterable[list[str]]) -> str:
+    """A Markdown table whose first column is text and whose others are numbers."""
+    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def generation_table(results: Results) -> str:
+    def row(key: Key) -> list[str]:
+        rate, limit, peer = results.rate("cleave", key), results.limit(key), results.peer_rate(key)
+        read = results.read_rate(key.kind, key.cores)
+        return [key.kind, str(key.depth), key.setup, number(read / 1e9 if read else None),
+                number(limit), number(rate), ratio(rate, limit, PERCENT), number(peer),
+                ratio(rate, peer)]
+
+    return table(["type", "depth", "ranks x threads", "read, GB/s", "limit, tokens/s",
+                  "Cleave, tokens/s", "of the limit", "llama.cpp, tokens/s", "Cleave / llama.cpp"],
+                 map(row, results.keys("generate")))
+
+
+def prompt_table(results: Results, products_of_token: int) -> str:
+    def row(key: Key) -> list[str]:
+        rate, peer = results.rate("cleave", key), results.peer_rate(key)
+        return [key.kind, str(key.tokens), key.setup, number(rate),
+                number(rate and rate * products_of_token / 1e9, 0), number(peer), ratio(rate, peer),
+                ratio(rate, results.other(key, "1x1"))]
+
+    return table(["type", "tokens", "ranks x threads", "Cleave, tokens/s", "Cleave, GMAC/s",
+                  "llama.cpp, tokens/s", "Cleave / llama.cpp", "Cleave / its 1x1"],
+                 map(row, results.keys("prompt")))
+
+
+def ranks_table(results: Results) -> str:
+    """Several ranks against one rank with as many threads."""
+    def row(key: Key) -> list[str]:
+        rate = results.rate("cleave", key)
+        return [key.kind, f"{key.test} {key.tokens} at {key.depth}", key.setup,
+                ratio(rate, results.other(key, f"1x{key.cores}"), PERCENT),
+                ratio(rate, results.other(key, "1x1")),
+                ratio(results.read_rate(key.kind, key.cores), results.read_rate(key.kind, 1)),
+                PERCENT.format(results.communication(key))]
+
+    keys = [key for test in ("generate", "prompt") for key in results.keys(test)
+            if not key.setup.startswith("1x")]
+    return table(["type", "test", "ranks x threads", "of one rank with as many threads",
+                  "times 1x1", "reads, times one core's", "communication and waiting"],
+                 map(row, keys)) if keys else ""
+
+
+def load_table(results: Results) -> str:
+    """Seconds to load and memory, of the ranks' the largest, beside what may be expected."""
+    best: dict[tuple[str, str], list[Sample]] = {}
+    for key in results.keys("generate") + results.keys("prompt"):
+        best.setdefault((key.kind, key.setup), []).extend(results.facts[key])
+
+    def row(kind: str, setup: str, facts: list[Sample]) -> list[str]:
+        def largest(value: Callable[[Sample, Sample], float]) -> float:
+            return median(max(value(fact, rank) for rank in fact["ranks"]) for fact in facts)
+
+        ranks, threads = map(int, setup.split("x"))
+        read = results.read_rate(kind, ranks * threads)
+        weights = sum(rank["weight_bytes"] for rank in facts[0]["ranks"])
+        load = largest(lambda _, rank: rank["load_seconds"])
+        memory = largest(lambda _, rank: rank["pss_bytes"])
+        planned = largest(lambda fact, rank: rank["weight_bytes"] + rank["activation_bytes"]
+                          + fact["context"] * rank["cache_bytes_per_token"])
+        mebibyte = 1 << 20
+        return [kind, setup, number(load * 1e3, 0),
+                number(1e3 * weights / read if read else None, 0), number(memory / mebibyte, 0),
+                number(planned / mebibyte, 0)]
+
+    return table(["type", "ranks x threads", "load, ms", "one read of the bytes, ms",
+                  "memory of a rank, MiB", "weights, cache, activations, MiB"],
+                 (row(*place, facts) for place, facts in best.items()))
+
+
+def report(record: dict[str, Any]) -> str:
+    """The whole report on a run's record, as bench/run keeps it."""
+    results = Results(record["samples"])
+    parts = [f"Measured on {record['date']}: {record['machine']}. Cleave {record['version']}"
+             + (f", llama.cpp {record['peer']}" if record.get("peer") else "")
+             + f"; medians of {record['rounds']} rounds, of long tests {record['long_rounds']}.\n"]
+    sections = [("Generation", generation_table(results), bool(results.keys("generate"))),
+                ("Prompts", prompt_table(results, record["products_of_token"]),
+                 bool(results.keys("prompt"))),
+                ("Several ranks", ranks_table(results), bool(ranks_table(results))),
+                ("Load and memory", load_table(results), True)]
+    parts += [f"## {title}\n\n{text}" for title, text, shown in sections if shown]
+    return "\n".join(parts)

@@ -1,0 +1,139 @@
+"""bench/run: a whole run on a tiny model beside a stand-in for llama-bench, and its arithmetic."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import xml.dom.minidom
+from pathlib import Path
+
+import pytest
+from harness import PATIENCE, ROOT
+
+sys.path.insert(0, str(ROOT / "bench"))
+import plot  # noqa: E402
+import results  # noqa: E402
+
+PEER = """#!{python}
+import json, sys
+given = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+with open("{log}", "a") as log:
+    print(json.dumps(given), file=log)
+# The best choice: flash attention, and micro-batches of 256.
+time = 3e9 - 1e9 * int(given["-fa"]) - (given["-ub"] == "256") * 1e8
+print(json.dumps([{{"build_commit": "abc", "samples_ns": [time] * int(given["-r"])}}]))
+"""
+
+
+def bench(*arguments: object) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, str(ROOT / "bench" / "run"), *map(str, arguments)],
+                          capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+
+def test_a_whole_run(tmp_path: Path) -> None:
+    peer = tmp_path / "llama-bench"
+    peer.write_text(PEER.format(python=sys.executable, log=tmp_path / "log"))
+    peer.chmod(0o755)
+    tiny = "--width 64 --layers 1 --heads 4 --kv-heads 2 --ffn 96 --vocab 400".split()
+    done = bench(tmp_path / "cache", "-o", tmp_path / "r", *tiny, "--types", "q8_0", "--depths", "5",
+                 "--prompts", "300", "--generate", "2", "--rounds", "2", "--peer", peer)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (tmp_path / "r.md").read_text()
+    record = json.loads((tmp_path / "r.json").read_text())
+    found = {(each["who"], each.get("setup"), each.get("test")): 0 for each in record["samples"]}
+    for each in record["samples"]:
+        found[each["who"], each.get("setup"), each.get("test")] += 1
+    cleave = {("cleave", setup, test): 2 for setup in ("1x1", "1x2", "2x1")
+              for test in ("generate", "prompt")}
+    ours = {("peer", setup, test): 2 for setup in ("1x1", "1x2") for test in ("generate", "prompt")}
+    assert found == cleave | ours | {("limit", None, None): 2 * 2 * 6}
+    # The peer at its best, bound to as many processors as it has threads.
+    last = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()][-1]
+    assert last["-fa"] == "1" and last["-ub"] == "256" and last["-p"] == "300"
+    assert {each["batch"] for each in record["samples"]
+            if each["who"] == "peer" and each["test"] == "prompt"} == {256}
+    xml.dom.minidom.parseString((tmp_path / "r.svg").read_text())
+    assert sorted(file.suffix for file in (tmp_path / "cache").iterdir()) == [".gguf"]
+
+
+def ranks(count: int) -> list[dict]:
+    return [{"weight_bytes": 1000 // count, "weight_bytes_per_token": 900 // count,
+             "cache_bytes_per_token": 2 / count, "load_seconds": 0.001, "pss_bytes": 2 << 20,
+             "activation_bytes": 24, "communication_seconds": 0.0}] * count
+
+
+def samples() -> list[dict]:
+    made = []
+    for number, seconds in enumerate((1.0, 4.0, 2.0)):
+        common = {"type": "q8_0", "round": number}
+        for threads in (1, 2):
+            for streams, rate in ((1, 7e3), (4, 1e4 * threads * seconds)):
+                made.append(common | {"who": "limit", "threads": threads, "streams": streams,
+                                      "prefetch": False, "bytes_per_second": rate})
+        for setup, factor in (("1x1", 1.0), ("1x2", 0.5), ("2x1", 0.625)):
+            made.append(common | {
+                "who": "cleave", "setup": setup, "test": "generate", "tokens": 39, "depth": 30,
+                "seconds": seconds * factor, "communication_seconds": 0.1 * seconds * factor,
+                "context": 100, "ranks": ranks(int(setup[0]))})
+        for setup in ("1x1", "1x2"):
+            made.append(common | {"who": "peer", "setup": setup, "test": "generate", "tokens": 39,
+                                  "depth": 30, "seconds": 3 * seconds})
+    return made
+
+
+def test_limits_and_ratios() -> None:
+    found = results.Results(samples())
+    one, two, split = found.keys("generate")
+    # Steps at positions 30 to 68 read 31 to 69 rows, 50 in the mean, of two bytes.
+    assert found.bytes_of_step(one) == found.bytes_of_step(split) == 900 + 2 * 50
+    # The best way of each round, of these the median.
+    assert found.read_rate("q8_0", 2) == 4e4
+    assert found.limit(one) == pytest.approx(20) and found.limit(split) == pytest.approx(40)
+    assert found.rate("cleave", one) == 39 / 2 and found.rate("cleave", split) == 39 / 1.25
+    assert found.peer_rate(split) == found.peer_rate(two) == 39 / 6
+    assert found.communication(split) == pytest.approx(0.1)
+    text = results.generation_table(found)
+    assert "| q8_0 | 30 | 1x1 | 0.0 | 20.0 | 19.5 | 97.5% | 6.5 | 3.00 |" in text
+    assert "| q8_0 | 30 | 2x1 | 0.0 | 40.0 | 31.2 | 78.0% | 6.5 | 4.80 |" in text
+    assert "| generate 39 at 30 | 2x1 | 80.0% | 1.60 | 2.00 | 10.0% |" in results.ranks_table(found)
+    assert "| q8_0 | 2x1 | 1 | 25 | 2 | 0 |" in results.load_table(found)
+
+
+def test_missing_peers_and_limits_leave_cells_empty() -> None:
+    found = results.Results(each for each in samples() if each["who"] == "cleave")
+    assert "| q8_0 | 30 | 1x1 |  |  | 19.5 |  |  |  |" in results.generation_table(found)
+    assert "llama.cpp" not in plot.plot(found)
+
+
+def test_the_plot_has_a_bar_for_each() -> None:
+    picture = xml.dom.minidom.parseString(plot.plot(results.Results(samples())))
+    titles = [title.firstChild.data for title in picture.getElementsByTagName("title")]
+    assert titles == ["Cleave 1x1: 19.5 tokens/s", "llama.cpp: 6.5 tokens/s",
+                      "limit: 20.0 tokens/s", "Cleave 1x2: 39.0 tokens/s",
+                      "Cleave 2x1: 31.2 tokens/s", "llama.cpp: 6.5 tokens/s",
+                      "limit: 40.0 tokens/s"]
+
+
+def test_grid_lines_are_round() -> None:
+    assert [plot.round_step(value) for value in (0.7, 8, 10, 11, 49, 51, 250, 999)] == [
+        pytest.approx(step) for step in (0.1, 1, 1, 2, 5, 10, 50, 100)]
+
+
+@pytest.mark.parametrize(("arguments", "pattern"), [
+    (["--setups", "2y1"], "'2y1' is no setup such as 2x1"),
+    (["--peer-options", "1"], "'1' is no pair such as 1,512"),
+    (["--depths", "a"], "'a' is no list of numbers"),
+    (["--types", "q9_9"], "unknown element type 'q9_9'"),
+    (["--types", "q8_0", "--width", "63"], "63 is no multiple"),
+])
+def test_what_it_refuses(tmp_path: Path, arguments: list[str], pattern: str) -> None:
+    done = bench(tmp_path / "cache", "-o", tmp_path / "r", *arguments)
+    assert done.returncode and pattern in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_peer_that_says_something_else(tmp_path: Path) -> None:
+    tiny = "--width 64 --layers 1 --heads 4 --kv-heads 2 --ffn 96 --vocab 400".split()
+    done = bench(tmp_path / "cache", "-o", tmp_path / "r", *tiny, "--types", "q8_0", "--prompts",
+                 "", "--peer", "/bin/echo")
+    assert done.returncode == 1 and "no JSON as llama-bench writes it" in done.stderr
