@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import subprocess
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +74,27 @@ def processors(count: int) -> list[int]:
     return (first + second)[:count]
 
 
+def busy_seconds() -> float:
+    """Seconds for which this machine's processors were at work, or kept from it by the host, so
+    far, less those of the processes that this one started and saw end."""
+    try:
+        words = Path("/proc/stat").read_text().split("\n", 1)[0].split()
+    except OSError:
+        return 0.0
+    user, nice, system, _, _, hard, soft, steal = map(int, words[1:9])
+    own = resource.getrusage(resource.RUSAGE_CHILDREN)
+    ticks = user + nice + system + hard + soft + steal
+    return ticks / os.sysconf("SC_CLK_TCK") - own.ru_utime - own.ru_stime
+
+
+def measured(command: list[str], environment: Mapping[str, str] | None = None,
+             cpus: Iterable[int] | None = None) -> tuple[str, float]:
+    """What output_of() says, and how many processors others used meanwhile."""
+    begin, busy = time.monotonic(), busy_seconds()
+    output = output_of(command, environment, cpus)
+    return output, max(0.0, busy_seconds() - busy) / (time.monotonic() - begin)
+
+
 def output_of(command: list[str], environment: Mapping[str, str] | None = None,
               cpus: Iterable[int] | None = None) -> str:
     """Standard output of a program that must succeed, bound to `cpus` where they are given."""
@@ -95,15 +118,15 @@ def run_cleave(package: Package, setup: Setup, test: Test) -> list[Sample]:
                "--bench", f"{spec},depth={test.depth},repeat=1"]
     if setup.ranks > 1:
         command = [shutil.which("mpirun") or "mpirun", "-n", str(setup.ranks), *command]
-    lines = output_of(command, mpi_environment(setup.ranks)).splitlines()
-    time, ranks = map(json.loads, lines)
-    return [{"who": "cleave", "setup": str(setup), **time, **ranks}]
+    output, others = measured(command, mpi_environment(setup.ranks))
+    timed, ranks = map(json.loads, output.splitlines())
+    return [{"who": "cleave", "setup": str(setup), "others": others, **timed, **ranks}]
 
 
 def read_limit(package: Package, cores: list[int]) -> list[Sample]:
     """All ways of reading the weights of a package for one rank, for each number of cores."""
-    lines = output_of([find_tool("read-limit"), os.fspath(package), *map(str, cores)])
-    return [{"who": "limit", **json.loads(line)} for line in lines.splitlines()]
+    output, others = measured([find_tool("read-limit"), os.fspath(package), *map(str, cores)])
+    return [{"who": "limit", "others": others, **json.loads(line)} for line in output.splitlines()]
 
 
 @dataclass(frozen=True)
@@ -119,15 +142,16 @@ class Peer:
         command = [self.path, "-m", os.fspath(model), "-t", str(threads), "-p", str(prompt), "-n",
                    str(generate), "-d", str(test.depth), "-fa", str(flash), "-ub", str(batch),
                    "-b", str(max(2048, batch)), "-r", str(repeat), "-o", "json"]
+        output, others = measured(command, cpus=processors(threads))
         try:
-            found = json.loads(output_of(command, cpus=processors(threads)))[0]
-            times = [time / 1e9 for time in found["samples_ns"]]
+            found = json.loads(output)[0]
+            times = [nanoseconds / 1e9 for nanoseconds in found["samples_ns"]]
             commit = found["build_commit"]
         except (ValueError, KeyError, IndexError, TypeError) as error:
             raise CleaveError(f"{self.path}: no JSON as llama-bench writes it: {error!r}") from error
         return [{"who": "peer", "setup": f"1x{threads}", "test": test.kind, "tokens": test.tokens,
-                 "depth": test.depth, "seconds": time, "flash": flash, "batch": batch,
-                 "commit": commit} for time in times]
+                 "depth": test.depth, "seconds": seconds, "flash": flash, "batch": batch,
+                 "commit": commit, "others": others} for seconds in times]
 
     def best_options(self, model: Path, threads: int, test: Test) -> tuple[int, int]:
         """Of flash attention and micro-batches the quickest, by the better of two runs each, or one

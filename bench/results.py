@@ -176,12 +176,20 @@ def load_table(results: Results) -> str:
                  (row(*place, facts) for place, facts in best.items()))
 
 
+def disturbance(samples: list[Sample]) -> str:
+    """Whether the machine was idle otherwise."""
+    others = sorted(sample["others"] for sample in samples)
+    return (f"Meanwhile other processes used {median(others):.2f} processors, in a tenth of the "
+            f"measurements {others[len(others) * 9 // 10]:.2f} or more.")
+
+
 def report(record: dict[str, Any]) -> str:
     """The whole report on a run's record, as bench/run keeps it."""
     results = Results(record["samples"])
     parts = [f"Measured on {record['date']}: {record['machine']}. Cleave {record['version']}"
              + (f", llama.cpp {record['peer']}" if record.get("peer") else "")
-             + f"; medians of {record['rounds']} rounds, of long tests {record['long_rounds']}.\n"]
+             + f"; medians of {record['rounds']} rounds, of long tests {record['long_rounds']}. "
+             + disturbance(record["samples"]) + "\n"]
     sections = [("Generation", generation_table(results), bool(results.keys("generate"))),
                 ("Prompts", prompt_table(results, record["products_of_token"]),
                  bool(results.keys("prompt"))),
