@@ -40,6 +40,15 @@ public:
   Location x, y;
 
 protected:
+  /// Calls `exchange` on the first thread, and counts its time.
+  template <typename Exchange>
+  void communicate(RunContext &context, const Exchange &exchange) const {
+    context.runAlone([&] {
+      Stopwatch watch(seconds);
+      exchange();
+    });
+  }
+
   Communicator &communicator;
   double &seconds;
 };

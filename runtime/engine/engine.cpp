@@ -4,6 +4,7 @@
 #include "runtime/engine/lazy_memory.h"
 #include "runtime/engine/size.h"
 #include "runtime/engine/step_builder.h"
+#include "runtime/engine/team.h"
 
 #include <algorithm>
 #include <chrono>
@@ -49,6 +50,7 @@ struct Engine::Impl {
   std::vector<SymbolPlace> symbolPlaces;
   std::vector<int64_t> bounds;
   std::vector<int64_t> symbols; // their values for the next run
+  bool symbolsChanged = true;   // since steps were prepared
   std::vector<StatePlace> states;
   LazyMemory stateMemory;
   LazyMemory arena;
@@ -56,11 +58,12 @@ struct Engine::Impl {
   std::vector<PortPlace> outputs;
   std::vector<std::unique_ptr<Step>> steps;
   int threads;
+  Team team;
   EngineTimes times;
 
   Impl(const Program &program, const WeightFile &weights, Communicator &communicator,
        const EngineOptions &options)
-      : program(program), threads(options.threads) {
+      : program(program), threads(options.threads), team(options.threads) {
     const fb::Program &root = program.root();
     if (threads < 1 || threads > maxThreads)
       throw std::runtime_error(std::to_string(threads) + " threads: the number must be 1 to " +
@@ -131,6 +134,27 @@ struct Engine::Impl {
     symbols = bounds;
   }
 
+  void runSteps() {
+    if (symbolsChanged)
+      for (std::unique_ptr<Step> &step : steps)
+        step->prepare(symbols.data());
+    symbolsChanged = false;
+    // One region of the team for all steps, but that a library needs the threads in between.
+    for (size_t begin = 0; begin < steps.size();) {
+      if (steps[begin]->usesLibrary())
+        steps[begin]->runLibrary();
+      size_t end = begin + 1;
+      while (end < steps.size() && !steps[end]->usesLibrary())
+        ++end;
+      team.run([&](Part part) {
+        RunContext context(team, part);
+        for (size_t i = begin; i < end; ++i)
+          steps[i]->run(context);
+      });
+      begin = end;
+    }
+  }
+
   std::string describeBounds() const {
     std::string result;
     for (size_t i = 0; i < bounds.size(); ++i)
@@ -195,6 +219,7 @@ void Engine::setSymbol(std::string_view name, int64_t value) {
       throw std::runtime_error("the size '" + std::string(name) + "' cannot be " +
                                std::to_string(value) + ": its bound is " +
                                std::to_string(impl->bounds[i]));
+    impl->symbolsChanged |= impl->symbols[i] != value;
     impl->symbols[i] = value;
     for (size_t j = i + 1; j < impl->symbolPlaces.size(); ++j)
       if (const auto &share = impl->symbolPlaces[j]; share.count > 1 && share.base == i)
@@ -221,9 +246,7 @@ void Engine::run() {
   auto start = std::chrono::steady_clock::now();
   // oneDNN's primitives were made for this many.
   omp_set_num_threads(impl->threads);
-  RunContext context{impl->symbols.data(), impl->threads};
-  for (std::unique_ptr<Step> &step : impl->steps)
-    step->run(context);
+  impl->runSteps();
   impl->times.total +=
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }

@@ -17,8 +17,17 @@ public:
 
   void bind(const Memory &memory) override { indices = memory.read<int32_t>(place); }
 
-  void run(const RunContext &context) override {
-    int64_t total = count(context.symbols), size = limit(context.symbols);
+  void prepare(const int64_t *symbols) override {
+    total = count(symbols);
+    size = limit(symbols);
+  }
+
+  void run(RunContext &context) const override {
+    context.runAlone([&] { check(); });
+  }
+
+private:
+  void check() const {
     for (int64_t i = 0; i < total; ++i)
       if (indices[i] < least || indices[i] - least >= size)
         throw std::runtime_error(
@@ -28,7 +37,6 @@ public:
                       : std::string("none")));
   }
 
-private:
   Location place;
   Size count;
   int64_t least;
@@ -36,6 +44,7 @@ private:
   std::string value;
   std::string what;
   const int32_t *indices = nullptr;
+  int64_t total = 0, size = 0;
 };
 
 class PlaceCheck : public Step {
@@ -51,8 +60,14 @@ public:
     sorted = memory.write<int64_t>(room);
   }
 
-  void run(const RunContext &context) override {
-    int64_t total = count(context.symbols);
+  void prepare(const int64_t *symbols) override { total = count(symbols); }
+
+  void run(RunContext &context) const override {
+    context.runAlone([&] { check(); });
+  }
+
+private:
+  void check() const {
     bool ascending = true;
     for (int64_t i = 0; i < total; ++i) {
       sorted[i] = int64_t{slots[i]} * (int64_t{1} << 32) + positions[i];
@@ -69,13 +84,13 @@ public:
                                  std::to_string(sorted[i] & 0xffffffff));
   }
 
-private:
   Location slotsPlace, positionsPlace, room;
   Size count;
   std::string slotsValue, positionsValue;
   const int32_t *slots = nullptr;
   const int32_t *positions = nullptr;
   int64_t *sorted = nullptr;
+  int64_t total = 0;
 };
 
 } // namespace

@@ -3,11 +3,11 @@
 #pragma once
 
 #include "runtime/engine/size.h"
+#include "runtime/engine/team.h"
 #include "runtime/kernels/part.h"
 
 #include <cstddef>
 #include <cstdint>
-#include <omp.h>
 #include <vector>
 
 namespace cleave::rt {
@@ -41,36 +41,81 @@ private:
   std::vector<int64_t> offsets;
 };
 
-/// What changes from run to run.
-struct RunContext {
-  const int64_t *symbols = nullptr; ///< the symbols' values
-  int threads = 1;
+/// One thread's view of a run. All threads of the team take all steps; which pieces of work
+/// are divided among them and which are the first thread's alone, each finds by itself from
+/// sizes that all know. Threads meet between two pieces only where one must wait for another:
+/// not between pieces that are both the first thread's.
+class RunContext {
+public:
+  RunContext(Team &team, Part part) : team(team), part(part) {}
+
+  /// Calls `work` on the first thread.
+  template <typename Work> void runAlone(const Work &work) {
+    begin(Piece::alone);
+    if (part.index == 0)
+      work();
+  }
+
+  /// Calls work(part) on all threads.
+  template <typename Work> void runShared(const Work &work) {
+    begin(Piece::shared);
+    work(part);
+  }
+
+  /// What `read` returns, on each thread: how they can take a decision by what earlier
+  /// pieces have written.
+  template <typename Read> auto readByAll(const Read &read) {
+    begin(Piece::shared);
+    return read();
+  }
+
+  int threads() const { return part.count; }
+
+private:
+  enum class Piece { alone, shared };
+
+  void begin(Piece piece) {
+    if (part.count > 1 && (piece == Piece::shared || last == Piece::shared) && !isFirst)
+      team.meet(part.count);
+    isFirst = false;
+    last = piece;
+  }
+
+  Team &team;
+  Part part;
+  bool isFirst = true; ///< nothing has run since the threads were last together
+  Piece last = Piece::alone;
 };
 
-/// One thing that a run does. Steps are made before memory is planned; bind() is
-/// called once when it has been, run() once a run, in order.
+/// One thing that a run does. Steps are made before memory is planned, and bind() is
+/// called once when it has been. prepare() is called before runs, whenever symbols have
+/// changed; then the run calls each step in order: runLibrary() on the calling thread where
+/// usesLibrary(), then run() on every thread of the team at once, which is why it is const.
 class Step {
 public:
   virtual ~Step() = default;
   virtual void bind(const Memory &memory) = 0;
-  virtual void run(const RunContext &context) = 0;
+  /// Takes the sizes of the next runs from the symbols' values.
+  virtual void prepare(const int64_t *symbols) = 0;
+  /// Whether there is work for a library that divides it among the threads itself (oneDNN).
+  virtual bool usesLibrary() const { return false; }
+  virtual void runLibrary() {}
+  virtual void run(RunContext &context) const = 0;
 };
 
-/// Work of fewer element operations than this is done by one thread: waking the
-/// others would take longer.
+/// Work of fewer element operations than this is done by one thread: meeting the others
+/// would take longer.
 inline constexpr int64_t leastSharedWork = 32768;
 
 /// Calls `kernel` for all parts of its work, `work` being the number of element
-/// operations.
+/// operations, the same on all threads.
 template <typename Args>
 void runParts(void (*kernel)(const Args &, Part), const Args &args, int64_t work,
-              const RunContext &context) {
-  if (context.threads == 1 || work < leastSharedWork) {
-    kernel(args, Part{});
-    return;
-  }
-#pragma omp parallel num_threads(context.threads)
-  kernel(args, Part{omp_get_thread_num(), omp_get_num_threads()});
+              RunContext &context) {
+  if (context.threads() == 1 || work < leastSharedWork)
+    context.runAlone([&] { kernel(args, Part{}); });
+  else
+    context.runShared([&](Part part) { kernel(args, part); });
 }
 
 } // namespace cleave::rt

@@ -28,7 +28,7 @@ public:
   int64_t xFirst = 1, xSecond = 1, yFirst = 1, ySecond = 1;
   Location sendScratch, recvScratch;
 
-  void prepare() {
+  void makeRoom() {
     for (auto *each : {&sendCounts, &sendOffsets, &recvCounts, &recvOffsets})
       each->resize(held.size());
   }
@@ -40,17 +40,15 @@ public:
     recvRoom = memory.write<std::byte>(recvScratch);
   }
 
-  void run(const RunContext &context) override {
-    outer = outerElements(context.symbols);
-    between = betweenElements(context.symbols);
-    inner = innerElements(context.symbols);
+  void prepare(const int64_t *symbols) override {
+    outer = outerElements(symbols);
+    between = betweenElements(symbols);
+    inner = innerElements(symbols);
     elementBytes = elementTypeInfo(type).blockBytes;
-    if (group < 0)
-      return copy(boxBetween(own, own), Place::x, from, Place::y, to, context);
     // A block is where it belongs already when nothing lies before its dimension.
-    const bool sendsDirect = outer == 1 && isOutermost(/*joined=*/false) &&
-                             (isOneDim || held[own].size == untrimmed.size);
-    const bool recvsDirect = outer == 1 && isOutermost(/*joined=*/true);
+    sendsDirect = outer == 1 && isOutermost(/*joined=*/false) &&
+                  (isOneDim || held[own].size == untrimmed.size);
+    recvsDirect = outer == 1 && isOutermost(/*joined=*/true);
     int64_t sent = 0, received = 0;
     for (size_t m = 0; m < held.size(); ++m) {
       const Box out = boxBetween(own, m), in = boxBetween(m, own);
@@ -60,16 +58,21 @@ public:
           static_cast<int>(sendsDirect ? (sendCounts[m] ? offsetIn(out, Place::x) : 0) : sent);
       recvOffsets[m] =
           static_cast<int>(recvsDirect ? (recvCounts[m] ? offsetIn(in, Place::y) : 0) : received);
-      if (!sendsDirect)
-        copy(out, Place::x, from, Place::block, sendRoom + sent * elementBytes, context);
       sent += sendCounts[m];
       received += recvCounts[m];
     }
-    {
-      Stopwatch watch(seconds);
+  }
+
+  void run(RunContext &context) const override {
+    if (group < 0)
+      return copy(boxBetween(own, own), Place::x, from, Place::y, to, context);
+    for (size_t m = 0; !sendsDirect && m < held.size(); ++m)
+      copy(boxBetween(own, m), Place::x, from, Place::block,
+           sendRoom + int64_t{sendOffsets[m]} * elementBytes, context);
+    communicate(context, [&] {
       communicator.allToAll(sendsDirect ? from : sendRoom, sendCounts, sendOffsets,
                             recvsDirect ? to : recvRoom, recvCounts, recvOffsets, type, group);
-    }
+    });
     if (recvsDirect)
       return;
     for (size_t m = 0; m < held.size(); ++m)
@@ -112,7 +115,7 @@ private:
 
   /// Copies a box from or to x or y, to or from a block of its own.
   void copy(const Box &box, Place fromPlace, const std::byte *source, Place toPlace,
-            std::byte *target, const RunContext &context) const {
+            std::byte *target, RunContext &context) const {
     const int64_t run = box.second.size * inner;
     auto strides = [&](Place place) -> std::array<int64_t, 3> {
       int64_t first = place == Place::x ? xFirst : place == Place::y ? yFirst : box.first.size;
@@ -136,6 +139,7 @@ private:
   std::byte *sendRoom = nullptr;
   std::byte *recvRoom = nullptr;
   int64_t outer = 0, between = 0, inner = 0, elementBytes = 0;
+  bool sendsDirect = false, recvsDirect = false;
   std::vector<int> sendCounts, sendOffsets, recvCounts, recvOffsets;
 };
 
@@ -177,7 +181,7 @@ void StepBuilder::addAllToAll(const fb::AllToAll &op) {
     refuse("exchanges more than 2^31 elements at once; lower the bounds of its sizes");
   step->sendScratch = scratch(*bytes);
   step->recvScratch = scratch(received);
-  step->prepare();
+  step->makeRoom();
   add(std::move(step));
 }
 

@@ -9,7 +9,6 @@
 #include "runtime/kernels/top_k.h"
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
 #include <numeric>
 
@@ -29,27 +28,26 @@ public:
     from = memory.read<std::byte>(x);
     to = memory.write<std::byte>(y);
   }
-  void run(const RunContext &context) override {
-    int64_t total = count(context.symbols);
+  void prepare(const int64_t *symbols) override { total = count(symbols); }
+  void run(RunContext &context) const override {
     if (total == 0)
       return;
-    if (from != to)
-      copy(total * elementTypeInfo(type).blockBytes, context);
+    if (from != to) {
+      int64_t bytes = total * elementTypeInfo(type).blockBytes;
+      runParts(slice, SliceArgs{from, to, 1, bytes, bytes, bytes}, bytes / 4, context);
+    }
     if (group < 0)
       return;
-    Stopwatch watch(seconds);
-    if (reduces)
-      communicator.allReduce(to, static_cast<size_t>(total), type, group);
-    else
-      communicator.broadcast(to, static_cast<size_t>(total), type, /*root=*/0, group);
+    communicate(context, [&] {
+      if (reduces)
+        communicator.allReduce(to, static_cast<size_t>(total), type, group);
+      else
+        communicator.broadcast(to, static_cast<size_t>(total), type, /*root=*/0, group);
+    });
   }
 
 private:
-  void copy(int64_t bytes, const RunContext &context) const {
-    SliceArgs args{from, to, 1, bytes, bytes, bytes};
-    runParts(slice, args, bytes / 4, context);
-  }
-
+  int64_t total = 0;
   const std::byte *from = nullptr;
   std::byte *to = nullptr;
 };
@@ -63,6 +61,7 @@ public:
     Size count;
     const std::byte *from = nullptr;
     std::byte *to = nullptr;
+    int64_t bytes = 0; // in this run
   };
   GroupId group = -1;
   std::vector<Piece> pieces;
@@ -75,29 +74,32 @@ public:
       piece.to = memory.write<std::byte>(piece.y);
     }
   }
-  void run(const RunContext &context) override {
+  void prepare(const int64_t *symbols) override {
+    for (Piece &piece : pieces)
+      piece.bytes = piece.count(symbols) * elementTypeInfo(type).blockBytes;
+  }
+  void run(RunContext &context) const override {
     int64_t total = 0;
-    for (const Piece &piece : pieces)
-      total += copy(piece, piece.from, room + total * elementBytes(), context);
-    if (group >= 0 && total > 0) {
-      Stopwatch watch(seconds);
-      communicator.allReduce(room, static_cast<size_t>(total), type, group);
+    for (const Piece &piece : pieces) {
+      copy(piece.from, room + total, piece.bytes, context);
+      total += piece.bytes;
     }
+    if (group >= 0 && total > 0)
+      communicate(context, [&] {
+        communicator.allReduce(room, static_cast<size_t>(total / elementTypeInfo(type).blockBytes),
+                               type, group);
+      });
     int64_t done = 0;
-    for (const Piece &piece : pieces)
-      done += copy(piece, room + done * elementBytes(), piece.to, context);
+    for (const Piece &piece : pieces) {
+      copy(room + done, piece.to, piece.bytes, context);
+      done += piece.bytes;
+    }
   }
 
 private:
-  int64_t elementBytes() const { return elementTypeInfo(type).blockBytes; }
-
-  /// Returns how many elements were copied.
-  int64_t copy(const Piece &piece, const std::byte *from, std::byte *to,
-               const RunContext &context) const {
-    int64_t count = piece.count(context.symbols), bytes = count * elementBytes();
+  static void copy(const std::byte *from, std::byte *to, int64_t bytes, RunContext &context) {
     if (bytes > 0)
       runParts(slice, SliceArgs{from, to, 1, bytes, bytes, bytes}, bytes / 4, context);
-    return count;
   }
 
   std::byte *room = nullptr;
@@ -120,23 +122,25 @@ public:
     from = memory.read<float>(x);
     sum.y = memory.read<float>(residual);
     sum.z = memory.write<float>(y);
+    sum.x = group >= 0 ? sum.z : from;
     if (!norms)
       return;
     norm.weight = memory.read<float>(weight);
     norm.y = memory.write<float>(normed);
   }
-  void run(const RunContext &context) override {
-    rowCount = rows(context.symbols);
+  void prepare(const int64_t *symbols) override { rowCount = rows(symbols); }
+  void run(RunContext &context) const override {
     int64_t count = rowCount * sum.columns;
     if (count == 0)
       return;
-    sum.x = from;
     if (group >= 0) {
-      if (from != sum.z)
-        std::memcpy(sum.z, from, static_cast<size_t>(count) * sizeof(float));
-      sum.x = sum.z;
-      Stopwatch watch(seconds);
-      communicator.allReduce(sum.z, static_cast<size_t>(count), ElementType::f32, group);
+      if (from != sum.z) {
+        int64_t bytes = sum.columns * int64_t{sizeof(float)};
+        runParts(slice, SliceArgs{from, sum.z, rowCount, bytes, bytes, bytes}, count, context);
+      }
+      communicate(context, [&] {
+        communicator.allReduce(sum.z, static_cast<size_t>(count), ElementType::f32, group);
+      });
     }
     runParts(finishRows, *this, count * 2, context);
   }
@@ -173,7 +177,7 @@ public:
   MergeTopArgs args;
   Location scratch; // all members' candidates
 
-  void prepare(size_t members) {
+  void makeRoom(size_t members) {
     args.lists = static_cast<int64_t>(members);
     counts.resize(members);
     offsets.resize(members);
@@ -183,22 +187,22 @@ public:
     from = memory.read<Candidate>(x);
     args.y = memory.write<Candidate>(y);
     room = memory.write<Candidate>(scratch);
+    args.x = group >= 0 ? room : from;
   }
 
-  void run(const RunContext &context) override {
-    args.rows = rows(context.symbols);
+  void prepare(const int64_t *symbols) override {
+    args.rows = rows(symbols);
+    const auto floats = static_cast<int>(args.rows * args.count * 2);
+    std::fill(counts.begin(), counts.end(), floats);
+    for (size_t m = 0; m < offsets.size(); ++m)
+      offsets[m] = static_cast<int>(m) * floats;
+  }
+  void run(RunContext &context) const override {
     if (args.rows == 0)
       return;
-    args.x = from;
-    if (group >= 0) {
-      const auto floats = static_cast<int>(args.rows * args.count * 2);
-      std::fill(counts.begin(), counts.end(), floats);
-      for (size_t m = 0; m < offsets.size(); ++m)
-        offsets[m] = static_cast<int>(m) * floats;
-      Stopwatch watch(seconds);
-      communicator.allGather(from, room, counts, offsets, type, group);
-      args.x = room;
-    }
+    if (group >= 0)
+      communicate(context,
+                  [&] { communicator.allGather(from, room, counts, offsets, type, group); });
     if (args.x != args.y)
       runParts(mergeTop, args, args.lists * args.rows * args.count, context);
   }
@@ -221,30 +225,30 @@ public:
   Size wholeWidth, rows, innerElements;
   Location scratch;
 
-  void prepare() {
+  void makeRoom() {
     counts.resize(shares.size());
     offsets.resize(shares.size());
   }
 
-protected:
-  /// Evaluates sizes for this run; returns whether there is anything to do.
-  bool evaluate(const RunContext &context) {
-    rowCount = rows(context.symbols);
-    inner = innerElements(context.symbols);
+  void prepare(const int64_t *symbols) override {
+    rowCount = rows(symbols);
+    inner = innerElements(symbols);
     innerBytes = inner * elementTypeInfo(type).blockBytes;
-    width = wholeWidth(context.symbols);
+    width = wholeWidth(symbols);
     auto count = static_cast<int64_t>(shares.size());
     for (int64_t m = 0; isEven && m < count; ++m)
       shares[static_cast<size_t>(m)] = {shareBegin(width, m, count), shareSize(width, m, count)};
     for (size_t m = 0; m < shares.size(); ++m)
       counts[m] = static_cast<int>(rowCount * shares[m].size * inner);
-    return rowCount * width * inner > 0;
   }
+
+protected:
+  bool isEmpty() const { return rowCount * width * inner == 0; }
 
   /// Copies a share between a contiguous block and its place in rows of
   /// `rowWidth`, of which it begins at `begin`.
   void pack(const std::byte *whole, int64_t rowWidth, Share share, std::byte *block,
-            const RunContext &context) const {
+            RunContext &context) const {
     SliceArgs args{whole + share.begin * innerBytes,
                    block,
                    rowCount,
@@ -253,8 +257,7 @@ protected:
                    share.size * innerBytes};
     runParts(slice, args, args.rows * args.bytes / 4, context);
   }
-  void unpack(const std::byte *block, Share share, std::byte *whole,
-              const RunContext &context) const {
+  void unpack(const std::byte *block, Share share, std::byte *whole, RunContext &context) const {
     SliceArgs args{block,
                    whole + share.begin * innerBytes,
                    rowCount,
@@ -280,31 +283,33 @@ public:
     room = memory.write<std::byte>(scratch);
   }
 
-  void run(const RunContext &context) override {
-    if (!evaluate(context))
+  void prepare(const int64_t *symbols) override {
+    SharesStep::prepare(symbols);
+    int64_t offset = 0;
+    for (size_t m = 0; m < shares.size(); ++m) {
+      offsets[m] = static_cast<int>(isDirect() ? shares[m].begin * inner : offset);
+      offset += counts[m];
+    }
+    total = offset;
+  }
+
+  void run(RunContext &context) const override {
+    if (isEmpty())
       return;
     const Share &mine = shares[own], &held = isEven ? mine : untrimmed;
     const Share inX{mine.begin - held.begin, mine.size};
     if (group < 0)
       return unpack(from, mine, to, context);
-    // One row: a share is contiguous in x and in y. Otherwise blocks lie in the
-    // scratch memory, one behind the other, and this rank's own behind them.
-    const bool direct = rowCount == 1;
-    int64_t offset = 0;
-    for (size_t m = 0; m < shares.size(); ++m) {
-      offsets[m] = static_cast<int>(direct ? shares[m].begin * inner : offset);
-      offset += counts[m];
-    }
+    const bool direct = isDirect();
     const std::byte *sent = from + inX.begin * innerBytes;
     if (!direct && mine.size != held.size) {
-      std::byte *block = room + offset * elementTypeInfo(type).blockBytes;
+      std::byte *block = room + total * elementTypeInfo(type).blockBytes;
       pack(from, held.size, inX, block, context);
       sent = block;
     }
-    {
-      Stopwatch watch(seconds);
+    communicate(context, [&] {
       communicator.allGather(sent, direct ? to : room, counts, offsets, type, group);
-    }
+    });
     if (direct)
       return;
     for (size_t m = 0; m < shares.size(); ++m)
@@ -312,6 +317,11 @@ public:
   }
 
 private:
+  /// One row: a share is contiguous in x and in y. Otherwise blocks lie in the scratch
+  /// memory, one behind the other, and this rank's own behind them.
+  bool isDirect() const { return rowCount == 1; }
+
+  int64_t total = 0; // elements of all blocks
   const std::byte *from = nullptr;
   std::byte *to = nullptr;
   std::byte *room = nullptr;
@@ -328,8 +338,8 @@ public:
     room = memory.write<std::byte>(scratch);
   }
 
-  void run(const RunContext &context) override {
-    if (!evaluate(context))
+  void run(RunContext &context) const override {
+    if (isEmpty())
       return;
     if (group < 0)
       return pack(from, width, shares[own], to, context);
@@ -341,8 +351,8 @@ public:
         block += int64_t{counts[m]} * elementTypeInfo(type).blockBytes;
       }
     }
-    Stopwatch watch(seconds);
-    communicator.reduceScatter(direct ? from : room, to, counts, type, group);
+    communicate(context,
+                [&] { communicator.reduceScatter(direct ? from : room, to, counts, type, group); });
   }
 
 private:
@@ -365,18 +375,20 @@ public:
     else
       to = memory.write<std::byte>(y);
   }
-  void run(const RunContext &context) override {
-    size_t total = static_cast<size_t>(count(context.symbols));
+  void prepare(const int64_t *symbols) override { total = static_cast<size_t>(count(symbols)); }
+  void run(RunContext &context) const override {
     if (total == 0)
       return;
-    Stopwatch watch(seconds);
-    if (sends)
-      communicator.send(from, total, type, peer, tag);
-    else
-      communicator.recv(to, total, type, peer, tag);
+    communicate(context, [&] {
+      if (sends)
+        communicator.send(from, total, type, peer, tag);
+      else
+        communicator.recv(to, total, type, peer, tag);
+    });
   }
 
 private:
+  size_t total = 0;
   const std::byte *from = nullptr;
   std::byte *to = nullptr;
 };
@@ -468,7 +480,7 @@ void StepBuilder::addMergeTop(const fb::AllReduce &op) {
   if (!bytes || *bytes / elementBytes(operand(0)) > std::numeric_limits<int>::max())
     refuse("gathers more than 2^31 elements at once; lower the bounds of its sizes");
   step->scratch = scratch(members > 1 ? *bytes : 0);
-  step->prepare(static_cast<size_t>(members));
+  step->makeRoom(static_cast<size_t>(members));
   add(std::move(step));
 }
 
@@ -561,7 +573,7 @@ void StepBuilder::addAllGather(const fb::AllGather &op) {
   if (bytes / elementBytes(result(0)) > std::numeric_limits<int>::max())
     refuse("gathers more than 2^31 elements at once; lower the bounds of its sizes");
   step->scratch = scratch(op.dim() == 0 ? 0 : bytes + bytesAtMost(operand(0)));
-  step->prepare();
+  step->makeRoom();
   add(std::move(step));
 }
 
@@ -594,7 +606,7 @@ void StepBuilder::addReduceScatter(const fb::ReduceScatter &op) {
   if (!bytes || *bytes / elementBytes(operand(0)) > std::numeric_limits<int>::max())
     refuse("scatters more than 2^31 elements at once; lower the bounds of its sizes");
   step->scratch = scratch(op.dim() == 0 && step->inOrder ? 0 : *bytes);
-  step->prepare();
+  step->makeRoom();
   add(std::move(step));
 }
 

@@ -30,9 +30,11 @@ public:
     args.indices = memory.read<int32_t>(indices);
     args.y = memory.write<float>(y);
   }
-  void run(const RunContext &context) override {
-    args.tokens = tokens(context.symbols);
-    args.rows = rows(context.symbols);
+  void prepare(const int64_t *symbols) override {
+    args.tokens = tokens(symbols);
+    args.rows = rows(symbols);
+  }
+  void run(RunContext &context) const override {
     runParts(gather, args, args.tokens * args.columns, context);
   }
 };
@@ -75,8 +77,8 @@ public:
     args.weight = memory.read<float>(weight);
     args.y = memory.write<float>(y);
   }
-  void run(const RunContext &context) override {
-    args.tokens = tokens(context.symbols) * heads;
+  void prepare(const int64_t *symbols) override { args.tokens = tokens(symbols) * heads; }
+  void run(RunContext &context) const override {
     runParts(rmsNorm, args, args.tokens * args.columns, context);
   }
 };
@@ -113,8 +115,8 @@ public:
     args.factors = hasFactors ? memory.read<float>(factors) : nullptr;
     args.table = memory.write<float>(table);
   }
-  void run(const RunContext &context) override {
-    args.tokens = tokens(context.symbols);
+  void prepare(const int64_t *symbols) override { args.tokens = tokens(symbols); }
+  void run(RunContext &context) const override {
     // A sine and a cosine in double take as long as some dozens of products.
     runParts(ropeTable, args, args.tokens * args.rotaryDim * 32, context);
   }
@@ -131,8 +133,8 @@ public:
     args.table = memory.read<float>(table);
     args.y = memory.write<float>(y);
   }
-  void run(const RunContext &context) override {
-    args.tokens = tokens(context.symbols);
+  void prepare(const int64_t *symbols) override { args.tokens = tokens(symbols); }
+  void run(RunContext &context) const override {
     runParts(rope, args, args.tokens * args.xStride, context);
   }
 };
@@ -198,8 +200,8 @@ public:
     args.slots = memory.read<int32_t>(slots);
     args.positions = memory.read<int32_t>(positions);
   }
-  void run(const RunContext &context) override {
-    args.tokens = tokens(context.symbols);
+  void prepare(const int64_t *symbols) override { args.tokens = tokens(symbols); }
+  void run(RunContext &context) const override {
     runParts(stateUpdate, args, args.tokens * args.width, context);
   }
 };
@@ -216,12 +218,10 @@ public:
     args.positions = memory.read<int32_t>(positions);
     args.y = memory.write<float>(y);
   }
-  void run(const RunContext &context) override {
-    args.tokens = tokens(context.symbols);
-    int64_t keys = 0;
-    for (int64_t t = 0; t < args.tokens; ++t)
-      keys += keysSeen(args, t);
-    runParts(attention, args, keys * args.qStride * 2, context);
+  void prepare(const int64_t *symbols) override { args.tokens = tokens(symbols); }
+  void run(RunContext &context) const override {
+    // How many keys a token sees is in the positions, and threads agree by sizes: say some.
+    runParts(attention, args, args.tokens * args.qStride * 2 * 32, context);
   }
 };
 
@@ -288,8 +288,8 @@ public:
     args.x = memory.read<float>(x);
     args.y = memory.write<float>(y);
   }
-  void run(const RunContext &context) override {
-    args.count = count(context.symbols);
+  void prepare(const int64_t *symbols) override { args.count = count(symbols); }
+  void run(RunContext &context) const override {
     runParts(kernel, args, args.count * 8, context); // about an exponential each
   }
 };
@@ -307,10 +307,12 @@ public:
     args.y = memory.read<float>(y);
     args.z = memory.write<float>(z);
   }
-  void run(const RunContext &context) override {
-    args.rows = rows(context.symbols);
-    args.columns = args.xStride = args.zStride = columns(context.symbols);
+  void prepare(const int64_t *symbols) override {
+    args.rows = rows(symbols);
+    args.columns = args.xStride = args.zStride = columns(symbols);
     args.yStride = wholeY ? args.columns : 0;
+  }
+  void run(RunContext &context) const override {
     runParts(kernel, args, args.rows * args.columns, context);
   }
 };
@@ -357,13 +359,15 @@ public:
     source = memory.read<std::byte>(x);
     args.y = memory.write<std::byte>(y);
   }
-  void run(const RunContext &context) override {
-    int64_t inner = innerElements(context.symbols) * elementBytes;
-    args.rows = rows(context.symbols);
-    int64_t width = whole(context.symbols);
+  void prepare(const int64_t *symbols) override {
+    int64_t inner = innerElements(symbols) * elementBytes;
+    args.rows = rows(symbols);
+    int64_t width = whole(symbols);
     args.x = source + (count > 1 ? shareBegin(width, index, count) : begin) * inner;
-    args.bytes = args.yStride = size(context.symbols) * inner;
+    args.bytes = args.yStride = size(symbols) * inner;
     args.xStride = width * inner;
+  }
+  void run(RunContext &context) const override {
     runParts(slice, args, args.rows * args.bytes / 4, context);
   }
 
@@ -442,8 +446,8 @@ public:
     args.x = memory.read<float>(x);
     args.y = memory.write<Candidate>(y);
   }
-  void run(const RunContext &context) override {
-    args.rows = rows(context.symbols);
+  void prepare(const int64_t *symbols) override { args.rows = rows(symbols); }
+  void run(RunContext &context) const override {
     runParts(topK, args, args.rows * args.columns, context);
   }
 };

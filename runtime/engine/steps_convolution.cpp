@@ -22,10 +22,10 @@ public:
     args.y = memory.write<float>(y);
     room = memory.write<void>(scratch);
   }
-  void run(const RunContext &context) override {
-    args.images = images(context.symbols);
-    convolution->run(args, room);
-  }
+  void prepare(const int64_t *symbols) override { args.images = images(symbols); }
+  bool usesLibrary() const override { return true; }
+  void runLibrary() override { convolution->run(args, room); }
+  void run(RunContext &) const override {}
 
 private:
   void *room = nullptr;

@@ -15,12 +15,13 @@ constexpr int64_t rowGrain = 16;
 
 /// One product of a LinearStep.
 struct Product {
-  LinearArgs args; ///< what this run leaves to the kernel, after oneDNN
+  LinearArgs args; ///< of the tokens that oneDNN leaves to the kernel
   LinearKernel kernel = nullptr;
   Location weight, y;
   int64_t rowBytes = 0; ///< of a row of the weight
   bool isQuantized = false;
   std::shared_ptr<DenseLinear> dense; ///< null: the kernel does all
+  int64_t denseTokens = 0;            ///< of this run: the first ones, which oneDNN takes
   float *boundY = nullptr;
 
   /// Reading a row is its cost; one without columns is written nevertheless.
@@ -36,7 +37,7 @@ struct Product {
 };
 
 /// All products of x in an instruction. x is quantized once, and the threads share the rows
-/// of all weights as if they were one, by their bytes: one parallel region does all.
+/// of all weights as if they were one, by their bytes.
 class LinearStep : public Step {
 public:
   std::vector<Product> products;
@@ -58,25 +59,39 @@ public:
     }
   }
 
-  void run(const RunContext &context) override {
-    quantize.tokens = tokens(context.symbols);
-    if (quantize.columns > 0)
-      runParts(quantizeQ8, quantize, quantize.tokens * quantize.columns * 2, context);
-    int64_t work = 0;
+  void prepare(const int64_t *symbols) override {
+    quantize.tokens = tokens(symbols);
+    work = 0;
     for (Product &product : products) {
       LinearArgs &args = product.args;
-      args.tokens = quantize.tokens;
-      args.x = quantize.x;
-      args.y = product.boundY;
-      if (product.dense && args.tokens >= DenseLinear::minTokens) {
-        int64_t done = product.dense->run(args, scratch);
-        args.tokens -= done;
-        args.x += done * args.xStride;
-        args.y += done * args.yStride;
-      }
+      product.denseTokens = product.dense ? DenseLinear::tokensTaken(quantize.tokens) : 0;
+      args.tokens = quantize.tokens - product.denseTokens;
+      args.x = quantize.x + product.denseTokens * args.xStride;
+      args.y = product.boundY + product.denseTokens * args.yStride;
       work += args.tokens * args.outputs * args.xColumns;
     }
-    runParts(runRows, *this, work, context);
+  }
+
+  bool usesLibrary() const override {
+    return std::any_of(products.begin(), products.end(),
+                       [](const Product &product) { return product.denseTokens > 0; });
+  }
+  void runLibrary() override {
+    for (Product &product : products) {
+      LinearArgs args = product.args;
+      args.tokens = product.denseTokens;
+      args.x = quantize.x;
+      args.y = product.boundY;
+      if (args.tokens > 0)
+        product.dense->run(args, scratch);
+    }
+  }
+
+  void run(RunContext &context) const override {
+    if (quantize.columns > 0)
+      runParts(quantizeQ8, quantize, quantize.tokens * quantize.columns * 2, context);
+    if (work > 0)
+      runParts(runRows, *this, work, context);
   }
 
 private:
@@ -102,6 +117,7 @@ private:
   }
 
   void *scratch = nullptr;
+  int64_t work = 0;
 };
 
 } // namespace

@@ -25,8 +25,8 @@ public:
     args.logits = memory.read<float>(logits);
     args.chosen = memory.write<int32_t>(chosen);
   }
-  void run(const RunContext &context) override {
-    args.tokens = tokens(context.symbols);
+  void prepare(const int64_t *symbols) override { args.tokens = tokens(symbols); }
+  void run(RunContext &context) const override {
     runParts(route, args, args.tokens * args.experts * args.perToken, context);
   }
 };
@@ -42,8 +42,8 @@ public:
     args.chosen = memory.read<int32_t>(chosen);
     args.weights = memory.write<float>(weights);
   }
-  void run(const RunContext &context) override {
-    args.tokens = tokens(context.symbols);
+  void prepare(const int64_t *symbols) override { args.tokens = tokens(symbols); }
+  void run(RunContext &context) const override {
     runParts(routeWeights, args, args.tokens * args.experts * 16, context); // exponentials
   }
 };
@@ -134,10 +134,13 @@ public:
     sum.y = memory.write<float>(y);
   }
 
-  void run(const RunContext &context) override {
-    rows.tokens = sum.tokens = tokens(context.symbols);
-    moeRows(rows);
-    if (int64_t count = rows.begins[rows.experts]; count > 0)
+  void prepare(const int64_t *symbols) override {
+    rows.tokens = sum.tokens = quantizeX.tokens = tokens(symbols);
+  }
+  void run(RunContext &context) const override {
+    context.runAlone([&] { moeRows(rows); });
+    int64_t count = context.readByAll([&] { return rows.begins[rows.experts]; });
+    if (count > 0)
       runExperts(count, context);
     runParts(moeSum, sum, sum.tokens * sum.perToken * sum.columns, context);
   }
@@ -153,15 +156,14 @@ private:
   }
 
   /// The rows' experts: down(silu(gate x) * up x).
-  void runExperts(int64_t count, const RunContext &context) {
-    if (integers.rowBytes > 0) {
-      quantizeX.tokens = rows.tokens;
+  void runExperts(int64_t count, RunContext &context) const {
+    if (integers.rowBytes > 0)
       runParts(quantizeQ8, quantizeX, quantizeX.tokens * quantizeX.columns * 2, context);
-    }
-    for (ExpertRows *each : {&floats, &integers})
+    for (const ExpertRows *each : {&floats, &integers})
       if (each->rowBytes > 0) {
-        each->args.rows = count;
-        runParts(moeCopy, each->args, count * each->rowBytes / 4, context);
+        MoeCopyArgs args = each->args;
+        args.rows = count;
+        runParts(moeCopy, args, count * each->rowBytes / 4, context);
       }
     for (const MoeLinearArgs *args : {&gate, &up})
       runParts(moeLinear, *args, count * args->linear.outputs * args->linear.inputs, context);
@@ -171,8 +173,9 @@ private:
     runParts(mul, BinaryArgs{gated, up.linear.y, gated, count, inner, inner, inner, inner},
              count * inner, context);
     if (downReadsIntegers) {
-      quantize.tokens = count;
-      runParts(quantizeQ8, quantize, count * quantize.columns * 2, context);
+      QuantizeArgs args = quantize;
+      args.tokens = count;
+      runParts(quantizeQ8, args, count * args.columns * 2, context);
     }
     runParts(moeLinear, down, count * down.linear.outputs * down.linear.inputs, context);
   }

@@ -19,15 +19,18 @@ public:
     args.x = memory.read<void>(x);
     args.y = memory.write<void>(y);
   }
-  void run(const RunContext &context) override {
-    int64_t count = 1;
+  void prepare(const int64_t *symbols) override {
+    count = 1;
     for (int d = 0; d < args.rank; ++d) {
-      args.dims[d] = dims[d](context.symbols);
-      args.strides[d] = strides[d](context.symbols);
+      args.dims[d] = dims[d](symbols);
+      args.strides[d] = strides[d](symbols);
       count *= args.dims[d];
     }
-    runParts(transpose, args, count * 2, context);
   }
+  void run(RunContext &context) const override { runParts(transpose, args, count * 2, context); }
+
+private:
+  int64_t count = 0;
 };
 
 } // namespace
@@ -65,10 +68,10 @@ public:
     args.y = memory.write<std::byte>(y);
     args.rows = 1;
   }
-  void run(const RunContext &context) override {
-    args.bytes = args.xStride = args.yStride = count(context.symbols) * elementBytes;
-    runParts(slice, args, args.bytes / 4, context);
+  void prepare(const int64_t *symbols) override {
+    args.bytes = args.xStride = args.yStride = count(symbols) * elementBytes;
   }
+  void run(RunContext &context) const override { runParts(slice, args, args.bytes / 4, context); }
 };
 
 } // namespace

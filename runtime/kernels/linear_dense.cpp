@@ -27,6 +27,7 @@ struct Chunk {
 
 /// Falling, so that a prompt takes the largest that fits, again and again.
 constexpr int64_t chunkTokens[] = {256, 64, DenseLinear::minTokens};
+static_assert(256 % 64 == 0 && 64 % DenseLinear::minTokens == 0); // tokensTaken() knows
 
 } // namespace
 

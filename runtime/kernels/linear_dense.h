@@ -24,11 +24,14 @@ public:
   /// The fewest tokens for which run() does anything.
   static constexpr int64_t minTokens = 16;
 
+  /// How many of `tokens`, which are at most maxTokens, run() takes: the first ones.
+  static constexpr int64_t tokensTaken(int64_t tokens) { return tokens / minTokens * minTokens; }
+
   /// The bytes of scratch memory that run() needs, aligned to 64.
   size_t scratchBytes() const;
 
-  /// Computes the first rows of args.y, as many as whole chunks cover, and returns
-  /// their number; the caller gives the rest to linear_f32_f32. args has the shape
+  /// Computes the first rows of args.y, as many as whole chunks cover (tokensTaken), and
+  /// returns their number; the caller gives the rest to linear_f32_f32. args has the shape
   /// and strides given at construction, padBefore 0 and xColumns = inputs. oneDNN 2.6
   /// keeps the arguments of each of its calls in a small map: some 300 bytes that are
   /// allocated and freed a chunk, whatever the sizes. A row of y may differ in its last
