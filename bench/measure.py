@@ -129,6 +129,13 @@ def read_limit(package: Package, cores: list[int]) -> list[Sample]:
     return [{"who": "limit", "others": others, **json.loads(line)} for line in output.splitlines()]
 
 
+def compute_limit(cores: list[int]) -> list[Sample]:
+    """Each instruction that multiplies, for each number of cores."""
+    output, others = measured([find_tool("compute-limit"), *map(str, cores)])
+    return [{"who": "compute", "others": others, **json.loads(line)}
+            for line in output.splitlines()]
+
+
 @dataclass(frozen=True)
 class Peer:
     """llama.cpp's llama-bench."""

@@ -28,12 +28,13 @@ class Shape:
         return "-".join(map(str, (self.width, self.layers, self.heads, self.kv_heads, self.ffn,
                                   self.vocab)))
 
-    @property
-    def products_of_token(self) -> int:
-        """Multiplications of a prompt's token with weights: all matrices but the output's, whose
-        result only the last token needs. Attention is not in it."""
+    def products_of_prompt(self, tokens: int) -> int:
+        """Multiplications that a prompt of so many tokens needs: of all matrices but the output's,
+        whose result only the last token needs, and of attention to the tokens before."""
         keys = self.width // self.heads * self.kv_heads
-        return self.layers * (2 * self.width * (self.width + keys) + 3 * self.width * self.ffn)
+        matrices = 2 * self.width * (self.width + keys) + 3 * self.width * self.ffn
+        attention = 2 * self.width * (tokens + 1) // 2
+        return self.layers * tokens * (matrices + attention)
 
 
 def model_file(folder: Path, shape: Shape, kind: str, context: int) -> Path:

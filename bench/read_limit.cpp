@@ -1,22 +1,20 @@
 // How fast this machine reads a package's weights when it does nothing else: the limit that
 // generation is held against. The weight file is mapped as the runtime maps it, brought in by
 // one pass, and then read in several ways, each for a while; bench/run takes the best.
+#include "bench/pinned_threads.h"
 #include "runtime/program/manifest.h"
 #include "runtime/program/weight_file.h"
 
 #include <algorithm>
 #include <barrier>
-#include <charconv>
 #include <chrono>
 #include <cstdio>
-#include <cstring>
-#include <pthread.h>
-#include <sched.h>
+#include <span>
 #include <stdexcept>
 #include <string>
-#include <thread>
 #include <vector>
 
+using namespace cleave;
 using namespace cleave::rt;
 
 namespace {
@@ -53,27 +51,8 @@ uint64_t readAll(const std::byte *data, size_t bytes, const Variant &variant) {
   return sum[0] ^ sum[1];
 }
 
-/// The processors that this process may use.
-std::vector<int> usableProcessors() {
-  cpu_set_t set;
-  std::vector<int> processors;
-  if (sched_getaffinity(0, sizeof set, &set) == 0)
-    for (int i = 0; i < CPU_SETSIZE; ++i)
-      if (CPU_ISSET(i, &set))
-        processors.push_back(i);
-  return processors;
-}
-
-void pinTo(int processor) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(processor, &set);
-  pthread_setaffinity_np(pthread_self(), sizeof set, &set);
-}
-
 /// Bytes per second over whole passes, all threads together, each on a processor of its own.
 double measure(std::span<const std::byte> bytes, const Variant &variant) {
-  const std::vector<int> processors = usableProcessors();
   const size_t share = bytes.size() / variant.threads / stepBytes * stepBytes;
   bool goOn = true;
   size_t passes = 0;
@@ -87,32 +66,17 @@ double measure(std::span<const std::byte> bytes, const Variant &variant) {
   std::barrier start(static_cast<std::ptrdiff_t>(variant.threads),
                      [&]() noexcept { begin = Clock::now(); });
   volatile uint64_t sink = 0;
-  auto work = [&](size_t thread) {
-    pinTo(processors[thread % processors.size()]);
+  runPinned(variant.threads, [&](size_t thread) {
     start.arrive_and_wait();
     while (goOn) {
       sink = readAll(bytes.data() + thread * share, share, variant);
       meet.arrive_and_wait();
     }
-  };
-  {
-    std::vector<std::jthread> threads;
-    for (size_t thread = 0; thread < variant.threads; ++thread)
-      threads.emplace_back(work, thread);
-  }
+  });
   // Pieces are whole steps, so a little may be left out at their ends.
   const size_t piece = share / variant.streams / stepBytes * stepBytes;
   return static_cast<double>(piece * variant.streams * variant.threads * passes) /
          std::chrono::duration<double>(taken).count();
-}
-
-size_t parseCount(const char *text) {
-  size_t count = 0;
-  const char *end = text + std::strlen(text);
-  auto [next, error] = std::from_chars(text, end, count);
-  if (error != std::errc() || next != end || count < 1 || count > 1024)
-    throw std::runtime_error("'" + std::string(text) + "' is no number of threads from 1 to 1024");
-  return count;
 }
 
 void run(const std::string &package, const std::vector<size_t> &threadCounts) {
@@ -142,10 +106,7 @@ int main(int argc, char **argv) {
     return 2;
   }
   try {
-    std::vector<size_t> threadCounts;
-    for (int i = 2; i < argc; ++i)
-      threadCounts.push_back(parseCount(argv[i]));
-    run(argv[1], threadCounts);
+    run(argv[1], cleave::parseThreadCounts(argv + 2, argv + argc));
   } catch (const std::exception &error) {
     std::fprintf(stderr, "read-limit: error: %s\n", error.what());
     return 1;

@@ -1,7 +1,7 @@
 """What the samples say: medians, limits and ratios, as Markdown tables.
 
 The limit of generation is what the machine reads in a second over what a step reads: the weights,
-and the cache up to the step's position.
+and the cache up to the step's position. Prompts are held against the machine's multiplications.
 """
 
 from __future__ import annotations
@@ -37,10 +37,16 @@ class Results:
         self.times: dict[tuple[str, Key], list[float]] = {}
         self.facts: dict[Key, list[Sample]] = {}
         reads: dict[tuple[str, int, int], float] = {}
+        self._computes: dict[tuple[int, int, str], list[float]] = {}
         for sample in samples:
             if sample["who"] == "limit":
                 place = sample["type"], sample["threads"], sample["round"]
                 reads[place] = max(reads.get(place, 0), sample["bytes_per_second"])
+                continue
+            if sample["who"] == "compute":
+                self._computes.setdefault(
+                    (sample["threads"], sample["bits"], sample["instruction"]), []).append(
+                        sample["products_per_second"])
                 continue
             key = Key(sample["type"], sample["test"], sample["tokens"], sample["depth"],
                       sample["setup"])
@@ -68,6 +74,17 @@ class Results:
         """Bytes a second: the best way of reading of each round, of these the median."""
         rates = self._reads.get((kind, cores))
         return median(rates) if rates else None
+
+    def instructions(self) -> list[tuple[int, int, str, float]]:
+        """Cores, bits, instruction and its multiplications a second, the median."""
+        return [(*place, median(rates)) for place, rates in self._computes.items()]
+
+    def compute_rate(self, kind: str, cores: int) -> float | None:
+        """Multiplications a second of the best instruction that could serve a type: of 8 bits for
+        types in blocks, of 16 for halves, else of 32."""
+        bits = {"f16": 16, "bf16": 16, "f32": 32}.get(kind, 8)
+        return max((rate for at, width, _, rate in self.instructions()
+                    if at == cores and width == bits), default=None)
 
     def bytes_of_step(self, key: Key) -> float:
         """Bytes that all ranks read for a token of generation, the mean over its steps."""
@@ -120,16 +137,25 @@ def generation_table(results: Results) -> str:
                  map(row, results.keys("generate")))
 
 
-def prompt_table(results: Results, products_of_token: int) -> str:
+def prompt_table(results: Results, products: dict[str, int]) -> str:
+    """`products`: the multiplications of a prompt, by its length."""
     def row(key: Key) -> list[str]:
         rate, peer = results.rate("cleave", key), results.peer_rate(key)
+        work = rate * products[str(key.tokens)] / key.tokens if rate else None
         return [key.kind, str(key.tokens), key.setup, number(rate),
-                number(rate and rate * products_of_token / 1e9, 0), number(peer), ratio(rate, peer),
-                ratio(rate, results.other(key, "1x1"))]
+                number(work and work / 1e9, 0),
+                ratio(work, results.compute_rate(key.kind, key.cores), PERCENT), number(peer),
+                ratio(rate, peer), ratio(rate, results.other(key, "1x1"))]
 
     return table(["type", "tokens", "ranks x threads", "Cleave, tokens/s", "Cleave, GMAC/s",
-                  "llama.cpp, tokens/s", "Cleave / llama.cpp", "Cleave / its 1x1"],
-                 map(row, results.keys("prompt")))
+                  "of the instruction's", "llama.cpp, tokens/s", "Cleave / llama.cpp",
+                  "Cleave / its 1x1"], map(row, results.keys("prompt")))
+
+
+def instruction_table(results: Results) -> str:
+    return table(["instruction", "bits", "cores", "GMAC/s"],
+                 ([name, str(bits), str(cores), number(rate / 1e9, 0)]
+                  for cores, bits, name, rate in results.instructions()))
 
 
 def ranks_table(results: Results) -> str:
@@ -191,8 +217,9 @@ def report(record: dict[str, Any]) -> str:
              + f"; medians of {record['rounds']} rounds, of long tests {record['long_rounds']}. "
              + disturbance(record["samples"]) + "\n"]
     sections = [("Generation", generation_table(results), bool(results.keys("generate"))),
-                ("Prompts", prompt_table(results, record["products_of_token"]),
+                ("Prompts", prompt_table(results, record["products"]),
                  bool(results.keys("prompt"))),
+                ("Multiplications", instruction_table(results), bool(results.instructions())),
                 ("Several ranks", ranks_table(results), bool(ranks_table(results))),
                 ("Load and memory", load_table(results), True)]
     parts += [f"## {title}\n\n{text}" for title, text, shown in sections if shown]
