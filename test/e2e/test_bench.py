@@ -7,6 +7,8 @@ import subprocess
 import sys
 import xml.dom.minidom
 from collections import Counter
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 
 import pytest
@@ -39,7 +41,7 @@ def test_a_whole_run(tmp_path: Path) -> None:
     peer.chmod(0o755)
     tiny = "--width 64 --layers 1 --heads 4 --kv-heads 2 --ffn 96 --vocab 400".split()
     done = bench(tmp_path / "cache", "-o", tmp_path / "r", *tiny, "--types", "q8_0", "--depths", "5",
-                 "--prompts", "300", "--generate", "2", "--rounds", "2", "--peer", peer)
+                 "--prompts", "300", "--generate", "2", "--rounds", "2", "--quiet", "100", "--peer", peer)
     assert done.returncode == 0, done.stderr
     assert done.stdout == (tmp_path / "r.md").read_text()
     record = json.loads((tmp_path / "r.json").read_text())
@@ -59,6 +61,20 @@ def test_a_whole_run(tmp_path: Path) -> None:
             if each["who"] == "peer" and each["test"] == "prompt"} == {256}
     xml.dom.minidom.parseString((tmp_path / "r.svg").read_text())
     assert sorted(file.suffix for file in (tmp_path / "cache").iterdir()) == [".gguf"]
+
+
+def test_the_least_disturbed_attempt_is_kept(tmp_path: Path) -> None:
+    loader = SourceFileLoader("bench_run", str(ROOT / "bench" / "run"))
+    program = module_from_spec(spec_from_loader(loader.name, loader))
+    loader.exec_module(program)
+    for quiet, attempts, kept in ((["--quiet", "0.5"], [0.9, 0.7, 0.4], 0.4),
+                                  (["--quiet", "0.1"], [0.9, 0.3, 0.4, 0.6, 0.5], 0.3),
+                                  ([], [0.9], 0.9)):
+        session = program.Session(program.parser().parse_args([str(tmp_path), "-o", "r", *quiet]))
+        values = iter(attempts)
+        session.keep("q8_0", 1, lambda: [{"others": next(values)}] * 2)
+        assert session.record["samples"] == [{"type": "q8_0", "round": 1, "others": kept}] * 2
+        assert next(values, None) is None
 
 
 def ranks(count: int) -> list[dict]:
