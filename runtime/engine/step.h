@@ -107,12 +107,17 @@ public:
 /// would take longer.
 inline constexpr int64_t leastSharedWork = 32768;
 
+/// The number of parts in which runParts() has work done.
+inline int partsOf(int64_t work, const RunContext &context) {
+  return work < leastSharedWork ? 1 : context.threads();
+}
+
 /// Calls `kernel` for all parts of its work, `work` being the number of element
 /// operations, the same on all threads.
 template <typename Args>
 void runParts(void (*kernel)(const Args &, Part), const Args &args, int64_t work,
               RunContext &context) {
-  if (context.threads() == 1 || work < leastSharedWork)
+  if (partsOf(work, context) == 1)
     context.runAlone([&] { kernel(args, Part{}); });
   else
     context.runShared([&](Part part) { kernel(args, part); });

@@ -209,7 +209,7 @@ public:
 class AttentionStep : public Step {
 public:
   AttentionArgs args; // its states are known from the start
-  Location q, slots, positions, y;
+  Location q, slots, positions, y, scratch;
   Size tokens;
 
   void bind(const Memory &memory) override {
@@ -217,11 +217,15 @@ public:
     args.slots = memory.read<int32_t>(slots);
     args.positions = memory.read<int32_t>(positions);
     args.y = memory.write<float>(y);
+    args.scratch = memory.write<float>(scratch);
   }
   void prepare(const int64_t *symbols) override { args.tokens = tokens(symbols); }
   void run(RunContext &context) const override {
     // How many keys a token sees is in the positions, and threads agree by sizes: say some.
-    runParts(attention, args, args.tokens * args.qStride * 2 * 32, context);
+    const int64_t work = args.tokens * args.qStride * 2 * 32;
+    runParts(attention, args, work, context);
+    if (mayShareKeys(args, partsOf(work, context)))
+      runParts(mergeAttention, args, work, context);
   }
 };
 
@@ -270,6 +274,7 @@ void StepBuilder::addAttention(const fb::Attention &op) {
   step->args.qStride = step->args.yStride = q.columns;
   step->args.scale = op.scale();
   step->args.window = op.window();
+  step->scratch = scratch(attentionScratch(step->args, input.options.threads));
   add(std::move(step));
 }
 

@@ -1,285 +1,359 @@
-// Fused causal attention: keys in chunks of 64, with a running maximum and sum per
-// query row (online softmax; Milakov and Gimelshein, arXiv:1805.02867). Query rows
+// Fused causal attention: which part of the work does which query rows and keys. Rows
 // that read the same keys, the heads of a group and neighbouring tokens, are taken
-// together. Each row's arithmetic is its own, so that no result depends on how rows
-// were put together.
+// together, a block of keys at a time: many of them by attention_tile-inl.h, and few, as
+// when tokens are generated, by attention_few-inl.h. Where few rows see many keys, the
+// parts share the keys by blocks, and mergeAttention() puts these together in the order
+// in which one part does it.
 #include "runtime/kernels/attention.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstring>
 #include <limits>
+#include <tuple>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "runtime/kernels/attention.cpp"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include "runtime/kernels/weights-inl.h"
+#include "runtime/kernels/attention_few-inl.h"
+#include "runtime/kernels/attention_tile-inl.h"
 
-#include <hwy/contrib/math/math-inl.h>
+#ifndef CLEAVE_KERNELS_ATTENTION_ONCE
+#define CLEAVE_KERNELS_ATTENTION_ONCE
+namespace cleave::rt {
+namespace {
+
+/// Rows that read the same panels, one after the other.
+constexpr int64_t tileRows = 256;
+/// Rows with one key head that are few.
+constexpr int64_t fewRows = 16;
+/// So few tokens may share keys between the parts.
+constexpr int64_t maxMergedTokens = 4;
+/// No more keys than these are not worth it.
+constexpr int64_t leastSharedKeys = 512;
+
+/// The end of the heads from `head` on that read the same key head.
+int64_t endOfGroup(const AttentionArgs &args, int64_t head) {
+  return std::min(head + args.group - (args.firstHead + head) % args.group, args.heads);
+}
+
+/// Keys [begin, end) that a row of a token sees.
+struct KeyRange {
+  int64_t begin, end;
+};
+KeyRange keysOf(const AttentionArgs &args, int64_t token) {
+  const int64_t end = int64_t{args.positions[token]} + 1;
+  return {end - keysSeen(args, token), end};
+}
+
+/// Whether the parts do share keys.
+bool sharesKeys(const AttentionArgs &args, Part part) {
+  int64_t longest = 0;
+  for (int64_t t = 0; t < args.tokens && t < maxMergedTokens; ++t)
+    longest = std::max(longest, keysSeen(args, t));
+  return longest > leastSharedKeys && mayShareKeys(args, part.count);
+}
+
+/// Sizes of the scratch memory, in floats: for each part its own, then what all share.
+struct ScratchSizes {
+  int64_t panel;  ///< of a block's keys or values
+  int64_t rows;   ///< of a tile's q or y
+  int64_t scores; ///< of a tile with few rows a key head
+  int64_t part;
+  int64_t mergedRows; ///< at most
+  int64_t blocks;     ///< of a slot
+
+  ScratchSizes(const AttentionArgs &args, int64_t dims, int64_t blockKeys)
+      : panel(blockKeys * dims), rows(tileRows * dims), scores(tileRows * blockKeys),
+        part(2 * panel + 2 * rows + scores),
+        mergedRows(std::min(maxMergedTokens * args.heads, tileRows)),
+        blocks((args.context + blockKeys - 1) / blockKeys) {}
+
+  int64_t total(int64_t dims, int parts) const {
+    return parts * part + (parts > 1 ? mergedRows * blocks * (dims + 2) : 0);
+  }
+};
+
+} // namespace
+} // namespace cleave::rt
+#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace cleave::rt::HWY_NAMESPACE {
 
-inline constexpr int64_t chunkKeys = 64;
-inline constexpr int64_t maxRows = 8;
+/// Where in the scratch memory is what.
+struct Scratch {
+  float *keys, *values; ///< panels of a block
+  float *q, *y;         ///< a tile's rows
+  float *scores;
+  float *pieces;        ///< [merged rows][blocks][paddedDims]
+  BlockSums *pieceSums; ///< [merged rows][blocks]
+  int64_t blocks;
 
-/// Query rows of one slot and key head.
-struct QueryRows {
-  int64_t count = 0;
-  const float *q[maxRows];
-  float *y[maxRows];
-  int64_t begin[maxRows]; ///< the first key that the row sees
-  int64_t end[maxRows];   ///< behind the last
-  const uint8_t *k;       ///< the slot's and head's first key
-  const uint8_t *v;
+  Scratch(const AttentionArgs &args, Part part) {
+    const ScratchSizes sizes(args, paddedDims(args.headDim), blockKeys);
+    keys = args.scratch + part.index * sizes.part;
+    values = keys + sizes.panel;
+    q = values + sizes.panel;
+    y = q + sizes.rows;
+    scores = y + sizes.rows;
+    pieces = args.scratch + part.count * sizes.part;
+    pieceSums = reinterpret_cast<BlockSums *>(pieces + sizes.mergedRows * sizes.blocks *
+                                                           paddedDims(args.headDim));
+    blocks = sizes.blocks;
+  }
 };
 
-/// Products of R query rows with keys [0, keys) of a chunk; writes whole groups of 4.
-template <class S, int R, class D>
-HWY_INLINE void scoreRows(D d, const float *const *q, const uint8_t *k, int64_t keyBytes,
-                          int64_t keys, int64_t headDim, float (*scores)[chunkKeys]) {
-  constexpr int64_t lanes = hn::MaxLanes(d);
-  using V = hn::Vec<D>;
-  if constexpr (lanes >= 4) {
-    for (int64_t key = 0; key < keys; key += 4) {
-      // Behind the last key it stands again, so that each key's sum has one order.
-      const uint8_t *group[4];
-      for (int i = 0; i < 4; ++i)
-        group[i] = k + std::min(key + i, keys - 1) * keyBytes;
-      V acc[R][4];
-      for (int r = 0; r < R; ++r)
-        for (int i = 0; i < 4; ++i)
-          acc[r][i] = hn::Zero(d);
-      for (int64_t j = 0; j < headDim; j += lanes) {
-        V values[4];
-        HWY_UNROLL(4)
-        for (int i = 0; i < 4; ++i)
-          values[i] = S::load(d, group[i], j);
-        HWY_UNROLL(4)
-        for (int r = 0; r < R; ++r) {
-          const V query = hn::LoadU(d, q[r] + j);
-          HWY_UNROLL(4)
-          for (int i = 0; i < 4; ++i)
-            acc[r][i] = hn::MulAdd(query, values[i], acc[r][i]);
-        }
-      }
-      for (int r = 0; r < R; ++r)
-        hn::StoreU(sumLanesOfFour(d, acc[r][0], acc[r][1], acc[r][2], acc[r][3]),
-                   hn::CappedTag<float, 4>(), scores[r] + key);
+/// Writes the result of row `number`, token * heads + head.
+HWY_INLINE void writeRow(const AttentionArgs &args, int64_t number, const float *sum,
+                         float weights) {
+  float *y = args.y + number / args.heads * args.yStride + number % args.heads * args.headDim;
+  const float inverse = 1.0f / weights;
+  for (int64_t j = 0; j < args.headDim; ++j)
+    y[j] = sum[j] * inverse;
+}
+
+constexpr float lowest = -std::numeric_limits<float>::max();
+
+/// Up to tileRows rows with what they have seen so far.
+template <class S> class Tile {
+public:
+  Tile(const AttentionArgs &args, Part part)
+      : args(args), scratch(args, part), dims(paddedDims(args.headDim)),
+        keyBytes(args.kvWidth * S::blockBytes) {}
+
+  bool isFull() const { return rowCount == tileRows; }
+
+  void addRow(int64_t token, int64_t head) {
+    const int64_t keyHead = (args.firstHead + head) / args.group;
+    const int64_t slot = args.slots[token];
+    const int64_t end = int64_t{args.positions[token]} + 1;
+    const KeyRange seen{end - keysSeen(args, token), end};
+    if (bundleCount == 0 || bundles[bundleCount - 1].slot != slot ||
+        bundles[bundleCount - 1].keyHead != keyHead) {
+      const int64_t at = slot * args.context * keyBytes + keyHead * args.headDim * S::blockBytes;
+      const Rows rows{scratch.q, scratch.y, keys, maxima, sums};
+      bundles[bundleCount++] = {slot,
+                                keyHead,
+                                static_cast<const uint8_t *>(args.k) + at,
+                                static_cast<const uint8_t *>(args.v) + at,
+                                seen,
+                                0,
+                                0,
+                                rows.from(rowCount, dims)};
     }
-  } else {
-    for (int64_t key = 0; key < keys; ++key)
-      for (int r = 0; r < R; ++r) {
-        V acc = hn::Zero(d);
-        for (int64_t j = 0; j < headDim; j += lanes)
-          acc = hn::MulAdd(hn::LoadU(d, q[r] + j), S::load(d, k + key * keyBytes, j), acc);
-        scores[r][key] = sumLanes(d, acc);
+    Bundle &bundle = bundles[bundleCount - 1];
+    bundle.keys.begin = std::min(bundle.keys.begin, seen.begin);
+    bundle.keys.end = std::max(bundle.keys.end, seen.end);
+    ++bundle.count;
+    keys[rowCount] = seen;
+    inputs[rowCount] = args.q + token * args.qStride + head * args.headDim;
+    numbers[rowCount++] = token * args.heads + head;
+  }
+
+  /// Attends to all keys, writes the results and forgets the rows.
+  void run() {
+    prepare();
+    for (int64_t i = 0; i < manyCount; ++i)
+      for (int64_t block = bundles[i].keys.begin / blockKeys;
+           block * blockKeys < bundles[i].keys.end; ++block)
+        attendBlockOf(bundles[i], block);
+    forFewBlocks([&](int64_t begin, int64_t end, int64_t block, const uint8_t *next) {
+      attendBlockOfFew(begin, end, block, next);
+    });
+    for (int64_t row = 0; row < rowCount; ++row)
+      writeRow(args, numbers[row], scratch.y + row * dims, sums[row]);
+    rowCount = bundleCount = manyCount = 0;
+  }
+
+  /// Attends to this part's share of the blocks, and leaves what comes of each as pieces.
+  void runPieces(Part part) {
+    prepare();
+    int64_t pairs = 0; // of bundles and blocks
+    forFewBlocks(
+        [&](int64_t begin, int64_t end, int64_t, const uint8_t *) { pairs += end - begin; });
+    const PartRange share = partRange(pairs, part);
+    int64_t done = 0;
+    forFewBlocks([&](int64_t begin, int64_t end, int64_t block, const uint8_t *next) {
+      const int64_t from = std::clamp(share.begin - done, int64_t{0}, end - begin);
+      const int64_t to = std::clamp(share.end - done, int64_t{0}, end - begin);
+      done += end - begin;
+      if (from < to) {
+        attendBlockOfFew(begin + from, begin + to, block, done < share.end ? next : nullptr);
+        for (int64_t i = begin + from; i < begin + to; ++i)
+          savePiece(bundles[i], block);
       }
+    });
   }
-}
 
-/// y = y * factors + the sum of weights times values over keys [0, keys).
-template <class S, int R, int J, class D>
-HWY_INLINE void addValues(D d, const float (*weights)[chunkKeys], const float *factors,
-                          const uint8_t *v, int64_t keyBytes, int64_t keys, int64_t column,
-                          float *const *y) {
-  constexpr int64_t lanes = hn::MaxLanes(d);
-  using V = hn::Vec<D>;
-  V acc[R][J];
-  for (int r = 0; r < R; ++r)
-    for (int j = 0; j < J; ++j)
-      acc[r][j] = hn::Mul(hn::LoadU(d, y[r] + column + j * lanes), hn::Set(d, factors[r]));
-  for (int64_t key = 0; key < keys; ++key) {
-    V values[J];
-    HWY_UNROLL(4)
-    for (int j = 0; j < J; ++j)
-      values[j] = S::load(d, v + key * keyBytes, column + j * lanes);
-    HWY_UNROLL(4)
-    for (int r = 0; r < R; ++r) {
-      const V weight = hn::Set(d, weights[r][key]);
-      HWY_UNROLL(4)
-      for (int j = 0; j < J; ++j)
-        acc[r][j] = hn::MulAdd(weight, values[j], acc[r][j]);
-    }
-  }
-  for (int r = 0; r < R; ++r)
-    for (int j = 0; j < J; ++j)
-      hn::StoreU(acc[r][j], d, y[r] + column + j * lanes);
-}
-
-template <class S, int R, class D>
-HWY_INLINE void addAllValues(D d, const float (*weights)[chunkKeys], const float *factors,
-                             const uint8_t *v, int64_t keyBytes, int64_t keys, int64_t headDim,
-                             float *const *y) {
-  constexpr int64_t lanes = hn::MaxLanes(d);
-  int64_t column = 0;
-  for (; column + 4 * lanes <= headDim; column += 4 * lanes)
-    addValues<S, R, 4>(d, weights, factors, v, keyBytes, keys, column, y);
-  for (; column < headDim; column += lanes)
-    addValues<S, R, 1>(d, weights, factors, v, keyBytes, keys, column, y);
-}
-
-/// Turns a row's scores of keys [begin, keys) into weights exp(scale * score - maximum),
-/// with zeros before them and from there to `padded`, and returns the factor by which
-/// older sums shrink.
-HWY_INLINE float softmaxChunk(float *scores, int64_t begin, int64_t keys, int64_t padded,
-                              float scale, float *maximum, float *sum) {
-  const FloatTag d;
-  constexpr int64_t lanes = hn::MaxLanes(d);
-  const int64_t end = (keys + lanes - 1) / lanes * lanes;
-  std::fill(scores, scores + begin, scores[begin]);
-  std::fill(scores + keys, scores + end, scores[begin]);
-  auto largest = hn::Set(d, -std::numeric_limits<float>::infinity());
-  for (int64_t i = 0; i < end; i += lanes) {
-    const auto scaled = hn::Mul(hn::Set(d, scale), hn::LoadU(d, scores + i));
-    hn::StoreU(scaled, d, scores + i);
-    largest = hn::Max(largest, scaled);
-  }
-  const float newMaximum = std::max(*maximum, hn::GetLane(hn::MaxOfLanes(d, largest)));
-  const float factor = std::exp(*maximum - newMaximum);
-  for (int64_t i = 0; i < end; i += lanes)
-    hn::StoreU(hn::Exp(d, hn::Sub(hn::LoadU(d, scores + i), hn::Set(d, newMaximum))), d,
-               scores + i);
-  std::fill(scores, scores + begin, 0.0f);
-  std::fill(scores + keys, scores + std::max(end, padded), 0.0f);
-  auto total = hn::Zero(d);
-  for (int64_t i = 0; i < end; i += lanes)
-    total = hn::Add(total, hn::LoadU(d, scores + i));
-  *sum = *sum * factor + sumLanes(d, total);
-  *maximum = newMaximum;
-  return factor;
-}
-
-template <class S, class D>
-HWY_NOINLINE void attendRows(D d, const AttentionArgs &args, const QueryRows &rows) {
-  constexpr int R = HWY_TARGET <= HWY_AVX3 ? 4 : 2;
-  const int64_t keyBytes = args.kvWidth * S::blockBytes;
-  alignas(64) float scores[maxRows][chunkKeys];
-  float factors[maxRows];
-  float maxima[maxRows];
-  float sums[maxRows];
-  int64_t first = rows.begin[0], last = 0;
-  for (int64_t r = 0; r < rows.count; ++r) {
-    maxima[r] = -std::numeric_limits<float>::infinity();
-    sums[r] = 0;
-    first = std::min(first, rows.begin[r]);
-    last = std::max(last, rows.end[r]);
-    std::memset(rows.y[r], 0, args.headDim * sizeof(float));
-  }
-  // Chunks begin at the same keys for all rows, whichever are taken together.
-  for (first -= first % chunkKeys; first < last; first += chunkKeys) {
-    const int64_t keys = std::min(chunkKeys, last - first);
-    const uint8_t *k = rows.k + first * keyBytes;
-    const uint8_t *v = rows.v + first * keyBytes;
-    int64_t r = 0;
-    for (; r + R <= rows.count; r += R)
-      scoreRows<S, R>(d, rows.q + r, k, keyBytes, keys, args.headDim, scores + r);
-    for (; r < rows.count; ++r)
-      scoreRows<S, 1>(d, rows.q + r, k, keyBytes, keys, args.headDim, scores + r);
-
-    for (r = 0; r < rows.count; ++r) {
-      const int64_t begin = std::max<int64_t>(0, rows.begin[r] - first);
-      const int64_t end = std::min(keys, rows.end[r] - first);
-      if (begin < end) {
-        factors[r] = softmaxChunk(scores[r], begin, end, keys, args.scale, &maxima[r], &sums[r]);
-      } else {
-        std::fill(scores[r], scores[r] + keys, 0.0f);
-        factors[r] = 1;
+private:
+  /// To be called when all rows have been added: puts few rows behind many, by slots, and
+  /// packs the queries.
+  void prepare() {
+    const auto order = [](const Bundle &bundle) {
+      const bool isFew = bundle.count <= fewRows;
+      return std::tuple(isFew, isFew ? bundle.slot : 0, bundle.rows.keys);
+    };
+    std::sort(bundles, bundles + bundleCount,
+              [&](const Bundle &a, const Bundle &b) { return order(a) < order(b); });
+    while (manyCount < bundleCount && bundles[manyCount].count > fewRows)
+      ++manyCount;
+    const float scale = args.scale * 1.44269504f; // log2(e)
+    for (int64_t i = 0; i < bundleCount; ++i) {
+      Bundle &bundle = bundles[i];
+      const int64_t most = i < manyCount ? stripRows : fewStripRows;
+      const int64_t strips = (bundle.count + most - 1) / most;
+      bundle.stripRows = (bundle.count + strips - 1) / strips;
+      const int64_t firstRow = bundle.rows.keys - keys;
+      for (int64_t row = 0; row < bundle.count; row += bundle.stripRows) {
+        const int64_t inStrip = std::min(bundle.stripRows, bundle.count - row);
+        float *to = scratch.q + (firstRow + row) * dims;
+        for (int64_t r = 0; r < inStrip; ++r)
+          for (int64_t j = 0; j < args.headDim; ++j)
+            to[j * inStrip + r] = inputs[firstRow + row + r][j] * scale;
       }
     }
-
-    r = 0;
-    for (; r + R <= rows.count; r += R)
-      addAllValues<S, R>(d, scores + r, factors + r, v, keyBytes, keys, args.headDim, rows.y + r);
-    for (; r < rows.count; ++r)
-      addAllValues<S, 1>(d, scores + r, factors + r, v, keyBytes, keys, args.headDim, rows.y + r);
+    clear(0, rowCount);
   }
-  for (int64_t r = 0; r < rows.count; ++r) {
-    const auto inverse = hn::Set(d, 1.0f / sums[r]);
-    for (int64_t j = 0; j < args.headDim; j += hn::MaxLanes(d))
-      hn::StoreU(hn::Mul(hn::LoadU(d, rows.y[r] + j), inverse), d, rows.y[r] + j);
-  }
-}
 
-/// Heads [headBegin, headEnd), of one key head, for tokens [tokenBegin, tokenEnd):
-/// neighbours of one slot together.
-template <class S, class D>
-HWY_INLINE void attendItem(D d, const AttentionArgs &args, int64_t headBegin, int64_t headEnd,
-                           int64_t tokenBegin, int64_t tokenEnd) {
-  const int64_t keyHead = (args.firstHead + headBegin) / args.group;
-  for (int64_t t = tokenBegin; t < tokenEnd;) {
-    const int64_t slot = args.slots[t];
-    const int64_t at =
-        (slot * args.context * args.kvWidth + keyHead * args.headDim) * S::blockBytes;
-    QueryRows rows;
-    rows.k = static_cast<const uint8_t *>(args.k) + at;
-    rows.v = static_cast<const uint8_t *>(args.v) + at;
-    for (; t < tokenEnd && args.slots[t] == slot; ++t)
-      for (int64_t head = headBegin; head < headEnd; ++head) {
-        rows.q[rows.count] = args.q + t * args.qStride + head * args.headDim;
-        rows.y[rows.count] = args.y + t * args.yStride + head * args.headDim;
-        rows.end[rows.count] = int64_t{args.positions[t]} + 1;
-        rows.begin[rows.count] = rows.end[rows.count] - keysSeen(args, t);
-        ++rows.count;
+  void clear(int64_t row, int64_t count) {
+    std::fill(scratch.y + row * dims, scratch.y + (row + count) * dims, 0.0f);
+    std::fill(maxima + row, maxima + row + count, lowest);
+    std::fill(sums + row, sums + row + count, 0.0f);
+  }
+
+  /// Calls body(begin, end, block, next) for bundles [begin, end) of few rows, all of one slot
+  /// that see keys of the block, in the order in which keys lie in memory.
+  template <class Body> void forFewBlocks(Body body) const {
+    for (int64_t i = manyCount; i < bundleCount;) {
+      int64_t end = i;
+      KeyRange seen = bundles[i].keys;
+      for (; end < bundleCount && bundles[end].slot == bundles[i].slot; ++end) {
+        seen.begin = std::min(seen.begin, bundles[end].keys.begin);
+        seen.end = std::max(seen.end, bundles[end].keys.end);
       }
-    attendRows<S>(d, args, rows);
+      for (int64_t block = seen.begin / blockKeys; block * blockKeys < seen.end; ++block)
+        body(i, end, block,
+             (block + 1) * blockKeys < seen.end ? bundles[i].k + (block + 1) * blockKeys * keyBytes
+                                                : nullptr);
+      i = end;
+    }
   }
-}
 
-/// Walks items (heads of one key head x neighbouring tokens), and does those whose
-/// first key, counted over all items, falls into this part's share of all keys.
-template <class S, class D> HWY_INLINE void attend(D d, const AttentionArgs &args, Part part) {
-  // Rows of an item: as many heads of a group as there are, filled up with tokens;
-  // fewer where items would not go round.
-  int64_t itemHeads = std::clamp<int64_t>(args.group, 1, maxRows);
-  int64_t itemTokens = maxRows / itemHeads;
-  const auto items = [&] {
-    return (args.heads + itemHeads - 1) / itemHeads * ((args.tokens + itemTokens - 1) / itemTokens);
-  };
-  while (itemTokens > 1 && items() < 2 * part.count)
-    itemTokens /= 2;
-  while (itemHeads > 1 && items() < part.count)
-    itemHeads = (itemHeads + 1) / 2;
+  void attendBlockOf(const Bundle &bundle, int64_t number) {
+    const int64_t first = number * blockKeys;
+    const int64_t count = bundle.keys.inBlock(first).end;
+    packKeys<S>({bundle.k + first * keyBytes, keyBytes, count}, args.headDim, scratch.keys);
+    packValues<S>(FloatTag(), {bundle.v + first * keyBytes, keyBytes, count}, args.headDim,
+                  scratch.values);
+    const KeyBlock block{scratch.keys, scratch.values, first};
+    for (int64_t row = 0; row < bundle.count; row += bundle.stripRows)
+      withRows<stripRows>(std::min(bundle.stripRows, bundle.count - row), [&](auto rows) {
+        attendBlock<decltype(rows)::value>(bundle.rows.from(row, dims), block, args.headDim);
+      });
+  }
 
-  int64_t keysOfTokens = 0;
+  void attendBlockOfFew(int64_t begin, int64_t end, int64_t block, const uint8_t *next) {
+    const FewArgs fewArgs{args.headDim,   keyBytes,       scratch.keys,
+                          scratch.scores, scratch.values, factors};
+    FewRowsBlock<S>(fewArgs, bundles + begin, end - begin, block, next).run();
+  }
+
+  void savePiece(const Bundle &bundle, int64_t block) {
+    const int64_t firstRow = bundle.rows.keys - keys;
+    for (int64_t row = firstRow; row < firstRow + bundle.count; ++row) {
+      const int64_t piece = numbers[row] * scratch.blocks + block;
+      std::copy_n(scratch.y + row * dims, dims, scratch.pieces + piece * dims);
+      scratch.pieceSums[piece] = {maxima[row], sums[row]};
+    }
+    clear(firstRow, bundle.count);
+  }
+
+  const AttentionArgs &args;
+  Scratch scratch;
+  int64_t dims;
+  int64_t keyBytes; ///< from one to the next
+  int64_t rowCount = 0, bundleCount = 0;
+  int64_t manyCount = 0; ///< of the bundles, those of more than fewRows
+  Bundle bundles[tileRows];
+  MergeFactors factors[tileRows];
+  const float *inputs[tileRows];
+  int64_t numbers[tileRows]; ///< token * heads + head
+  KeyRange keys[tileRows];
+  float maxima[tileRows], sums[tileRows];
+};
+
+/// Calls body(token, head) for the rows that fall to `part`: each whose first key, counted
+/// over all rows by key head, token and head, is in its share of all keys.
+template <class Body> void forRows(const AttentionArgs &args, Part part, Body body) {
+  int64_t keys = 0;
   for (int64_t t = 0; t < args.tokens; ++t)
-    keysOfTokens += keysSeen(args, t);
-  const PartRange share = partRange(keysOfTokens * args.heads, part);
+    keys += keysSeen(args, t);
+  const PartRange share = partRange(keys * args.heads, part);
   int64_t done = 0;
-  for (int64_t head = 0; head < args.heads;) {
-    const int64_t inGroup = (args.firstHead + head) % args.group;
-    const int64_t headEnd = std::min({head + itemHeads, head + args.group - inGroup, args.heads});
-    for (int64_t t = 0; t < args.tokens && done < share.end;) {
-      const int64_t tokenEnd = std::min(t + itemTokens, args.tokens);
-      if (done >= share.begin)
-        attendItem<S>(d, args, head, headEnd, t, tokenEnd);
-      for (; t < tokenEnd; ++t)
-        done += keysSeen(args, t) * (headEnd - head);
-    }
-    head = headEnd;
+  for (int64_t first = 0; first < args.heads && done < share.end;) {
+    const int64_t end = endOfGroup(args, first);
+    for (int64_t t = 0; t < args.tokens; ++t)
+      for (int64_t head = first; head < end; ++head) {
+        if (done >= share.begin && done < share.end)
+          body(t, head);
+        done += keysSeen(args, t);
+      }
+    first = end;
   }
 }
 
-/// With vectors that divide a head, so that nothing is ragged.
-template <class S> HWY_INLINE void attendHeads(const AttentionArgs &args, Part part) {
-  const auto divides = [&](auto d) { return args.headDim % int64_t(hn::MaxLanes(d)) == 0; };
-  if (divides(hn::CappedTag<float, 16>()))
-    attend<S>(hn::CappedTag<float, 16>(), args, part);
-  else if (divides(hn::CappedTag<float, 8>()))
-    attend<S>(hn::CappedTag<float, 8>(), args, part);
-  else if (divides(hn::CappedTag<float, 4>()))
-    attend<S>(hn::CappedTag<float, 4>(), args, part);
-  else
-    attend<S>(hn::CappedTag<float, 1>(), args, part);
+template <class S> void attend(const AttentionArgs &args, Part part) {
+  Tile<S> tile(args, part);
+  if (sharesKeys(args, part)) {
+    forRows(args, Part{}, [&](int64_t token, int64_t head) { tile.addRow(token, head); });
+    tile.runPieces(part);
+    return;
+  }
+  forRows(args, part, [&](int64_t token, int64_t head) {
+    tile.addRow(token, head);
+    if (tile.isFull())
+      tile.run();
+  });
+  tile.run();
 }
 
 void attention(const AttentionArgs &args, Part part) {
   if (args.stateType == ElementType::f16)
-    attendHeads<WeightsF16>(args, part);
+    attend<WeightsF16>(args, part);
   else
-    attendHeads<WeightsF32>(args, part);
+    attend<WeightsF32>(args, part);
+}
+
+/// Does with the pieces of each row what Tile::run() would have done with its blocks.
+void mergeAttention(const AttentionArgs &args, Part part) {
+  if (!sharesKeys(args, part))
+    return;
+  const FloatTag d;
+  const Scratch scratch(args, part);
+  const int64_t dims = paddedDims(args.headDim);
+  const PartRange share = partRange(args.tokens * args.heads, part);
+  for (int64_t row = share.begin; row < share.end; ++row) {
+    const int64_t token = row / args.heads;
+    const int64_t end = int64_t{args.positions[token]} + 1;
+    const int64_t begin = end - keysSeen(args, token);
+    float maximum = lowest, sum = 0;
+    std::fill(scratch.y, scratch.y + dims, 0.0f);
+    for (int64_t block = begin / blockKeys; block * blockKeys < end; ++block) {
+      const int64_t piece = row * scratch.blocks + block;
+      MergeFactors factors;
+      mergeSums(1, scratch.pieceSums + piece, &maximum, &sum, factors);
+      for (int64_t j = 0; j < dims; j += hn::MaxLanes(d))
+        mergeValues(d, hn::Load(d, scratch.pieces + piece * dims + j), factors.older[0],
+                    factors.newer[0], scratch.y + j);
+    }
+    writeRow(args, row, scratch.y, sum);
+  }
+}
+
+int64_t attentionScratch(const AttentionArgs &args, int parts) {
+  const int64_t dims = paddedDims(args.headDim);
+  return ScratchSizes(args, dims, blockKeys).total(dims, parts) * int64_t{sizeof(float)};
 }
 
 } // namespace cleave::rt::HWY_NAMESPACE
@@ -289,9 +363,29 @@ HWY_AFTER_NAMESPACE();
 namespace cleave::rt {
 
 HWY_EXPORT(attention);
+HWY_EXPORT(attentionScratch);
+HWY_EXPORT(mergeAttention);
+
+int64_t attentionScratch(const AttentionArgs &args, int parts) {
+  return HWY_DYNAMIC_DISPATCH(attentionScratch)(args, parts);
+}
+
+bool mayShareKeys(const AttentionArgs &args, int parts) {
+  if (parts == 1 || args.tokens > maxMergedTokens || args.tokens * args.heads > tileRows ||
+      args.tokens * args.group > fewRows)
+    return false;
+  int64_t keyHeads = 0;
+  for (int64_t head = 0; head < args.heads; head = endOfGroup(args, head))
+    ++keyHeads;
+  return keyHeads % parts != 0;
+}
 
 void attention(const AttentionArgs &args, Part part) {
   HWY_DYNAMIC_DISPATCH(attention)(args, part);
+}
+
+void mergeAttention(const AttentionArgs &args, Part part) {
+  HWY_DYNAMIC_DISPATCH(mergeAttention)(args, part);
 }
 
 } // namespace cleave::rt

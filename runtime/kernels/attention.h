@@ -1,5 +1,5 @@
 // Causal attention over the KV cache, fused: scores, softmax and the weighted sum
-// of values in one pass over the keys. It needs no scratch memory.
+// of values, a block of keys at a time.
 #pragma once
 
 #include "runtime/kernels/part.h"
@@ -23,6 +23,7 @@ struct AttentionArgs {
   const int32_t *slots = nullptr;           ///< [tokens]
   const int32_t *positions = nullptr;       ///< [tokens], each >= 0
   float *y = nullptr;                       ///< like q
+  float *scratch = nullptr;                 ///< of attentionScratch() bytes, aligned to 64
   int64_t tokens = 0;
   int64_t heads = 0;
   int64_t headDim = 0;
@@ -42,6 +43,19 @@ inline int64_t keysSeen(const AttentionArgs &args, int64_t token) {
   return args.window > 0 ? std::min(args.window, keys) : keys;
 }
 
+/// The bytes of scratch memory that attention() in up to `parts` parts needs, for any
+/// tokens; of `args` it reads heads, headDim and context.
+int64_t attentionScratch(const AttentionArgs &args, int parts);
+
+/// Whether, by the sizes, parts of attention() may share the keys of a row and leave pieces
+/// of its result in the scratch memory, for mergeAttention() to put together: where there
+/// are a few tokens and no equal number of key heads for each part.
+bool mayShareKeys(const AttentionArgs &args, int parts);
+
+/// A row's result depends neither on the other rows nor on the number of parts.
 void attention(const AttentionArgs &args, Part part);
+
+/// To be called after all parts of attention() where these may share keys, in as many parts.
+void mergeAttention(const AttentionArgs &args, Part part);
 
 } // namespace cleave::rt

@@ -1,10 +1,16 @@
 // Attention and the state update against the reference: head sizes with and without
-// a vector's multiple, groups, several slots, both cache types.
+// a vector's multiple, groups, several slots, both cache types, few and many rows a key
+// head, keys in several blocks and shared between parts.
 #include "reference.h"
 #include "test_support.h"
 
 #include "runtime/kernels/attention.h"
 #include "runtime/kernels/state_update.h"
+
+#include <cstdlib>
+#include <memory>
+#include <numeric>
+#include <optional>
 
 namespace cleave::rt {
 namespace {
@@ -21,12 +27,28 @@ std::ostream &operator<<(std::ostream &out, const Shape &shape) {
              << " from head " << shape.firstHead;
 }
 
+/// All parts of attention(), with just as much scratch memory as it asks for.
+void attend(AttentionArgs args, int parts) {
+  const int64_t bytes = attentionScratch(args, parts);
+  const int64_t guard = 64;
+  const std::unique_ptr<uint8_t, decltype(&std::free)> scratch(
+      static_cast<uint8_t *>(std::aligned_alloc(64, (bytes + guard + 63) / 64 * 64)), &std::free);
+  std::memset(scratch.get(), 0xff, bytes + guard); // NaNs
+  args.scratch = reinterpret_cast<float *>(scratch.get());
+  runParts(attention, args, parts);
+  if (mayShareKeys(args, parts))
+    runParts(mergeAttention, args, parts);
+  ASSERT_EQ(std::count(scratch.get() + bytes, scratch.get() + bytes + guard, 0xff), guard);
+}
+
 struct Problem {
   Problem(const Shape &shape, ElementType type, std::vector<int32_t> slotOfTokens,
           std::vector<int32_t> positionOfTokens, uint32_t seed, int64_t window = 0)
       : slots(std::move(slotOfTokens)), positions(std::move(positionOfTokens)) {
     Random random(seed);
     args.context = 200;
+    for (int32_t position : positions)
+      args.context = std::max<int64_t>(args.context, position + 1);
     args.tokens = static_cast<int64_t>(slots.size());
     args.heads = shape.heads;
     args.headDim = shape.headDim;
@@ -44,15 +66,17 @@ struct Problem {
     k = makeWeight(type, count, random);
     v = makeWeight(type, count, random);
     q = random.floats(args.tokens * args.qStride);
-    args.k = k.bytes.data();
-    args.v = v.bytes.data();
+    guardedK.emplace(k.bytes);
+    guardedV.emplace(v.bytes);
+    args.k = guardedK->data();
+    args.v = guardedV->data();
     args.q = q.data();
   }
 
   std::vector<float> run(int parts) {
     std::vector<float> y(args.tokens * args.yStride, 77.0f);
     args.y = y.data();
-    runParts(attention, args, parts);
+    attend(args, parts);
     return y;
   }
 
@@ -89,6 +113,7 @@ struct Problem {
   std::vector<int32_t> positions;
   TestWeight k;
   TestWeight v;
+  std::optional<GuardedBytes> guardedK, guardedV;
   std::vector<float> q;
   AttentionArgs args;
 };
@@ -135,6 +160,46 @@ TEST_P(Attention, Window) {
     }
 }
 
+std::vector<int32_t> positionsFrom(int32_t first, size_t count) {
+  std::vector<int32_t> positions(count);
+  std::iota(positions.begin(), positions.end(), first);
+  return positions;
+}
+
+/// Several tiles of rows, several blocks of keys, the last of which rows see in part.
+TEST_P(Attention, LongPrompt) {
+  const Shape longShapes[] = {{4, 64, 4},    {8, 16, 8}, {2, 80, 1},
+                              {5, 12, 3, 1}, {2, 7, 1},  {3, 5, 3}};
+  for (const Shape &shape : longShapes)
+    for (int64_t window : {0, 300}) {
+      SCOPED_TRACE(testing::PrintToString(shape) + " with window " + std::to_string(window));
+      Problem(shape, GetParam(), std::vector<int32_t>(75, 2), positionsFrom(470, 75), 7, window)
+          .check();
+    }
+}
+
+/// A prompt beside tokens of other slots, in one step.
+TEST_P(Attention, PromptBesideOtherSlots) {
+  std::vector<int32_t> slots(30, 1), positions = positionsFrom(240, 30);
+  slots.insert(slots.end(), {0, 2, 0});
+  positions.insert(positions.end(), {299, 17, 3});
+  for (const Shape &shape : {Shape{6, 32, 2}, Shape{2, 20, 1}})
+    Problem(shape, GetParam(), slots, positions, 8).check();
+}
+
+/// Few tokens that see many keys: the parts share the keys.
+TEST_P(Attention, PartsShareKeys) {
+  for (const Shape &shape :
+       {Shape{6, 64, 2}, Shape{1, 16, 1}, Shape{5, 12, 3, 1}, Shape{4, 4, 4}, Shape{3, 128, 1}})
+    for (int64_t window : {0, 600}) {
+      SCOPED_TRACE(testing::PrintToString(shape) + " with window " + std::to_string(window));
+      Problem one(shape, GetParam(), {1}, {1100}, 9, window);
+      ASSERT_TRUE(mayShareKeys(one.args, 7));
+      one.check();
+      Problem(shape, GetParam(), {0, 0, 2}, {767, 768, 530}, 10, window).check();
+    }
+}
+
 /// What a token computes does not depend on the tokens that come with it.
 TEST_P(Attention, TokensAreIndependent) {
   Problem together({6, 64, 2}, GetParam(), {0, 0, 0, 1, 1}, {63, 64, 65, 9, 130}, 4);
@@ -148,11 +213,36 @@ TEST_P(Attention, TokensAreIndependent) {
       args.slots += t;
       args.positions += t;
       args.y = one.data();
-      attention(args, Part{});
+      attend(args, 1);
       ASSERT_EQ(one, std::vector<float>(y.begin() + t * args.yStride,
                                         y.begin() + (t + 1) * args.yStride));
     }
   });
+}
+
+/// Nor on whether they are many, nor, alone, on whether parts share its keys.
+TEST_P(Attention, TokensOfLongPromptsAreIndependent) {
+  for (const Shape &shape : {Shape{6, 64, 2}, Shape{3, 12, 1}})
+    for (int64_t window : {0, 550}) {
+      Problem together(shape, GetParam(), std::vector<int32_t>(40, 1), positionsFrom(700, 40), 11,
+                       window);
+      forEachTarget([&] {
+        const std::vector<float> y = together.run(2);
+        for (int64_t t : {0, 13, 39})
+          for (int parts : {1, 7}) {
+            AttentionArgs args = together.args;
+            std::vector<float> one(args.yStride, 77.0f);
+            args.tokens = 1;
+            args.q += t * args.qStride;
+            args.slots += t;
+            args.positions += t;
+            args.y = one.data();
+            attend(args, parts);
+            ASSERT_EQ(one, std::vector<float>(y.begin() + t * args.yStride,
+                                              y.begin() + (t + 1) * args.yStride));
+          }
+      });
+    }
 }
 
 /// Scores far from each other: the softmax neither overflows nor loses the maximum.
@@ -170,6 +260,7 @@ TEST_P(Attention, LargeScores) {
     else
       std::memcpy(problem.k.bytes.data() + (at + j) * 2, &half, 2);
   }
+  problem.args.k = problem.k.bytes.data();
   forEachTarget([&] {
     const std::vector<float> y = problem.run(1);
     for (int64_t t = 0; t < 2; ++t)
