@@ -59,11 +59,13 @@ struct Engine::Impl {
   std::vector<std::unique_ptr<Step>> steps;
   int threads;
   Team team;
+  Profiler *profiler;
   EngineTimes times;
 
   Impl(const Program &program, const WeightFile &weights, Communicator &communicator,
        const EngineOptions &options)
-      : program(program), threads(options.threads), team(options.threads) {
+      : program(program), threads(options.threads), team(options.threads),
+        profiler(options.profiler) {
     const fb::Program &root = program.root();
     if (threads < 1 || threads > maxThreads)
       throw std::runtime_error(std::to_string(threads) + " threads: the number must be 1 to " +
@@ -97,6 +99,12 @@ struct Engine::Impl {
     steps = builder.takeSteps();
     for (std::unique_ptr<Step> &step : steps)
       step->bind(memory);
+    if (profiler) {
+      std::vector<OpDescription> ops;
+      for (const std::unique_ptr<Step> &step : steps)
+        ops.push_back(builder.describe(*step, memory));
+      profiler->setOps(std::move(ops));
+    }
     auto addPort = [&](std::vector<PortPlace> &ports, const auto &port) {
       const fb::Value &value = *entry.values()->Get(port.value());
       ports.push_back({port.name()->str(), memory.write<std::byte>(builder.location(port.value())),
@@ -141,16 +149,27 @@ struct Engine::Impl {
     symbolsChanged = false;
     // One region of the team for all steps, but that a library needs the threads in between.
     for (size_t begin = 0; begin < steps.size();) {
-      if (steps[begin]->usesLibrary())
+      if (steps[begin]->usesLibrary()) {
+        if (profiler)
+          profiler->beginOp(begin);
         steps[begin]->runLibrary();
+      }
       size_t end = begin + 1;
       while (end < steps.size() && !steps[end]->usesLibrary())
         ++end;
       team.run([&](Part part) {
-        RunContext context(team, part);
-        for (size_t i = begin; i < end; ++i)
+        Profiler *recorder = part.index == 0 ? profiler : nullptr;
+        RunContext context(team, part, recorder);
+        for (size_t i = begin; i < end; ++i) {
+          if (recorder)
+            recorder->beginOp(i);
           steps[i]->run(context);
+          if (recorder)
+            recorder->endOp(symbols.data());
+        }
       });
+      if (profiler)
+        profiler->endRegion();
       begin = end;
     }
   }

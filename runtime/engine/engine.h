@@ -17,6 +17,7 @@
 
 namespace cleave::rt {
 
+class Profiler;
 class Program;
 class WeightFile;
 
@@ -37,6 +38,8 @@ struct EngineOptions {
   /// The outputs that are wanted, by name, the same on all ranks; what serves only others is
   /// left out. Nothing: all.
   std::optional<std::vector<std::string>> outputs = std::nullopt;
+  /// Where the steps' times go; outlives the engine. Null: nowhere.
+  Profiler *profiler = nullptr;
 };
 
 /// Wall-clock seconds since the engine was made.

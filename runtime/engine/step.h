@@ -2,6 +2,7 @@
 // sizes and addresses known, so that running it looks nothing up.
 #pragma once
 
+#include "runtime/engine/profile.h"
 #include "runtime/engine/size.h"
 #include "runtime/engine/team.h"
 #include "runtime/kernels/part.h"
@@ -47,7 +48,9 @@ private:
 /// not between pieces that are both the first thread's.
 class RunContext {
 public:
-  RunContext(Team &team, Part part) : team(team), part(part) {}
+  /// `profiler`, null on all threads but the first, hears when a piece begins.
+  RunContext(Team &team, Part part, Profiler *profiler = nullptr)
+      : team(team), part(part), profiler(profiler) {}
 
   /// Calls `work` on the first thread.
   template <typename Work> void runAlone(const Work &work) {
@@ -75,14 +78,18 @@ private:
   enum class Piece { alone, shared };
 
   void begin(Piece piece) {
-    if (part.count > 1 && (piece == Piece::shared || last == Piece::shared) && !isFirst)
+    bool meets = part.count > 1 && (piece == Piece::shared || last == Piece::shared) && !isFirst;
+    if (meets)
       team.meet(part.count);
+    if (profiler)
+      profiler->beginPiece(meets, last == Piece::shared);
     isFirst = false;
     last = piece;
   }
 
   Team &team;
   Part part;
+  Profiler *profiler;
   bool isFirst = true; ///< nothing has run since the threads were last together
   Piece last = Piece::alone;
 };
@@ -101,6 +108,11 @@ public:
   virtual bool usesLibrary() const { return false; }
   virtual void runLibrary() {}
   virtual void run(RunContext &context) const = 0;
+
+  /// The number of the instruction that it executes, for profiles; -1: a check's.
+  int64_t instruction = -1;
+  /// What it is where it is not the whole instruction; else null.
+  const char *kind = nullptr;
 };
 
 /// Work of fewer element operations than this is done by one thread: meeting the others

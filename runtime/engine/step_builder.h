@@ -6,6 +6,7 @@
 #include "runtime/comm/communicator.h"
 #include "runtime/engine/engine.h"
 #include "runtime/engine/memory_plan.h"
+#include "runtime/engine/profile.h"
 #include "runtime/engine/selection.h"
 #include "runtime/engine/step.h"
 #include "runtime/kernels/convolution.h"
@@ -58,6 +59,9 @@ public:
   const std::vector<BufferRequest> &requests() const { return buffers; }
   Location location(uint32_t value) const { return locations[value]; }
 
+  /// What one of the steps is, for a profile, when memory has been planned.
+  OpDescription describe(const Step &step, const Memory &memory);
+
 private:
   // ---- What the makers of steps use (one instruction at a time) ----
 
@@ -88,7 +92,10 @@ private:
   /// A buffer for this instruction alone.
   Location scratch(int64_t bytes) { return newBuffer(bytes, position, position); }
   Location newBuffer(int64_t bytes, int64_t begin, int64_t end);
-  void add(std::unique_ptr<Step> step) { steps.push_back(std::move(step)); }
+  void add(std::unique_ptr<Step> step) {
+    step->instruction = position;
+    steps.push_back(std::move(step));
+  }
 
   /// The kernel for a weight of this type, and whether it reads quantized activations.
   struct ChosenLinear {
@@ -109,6 +116,12 @@ private:
   void addCheck(uint32_t first, uint32_t second, std::unique_ptr<Step> step);
   std::string describeValue(uint32_t number) const;
   GroupId group(const flatbuffers::Vector<uint32_t> *ranks) const;
+
+  // ---- What the current instruction moves and computes ----
+
+  std::function<Work(const int64_t *symbols)> work(const Memory &memory) const;
+  std::function<Work(const int64_t *symbols)> attentionWork(const Memory &memory) const;
+  std::function<Work(const int64_t *symbols)> moeWork(const Memory &memory) const;
 
   // ---- Places of values ----
 

@@ -163,6 +163,7 @@ Location StepBuilder::ropeAngles(const fb::Rope &op) {
   step->args.rotaryDim = op.rotary_dim();
   step->args.base = op.base();
   step->args.scale = op.scale();
+  step->kind = "rope_angles";
   add(std::move(step));
   return found->second;
 }
@@ -411,6 +412,7 @@ void StepBuilder::addSlice(const fb::Slice &op) {
 void StepBuilder::addCheck(uint32_t first, uint32_t second, std::unique_ptr<Step> step) {
   // What the caller gave is checked before anything runs; what an instruction
   // wrote, when it has.
+  step->kind = "check";
   (isGiven(first) && isGiven(second) ? inputChecks : steps).push_back(std::move(step));
 }
 
