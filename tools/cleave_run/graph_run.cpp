@@ -1,6 +1,8 @@
 // See graph_run.h.
 #include "tools/cleave_run/graph_run.h"
 
+#include "runtime/engine/profile.h"
+
 #include <algorithm>
 #include <cstring>
 #include <stdexcept>
@@ -117,7 +119,11 @@ void GraphRun::shareSizes() {
     size = *value++;
 }
 
-void GraphRun::run(Engine &engine, const Program &program) {
+void GraphRun::run(Engine &engine, const Program &program, Profiler *profiler) {
+  if (profiler) {
+    profiler->beginStep();
+    profiler->setPhase(Phase::graph, 0);
+  }
   for (const auto &[name, size] : sizes)
     engine.setSymbol(name, size);
   std::vector<std::byte> room;
@@ -143,6 +149,8 @@ void GraphRun::run(Engine &engine, const Program &program) {
     std::memcpy(memory.data(), data, bytes);
   }
   engine.run();
+  if (profiler)
+    profiler->endStep();
   const fb::Entry &programEntry = program.entry(entry.name);
   if (programEntry.outputs())
     for (const fb::OutputPort *port : *programEntry.outputs())

@@ -26,8 +26,9 @@ public:
   /// The sizes that vary, which are their bounds too.
   const std::map<std::string, int64_t, std::less<>> &symbols() const { return sizes; }
 
-  /// Runs the entry and writes the outputs. Throws std::runtime_error.
-  void run(Engine &engine, const Program &program);
+  /// Runs the entry, of which `profiler` hears where there is one, and writes the outputs.
+  /// Throws std::runtime_error.
+  void run(Engine &engine, const Program &program, Profiler *profiler);
 
 private:
   void readInputs(const std::vector<NamedFile> &files);

@@ -4,6 +4,7 @@
 #include "runtime/comm/mpi_communicator.h"
 #include "runtime/comm/thread_communicator.h"
 #include "runtime/comm/watchdog.h"
+#include "runtime/engine/profiled_communicator.h"
 
 #include <cstdio>
 #include <cstdlib>
@@ -52,6 +53,7 @@ struct Job::Impl {
   std::optional<MpiCommunicator> mpi;
   std::optional<Watchdog> watchdog; // ends before MPI does
   std::optional<ThreadHub> alone;
+  std::optional<ProfiledCommunicator> recorded; // of one of these
   Communicator *communicator = nullptr;
   GroupId all = 0;
 };
@@ -65,12 +67,21 @@ Job::Job(const Launch &launch, const ThreadShare &share) : impl(std::make_unique
     impl->alone.emplace(1);
     impl->communicator = &impl->alone->communicator(0);
   }
+  makeGroupOfAll();
+}
+
+Job::~Job() = default;
+
+void Job::makeGroupOfAll() {
   std::vector<uint32_t> all(ranks());
   std::iota(all.begin(), all.end(), 0u);
   impl->all = communicator().makeGroup(all);
 }
 
-Job::~Job() = default;
+void Job::recordCalls(Profiler &profiler) {
+  impl->communicator = &impl->recorded.emplace(*impl->communicator, profiler);
+  makeGroupOfAll();
+}
 
 Communicator &Job::communicator() {
   return *impl->communicator;

@@ -16,6 +16,8 @@ namespace cleave::rt {
 /// end in good order, with a non-zero status.
 struct JobRefused {};
 
+class Profiler;
+
 class Job {
 public:
   /// With one rank no MPI is touched.
@@ -26,6 +28,9 @@ public:
   int rank() const;
   int ranks() const;
   bool isFirst() const { return rank() == 0; }
+
+  /// From now on, communicator() tells `profiler`, which outlives the job's use, of its calls.
+  void recordCalls(Profiler &profiler);
 
   /// The group of all ranks.
   GroupId all() const;
@@ -43,6 +48,8 @@ public:
   [[noreturn]] void abort(const std::string &message);
 
 private:
+  void makeGroupOfAll();
+
   struct Impl;
   std::unique_ptr<Impl> impl;
 };

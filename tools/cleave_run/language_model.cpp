@@ -85,13 +85,14 @@ int32_t countCandidates(const fb::Value &value, const std::string &fileName) {
 
 /// What the first rank sends to all before each step.
 struct LanguageModel::Header {
-  int32_t goOn = 0; ///< 0: there is no further step
+  int32_t phase = noStep; ///< a Phase, or that there is no further step
   int32_t sample = 0;
   int32_t tokens = 0;
   int32_t rows = 0;
   /// Tokens, positions, slots and rows, one after the other, where they fit.
   std::array<int32_t, 60> payload{};
 
+  static constexpr int32_t noStep = -1;
   size_t payloadSize() const { return static_cast<size_t>(tokens) * 3 + static_cast<size_t>(rows); }
   bool holdsPayload() const { return payloadSize() <= payload.size(); }
 };
@@ -214,7 +215,8 @@ int32_t LanguageModel::step(int32_t token, int64_t position) {
                   .positions = {static_cast<int32_t>(position)},
                   .slots = {0},
                   .rows = {0},
-                  .sample = true});
+                  .sample = true,
+                  .phase = Phase::generation});
 }
 
 double LanguageModel::communicationSeconds() const {
@@ -223,7 +225,7 @@ double LanguageModel::communicationSeconds() const {
 
 int32_t LanguageModel::runStep(const LanguageStep &step) {
   Header header;
-  header.goOn = 1;
+  header.phase = static_cast<int32_t>(step.phase);
   header.sample = step.sample ? 1 : 0;
   header.tokens = static_cast<int32_t>(step.tokens.size());
   header.rows = static_cast<int32_t>(step.rows.size());
@@ -233,6 +235,8 @@ int32_t LanguageModel::runStep(const LanguageStep &step) {
        {&step.tokens, &step.positions, &step.slots, &step.rows})
     at = std::ranges::copy(*values, at).out;
 
+  if (options.profiler)
+    options.profiler->beginStep();
   auto begin = Clock::now();
   Communicator &communicator = job.communicator();
   communicator.broadcast(&header, sizeof header / sizeof(int32_t), ElementType::i32, 0, job.all());
@@ -246,9 +250,11 @@ void LanguageModel::follow() {
   Communicator &communicator = job.communicator();
   Header header;
   while (true) {
+    if (options.profiler)
+      options.profiler->beginStep();
     communicator.broadcast(&header, sizeof header / sizeof(int32_t), ElementType::i32, 0,
                            job.all());
-    if (!header.goOn)
+    if (header.phase == Header::noStep)
       break;
     if (!header.holdsPayload())
       communicator.broadcast(payloadRoom.data(), header.payloadSize(), ElementType::i32, 0,
@@ -269,6 +275,8 @@ int32_t LanguageModel::compute(const Header &header, std::span<const int32_t> pa
   fill("positions", payload.subspan(tokens, tokens));
   fill("slots", payload.subspan(2 * tokens, tokens));
   fill("rows", payload.subspan(3 * tokens, rows));
+  if (options.profiler)
+    options.profiler->setPhase(static_cast<Phase>(header.phase), header.tokens);
   engine->run();
 
   int32_t chosen = -1;
@@ -290,6 +298,8 @@ int32_t LanguageModel::compute(const Header &header, std::span<const int32_t> pa
     job.communicator().broadcast(&chosen, 1, ElementType::i32, 0, ownerAndFirst);
     exchangeSeconds += secondsSince(begin);
   }
+  if (options.profiler)
+    options.profiler->endStep();
   return chosen;
 }
 

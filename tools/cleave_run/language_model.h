@@ -5,6 +5,7 @@
 #pragma once
 
 #include "runtime/engine/engine.h"
+#include "runtime/engine/profile.h"
 #include "runtime/program/npy.h"
 #include "runtime/program/program.h"
 #include "runtime/text/sampler.h"
@@ -28,6 +29,7 @@ struct LanguageStep {
   std::vector<int32_t> slots;
   std::vector<int32_t> rows;
   bool sample = false; ///< choose a token from the last row
+  Phase phase = Phase::prompt;
 };
 
 struct LanguageOptions {
@@ -37,6 +39,8 @@ struct LanguageOptions {
   SamplerOptions sampler; ///< the same on all ranks
   /// Where the logits of all tokens go, an array [tokens, vocabulary]; empty: nowhere.
   std::string logitsFile;
+  /// Hears of each step; outlives the model. Null: nobody does.
+  Profiler *profiler = nullptr;
 };
 
 /// Speed as the first rank sees it.

@@ -11,6 +11,7 @@
 #include "tools/cleave_run/job.h"
 #include "tools/cleave_run/language_model.h"
 #include "tools/cleave_run/options.h"
+#include "tools/cleave_run/profiled_run.h"
 
 #include <algorithm>
 #include <chrono>
@@ -181,8 +182,10 @@ void printTimes(const LanguageTimes &times) {
                total > 0 ? 100 * times.communication / total : 0.0);
 }
 
-EngineOptions engineOptionsOf(const Options &options, const ThreadShare &share) {
+EngineOptions engineOptionsOf(const Options &options, const ThreadShare &share,
+                              Profiler *profiler) {
   EngineOptions engine;
+  engine.profiler = profiler;
   engine.threads = share.threads;
   engine.activations = options.activations;
   engine.cacheType = options.cacheType;
@@ -191,8 +194,10 @@ EngineOptions engineOptionsOf(const Options &options, const ThreadShare &share) 
 
 /// `started` is when the ranks had met, and loading began.
 void runLanguageModel(Job &job, const ThreadShare &share, const Options &options,
-                      const Loaded &loaded, std::chrono::steady_clock::time_point started) {
+                      const Loaded &loaded, Profiler *profiler,
+                      std::chrono::steady_clock::time_point started) {
   LanguageOptions language = languageOptionsOf(job, *loaded.manifest.languageModel, options);
+  language.profiler = profiler;
   std::vector<int32_t> prompt;
   job.together([&] {
     if (job.isFirst() && options.benchmark.empty())
@@ -200,7 +205,7 @@ void runLanguageModel(Job &job, const ThreadShare &share, const Options &options
   });
   language.sampler.seed = sharedSeed(job, options);
   LanguageModel model(job, *loaded.program, language);
-  EngineOptions engineOptions = engineOptionsOf(options, share);
+  EngineOptions engineOptions = engineOptionsOf(options, share, profiler);
   engineOptions.bounds = languageBounds(language);
   engineOptions.entry = "step";
   engineOptions.outputs = {model.output()};
@@ -225,7 +230,8 @@ void runLanguageModel(Job &job, const ThreadShare &share, const Options &options
     model.follow();
 }
 
-void runGraph(Job &job, const ThreadShare &share, const Options &options, const Loaded &loaded) {
+void runGraph(Job &job, const ThreadShare &share, const Options &options, const Loaded &loaded,
+              Profiler *profiler) {
   if (!options.prompt.empty() || !options.promptFile.empty() || options.tokens)
     job.refuse(options.package + " is no language model; its inputs are given with --input");
   if (!options.benchmark.empty())
@@ -235,13 +241,13 @@ void runGraph(Job &job, const ThreadShare &share, const Options &options, const 
                " entries; a graph is run by its only one");
   const ManifestEntry &entry = loaded.manifest.entries[0];
   GraphRun graph(job, entry, options);
-  EngineOptions engineOptions = engineOptionsOf(options, share);
+  EngineOptions engineOptions = engineOptionsOf(options, share, profiler);
   engineOptions.bounds = graph.symbols();
   engineOptions.entry = entry.name;
   std::optional<Engine> engine;
   job.together(
       [&] { engine.emplace(*loaded.program, *loaded.weights, job.communicator(), engineOptions); });
-  graph.run(*engine, *loaded.program);
+  graph.run(*engine, *loaded.program, profiler);
   // An output that cannot be written fails the job even where others have ended.
   job.communicator().barrier();
 }
@@ -251,6 +257,10 @@ int run(const Launch &launch, const ThreadShare &share, const Options &options, 
   Job job(launch, share);
   auto started = std::chrono::steady_clock::now();
   try {
+    std::optional<ProfiledRun> profile;
+    if (!options.profile.empty())
+      profile.emplace(job, options.profile);
+    Profiler *profiler = profile ? &profile->profiler() : nullptr;
     Loaded loaded;
     job.together([&] { loaded.manifest = readManifest(options.package); });
     checkSamePackage(job, loaded.manifest, options);
@@ -259,9 +269,11 @@ int run(const Launch &launch, const ThreadShare &share, const Options &options, 
     if (job.isFirst())
       std::fprintf(stderr, "cleave-run: %s\n", share.describe(launch).c_str());
     if (loaded.manifest.languageModel)
-      runLanguageModel(job, share, options, loaded, started);
+      runLanguageModel(job, share, options, loaded, profiler, started);
     else
-      runGraph(job, share, options, loaded);
+      runGraph(job, share, options, loaded, profiler);
+    if (profile)
+      profile->finish();
     return EXIT_SUCCESS;
   } catch (const JobRefused &) {
     return EXIT_FAILURE;

@@ -172,6 +172,12 @@ std::optional<int> parseOptions(int argc, char **argv, bool prints, Options &opt
         ->expected(1)
         ->allow_extra_args(false);
 
+  constexpr const char *measurement = "Measurement";
+  app.add_flag("--profile{cleave-profile.json}", options.profile,
+               "Print what takes the time, by kind of op, and write a trace of all ranks, which "
+               "Perfetto and chrome://tracing open, to cleave-profile.json, or as --profile=FILE "
+               "says (docs/profiling.md)")
+      ->group(measurement);
   std::vector<std::string> benchmark;
   auto *bench =
       app.add_option(
@@ -180,7 +186,7 @@ std::optional<int> parseOptions(int argc, char **argv, bool prints, Options &opt
              "prompt=512,generate=64,depth=2048,repeat=5 reads 512 tokens, and apart from that "
              "generates 64, each after 2048 others, five times. Repeatable. Prints a line of "
              "JSON for each repetition, and one for all ranks (docs/performance.md)")
-          ->group("Measurement")
+          ->group(measurement)
           ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
           ->expected(1)
           ->allow_extra_args(false);

@@ -49,6 +49,8 @@ struct Options {
   std::vector<NamedFile> inputs;
   std::vector<NamedFile> outputs;
 
+  std::string profile; ///< the file for the trace; empty: nothing is recorded
+
   std::vector<BenchmarkTest> benchmark; ///< empty: the package is run
 };
 
