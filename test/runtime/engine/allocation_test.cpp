@@ -1,5 +1,6 @@
-// A run allocates nothing: this program counts every call of the allocator, from
+// A run allocates nothing, profiled or not: this program counts every call of the allocator, from
 // whichever thread and library.
+#include "runtime/engine/profile.h"
 #include "runtime/kernels/linear_dense.h"
 #include "test/runtime/engine/engine_test_util.h"
 
@@ -103,10 +104,13 @@ TEST(Allocation, RunsAllocateNothing) {
 #endif
   for (ElementType type :
        {ElementType::f32, ElementType::q8_0, ElementType::q6_k, ElementType::f16})
-    for (int threads : {1, 2}) {
+    for (auto [threads, isProfiled] : {std::pair(1, false), {2, false}, {1, true}, {2, true}}) {
       ProgramBuilder b;
       buildLayer(b, type);
-      SingleRank one(b, {.threads = threads, .bounds = {{"tokens", 100}, {"context", 200}}});
+      Profiler profiler(50); // a few runs' ops: the rest is cut
+      SingleRank one(b, {.threads = threads,
+                         .bounds = {{"tokens", 100}, {"context", 200}},
+                         .profiler = isProfiled ? &profiler : nullptr});
       auto run = [&](int64_t tokens, int32_t first) {
         one.engine.setSymbol("tokens", tokens);
         std::span<std::byte> ids = one.engine.input("ids");
@@ -118,7 +122,10 @@ TEST(Allocation, RunsAllocateNothing) {
         for (int32_t i = 0; i < tokens; ++i)
           reinterpret_cast<int32_t *>(positions.data())[i] =
               first + static_cast<int32_t>(tokens) - 1 - i;
+        profiler.beginStep();
+        profiler.setPhase(Phase::prompt, tokens);
         one.engine.run();
+        profiler.endStep();
       };
       // oneDNN, which takes f32 products of 16 tokens and more, keeps books of its own
       // on the heap for each call; no run for one token at a time gets there.
@@ -132,8 +139,8 @@ TEST(Allocation, RunsAllocateNothing) {
         run(1, 70 + step);
       one.engine.clearStates();
       run(prompt, 0);
-      EXPECT_EQ(allocations - before, 0)
-          << elementTypeInfo(type).name << " weights, " << threads << " threads";
+      EXPECT_EQ(allocations - before, 0) << elementTypeInfo(type).name << " weights, " << threads
+                                         << " threads" << (isProfiled ? ", profiled" : "");
     }
 }
 
