@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from harness import EXAMPLE, complaint, partition, run, text_of
+from harness import EXAMPLE, complaint, one_thread, partition, run, text_of
 
 STEPS, OPS, CALLS = range(3)
 """The rows of a rank in the trace."""
@@ -21,7 +21,7 @@ GENERATED = 6
 def profiled(package, ranks, file, *arguments):
     """A run's result and its trace: the parsed file, and the events of each rank and row."""
     result = run(package, ranks, "--tokens", ",".join(map(str, PROMPT)), "-n", GENERATED,
-                 "--temp", 0, "--threads", 1, f"--profile={file}", *arguments)
+                 "--temp", 0, f"--profile={file}", *one_thread(arguments), *arguments)
     assert result.returncode == 0, result.stderr
     trace = json.loads(file.read_text(), parse_float=Decimal)
     return result, trace, rows_of(trace)
@@ -65,11 +65,12 @@ def table(text, phase, kind):
     return int(re.search(rf"^ +{kind} +(\d+) ", part, flags=re.M)[1])
 
 
-@pytest.mark.parametrize("ranks, flags", [(None, ()), (2, ("--tp", 2)), (2, ("--stages", 2)),
-                                          (3, ("--tp", 3))])
-def test_ops_and_calls_of_all_ranks(package, tmp_path, ranks, flags):
+@pytest.mark.parametrize("ranks, flags, threads", [
+    (None, (), 1), (None, (), 2), (2, ("--tp", 2), 1), (2, ("--stages", 2), 2),
+    (3, ("--tp", 3), 1)])
+def test_ops_and_calls_of_all_ranks(package, tmp_path, ranks, flags, threads):
     made = package(EXAMPLE, *flags)
-    result, trace, rows = profiled(made, ranks, tmp_path / "trace.json")
+    result, trace, rows = profiled(made, ranks, tmp_path / "trace.json", "--threads", threads)
     count = ranks or 1
     assert trace["otherData"]["note"] == f"all {GENERATED} steps"
     names = {(event["pid"], event["args"]["name"]) for event in trace["traceEvents"]
