@@ -5,6 +5,7 @@
 #include "compiler/lower/check_inputs.h"
 #include "compiler/lower/check_trace.h"
 #include "compiler/lower/program_builder.h"
+#include "compiler/lower/weight_layout.h"
 #include "compiler/lower/weight_source.h"
 #include "runtime/program/candidates.h"
 #include "runtime/program/layout.h"
@@ -116,8 +117,9 @@ static double getTolerance(int64_t terms, double magnitude) {
 FailureOr<rt::RankInMemory> Check::load(ModuleOp rank, int64_t count) {
   auto round = [](uint64_t offset) { return llvm::alignTo(offset, weightAlignment); };
   uint64_t size = rt::weightFileHeaderBytes;
+  llvm::StringMap<Layout> layouts = chooseLayouts(rank);
   for (WeightOp weight : rank.getOps<WeightOp>())
-    size = round(size) + getTensorBytes(weight.getTensorType());
+    size = round(size) + packedBytes(weight.getTensorType(), layouts.lookup(weight.getSymName()));
   uint64_t memory = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
   if (size > memory)
     return rank.emitError() << "the weights of rank " << rankOf(rank) << " have " << size

@@ -1,7 +1,6 @@
 // Ops as instructions over numbered values.
 #include "compiler/lower/program_builder.h"
 
-#include "runtime/program/layout.h"
 #include "runtime/program/program.h"
 #include "runtime/program/program_generated.h"
 
@@ -292,7 +291,7 @@ FailureOr<std::vector<uint8_t>> ProgramBuilder::build(int64_t ranks, StringRef p
     auto name = text(weight.getSymName());
     auto dims = buffer.CreateVector(dimsOf(type));
     weightTables.push_back(fb::CreateWeight(buffer, name, elementTypeOf(type),
-                                            static_cast<uint8_t>(Layout::rows), dims, place.offset,
+                                            static_cast<uint8_t>(place.layout), dims, place.offset,
                                             place.size));
   }
   std::vector<Offset<fb::State>> stateTables;

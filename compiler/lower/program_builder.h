@@ -2,6 +2,7 @@
 #pragma once
 
 #include "dialect/dialect.h"
+#include "runtime/program/layout.h"
 
 #include "mlir/IR/BuiltinOps.h"
 #include "llvm/ADT/StringMap.h"
@@ -12,10 +13,11 @@
 
 namespace cleave {
 
-/// Where a weight lies in the rank's weight file.
+/// Where and how a weight lies in the rank's weight file.
 struct WeightPlace {
-  uint64_t offset;
-  uint64_t size;
+  uint64_t offset = 0;
+  uint64_t size = 0;
+  Layout layout = Layout::rows;
 };
 
 /// Builds the program of the rank that `module` is, one of `ranks`. `places` has every

@@ -1,8 +1,10 @@
 // Slices of tensors, in whole quantization blocks, from wherever they are.
 #include "compiler/lower/weight_source.h"
 
+#include "compiler/lower/weight_layout.h"
 #include "runtime/program/block_formats.h"
 #include "runtime/program/npy.h"
+#include "runtime/program/packing.h"
 
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/xxhash.h"
@@ -233,12 +235,23 @@ cleave::placeWeights(ModuleOp module, WeightSources &sources,
                      llvm::function_ref<uint64_t(WeightOp)> begin,
                      const WeightSources::Sink &append) {
   llvm::StringMap<WeightPlace> places;
+  llvm::StringMap<Layout> layouts = chooseLayouts(module);
   for (WeightOp weight : module.getOps<WeightOp>()) {
-    WeightPlace place{begin(weight), 0};
-    if (failed(sources.read(weight, [&](std::span<const std::byte> piece) {
-          append(piece);
-          place.size += piece.size();
-        })))
+    WeightPlace place{begin(weight), 0, layouts.lookup(weight.getSymName())};
+    auto sink = [&](std::span<const std::byte> piece) {
+      append(piece);
+      place.size += piece.size();
+    };
+    WeightSources::Sink packing = sink;
+    std::optional<MatrixPacker> packer;
+    if (place.layout == Layout::interleaved) {
+      RankedTensorType type = weight.getTensorType();
+      const ElementTypeInfo &info = *getElementTypeInfo(type.getElementType());
+      packer.emplace(info, type.getDimSize(type.getRank() - 2),
+                     rowBytes(info, type.getShape().back()).value(), sink);
+      packing = [&](std::span<const std::byte> piece) { packer->append(piece); };
+    }
+    if (failed(sources.read(weight, packing)))
       return failure();
     places[weight.getSymName()] = place;
   }

@@ -44,6 +44,12 @@ StepBuilder::Matrix StepBuilder::matrix(uint32_t number) const {
   return {locations[number], Size(dims.first(dims.size() - 1)), dims.back()};
 }
 
+Layout StepBuilder::layout(uint32_t number) const {
+  if (value(number).storage() != fb::Storage::Weight)
+    return Layout::rows;
+  return static_cast<Layout>(input.program.root().weights()->Get(value(number).index())->layout());
+}
+
 int64_t StepBuilder::elementBytes(uint32_t number) const {
   return elementTypeInfo(type(number)).blockBytes;
 }

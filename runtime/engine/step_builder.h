@@ -82,6 +82,8 @@ private:
   ElementType type(uint32_t number) const {
     return static_cast<ElementType>(value(number).element_type());
   }
+  /// Of a value that is no weight, Layout::rows.
+  Layout layout(uint32_t number) const;
   int64_t elementBytes(uint32_t number) const;
   int64_t bytesAtMost(uint32_t number) const;
   int64_t rowsAtMost(uint32_t number) const;
@@ -97,12 +99,8 @@ private:
     steps.push_back(std::move(step));
   }
 
-  /// The kernel for a weight of this type, and whether it reads quantized activations.
-  struct ChosenLinear {
-    LinearKernel kernel;
-    bool isQuantized;
-  };
-  ChosenLinear chooseLinear(ElementType weight) const;
+  /// The kernels for the weight `number`, as the options want them.
+  LinearChoice chooseLinear(uint32_t number) const;
   /// The sines and cosines of the current Rope, shared by all that agree.
   Location ropeAngles(const fb::Rope &op);
   /// The oneDNN product for a weight of this shape, or null where it is no use.

@@ -55,6 +55,7 @@ void StepBuilder::addGather(const fb::Gather &op) {
   step->tokens = elements(operand(1));
   step->rows = source.rows;
   step->args.type = type(operand(0));
+  step->args.layout = layout(operand(0));
   step->args.columns = step->args.yStride = source.columns;
   step->args.offset = op.offset();
   step->args.masked = op.masked();

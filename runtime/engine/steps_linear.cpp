@@ -10,16 +10,13 @@ namespace cleave::rt {
 
 namespace {
 
-/// Boundaries between threads' rows are multiples of this, so that kernels' tiles stay whole.
-constexpr int64_t rowGrain = 16;
-
 /// One product of a LinearStep.
 struct Product {
   LinearArgs args; ///< of the tokens that oneDNN leaves to the kernel
-  LinearKernel kernel = nullptr;
+  LinearChoice choice;
+  LinearVariant variant; ///< of this run
   Location weight, y;
-  int64_t rowBytes = 0; ///< of a row of the weight
-  bool isQuantized = false;
+  int64_t rowBytes = 0;               ///< of a row of the weight
   std::shared_ptr<DenseLinear> dense; ///< null: the kernel does all
   int64_t denseTokens = 0;            ///< of this run: the first ones, which oneDNN takes
   float *boundY = nullptr;
@@ -28,12 +25,21 @@ struct Product {
   int64_t rowCost() const { return std::max<int64_t>(rowBytes, 1); }
   int64_t cost() const { return args.outputs * rowCost(); }
 
-  /// How many of the outputs belong to the first `part` of the cost.
+  /// How many of the outputs belong to the first `part` of the cost: whole groups, which also
+  /// keep kernels' tiles whole.
   int64_t rowsWithin(int64_t part) const {
     if (part >= cost())
       return args.outputs;
-    return part <= 0 ? 0 : part / rowCost() / rowGrain * rowGrain;
+    return part <= 0 ? 0 : part / rowCost() / groupRows * groupRows;
   }
+};
+
+/// x in a form that kernels read.
+struct FormOfX {
+  ActivationForm form;
+  Location place;
+  std::byte *data = nullptr;
+  bool isRead = false; ///< in this run
 };
 
 /// All products of x in an instruction. x is quantized once, and the threads share the rows
@@ -41,19 +47,18 @@ struct Product {
 class LinearStep : public Step {
 public:
   std::vector<Product> products;
-  QuantizeArgs quantize; // with columns 0 where no product asks for it
-  Location x, quantized, denseScratch;
+  std::vector<FormOfX> forms;
+  QuantizeArgs quantize;
+  Location x, denseScratch;
   Size tokens;
 
   void bind(const Memory &memory) override {
     quantize.x = memory.read<float>(x);
-    if (quantize.columns > 0)
-      quantize.y = memory.write<std::byte>(quantized);
+    for (FormOfX &form : forms)
+      form.data = memory.write<std::byte>(form.place);
     for (Product &product : products) {
       product.args.weight = memory.read<void>(product.weight);
       product.boundY = memory.write<float>(product.y);
-      if (product.isQuantized)
-        product.args.quantized = quantize.y;
       if (product.dense)
         scratch = memory.write<void>(denseScratch);
     }
@@ -68,8 +73,15 @@ public:
       args.tokens = quantize.tokens - product.denseTokens;
       args.x = quantize.x + product.denseTokens * args.xStride;
       args.y = product.boundY + product.denseTokens * args.yStride;
-      work += args.tokens * args.outputs * args.xColumns;
+      product.variant = quantize.tokens < manyTokens ? product.choice.few : product.choice.many;
+      auto form = std::ranges::find(forms, product.variant.form, &FormOfX::form);
+      args.quantized = form == forms.end() ? nullptr : form->data;
+      // Without columns there are zeros to be written.
+      work += args.tokens * args.outputs * std::max<int64_t>(args.xColumns, 1);
     }
+    for (FormOfX &form : forms)
+      form.isRead = std::ranges::any_of(
+          products, [&](const Product &product) { return product.variant.form == form.form; });
   }
 
   bool usesLibrary() const override {
@@ -88,8 +100,12 @@ public:
   }
 
   void run(RunContext &context) const override {
-    if (quantize.columns > 0)
-      runParts(quantizeQ8, quantize, quantize.tokens * quantize.columns * 2, context);
+    for (const FormOfX &form : forms)
+      if (form.isRead) {
+        QuantizeArgs args = quantize;
+        args.y = form.data;
+        runParts(quantizeKernel(form.form), args, args.tokens * args.columns * 2, context);
+      }
     if (work > 0)
       runParts(runRows, *this, work, context);
   }
@@ -112,7 +128,7 @@ private:
       rows.outputs = last - first;
       rows.weight = static_cast<const std::byte *>(rows.weight) + first * product.rowBytes;
       rows.y += first;
-      product.kernel(rows, Part{});
+      product.variant.kernel(rows, Part{});
     }
   }
 
@@ -122,15 +138,14 @@ private:
 
 } // namespace
 
-StepBuilder::ChosenLinear StepBuilder::chooseLinear(ElementType weight) const {
-  if (input.options.activations == Activations::quantized)
-    if (LinearKernel kernel = selectLinear(weight, /*quantizedActivations=*/true))
-      return {kernel, true};
-  LinearKernel kernel = selectLinear(weight, /*quantizedActivations=*/false);
-  if (!kernel)
+LinearChoice StepBuilder::chooseLinear(uint32_t number) const {
+  std::optional<LinearChoice> choice =
+      rt::chooseLinear(type(number), dimsOf(value(number).dims()).back(),
+                       input.options.activations == Activations::quantized);
+  if (!choice)
     refuse("there is no matrix product with a weight of " +
-           std::string(elementTypeInfo(weight).name) + " in this version");
-  return {kernel, false};
+           std::string(elementTypeInfo(type(number)).name) + " in this version");
+  return *choice;
 }
 
 std::shared_ptr<DenseLinear> StepBuilder::denseLinear(int64_t inputs, int64_t outputs,
@@ -153,9 +168,11 @@ void StepBuilder::addLinear(const fb::Linear &op) {
   for (uint32_t i = 1; i < operandCount(); ++i) {
     const ElementTypeInfo &info = elementTypeInfo(type(operand(i)));
     Product &product = step->products.emplace_back();
-    auto [kernel, isQuantized] = chooseLinear(info.type);
-    product.kernel = kernel;
-    product.isQuantized = isQuantized;
+    product.choice = chooseLinear(operand(i));
+    for (const LinearVariant &variant : {product.choice.few, product.choice.many})
+      if (variant.form != ActivationForm::f32 &&
+          std::ranges::find(step->forms, variant.form, &FormOfX::form) == step->forms.end())
+        step->forms.push_back({variant.form, {}});
     int64_t outputs = dimsOf(value(operand(i)).dims())[0];
     product.args.outputs = product.args.yStride = outputs;
     product.args.inputs = columns;
@@ -164,24 +181,24 @@ void StepBuilder::addLinear(const fb::Linear &op) {
     product.rowBytes = rowBytes(info, columns).value();
     product.weight = locations[operand(i)];
     product.y = locations[result(i - 1)];
-    if (product.isQuantized)
-      step->quantize.columns = columns;
-    else if (info.type == ElementType::f32 && x.columns == columns)
+    if (info.type == ElementType::f32 && x.columns == columns)
       product.dense = denseLinear(columns, outputs, rowsAtMost(operand(0)));
     if (product.dense)
       denseBytes = std::max(denseBytes, product.dense->scratchBytes());
   }
   if (denseBytes > 0)
     step->denseScratch = scratch(static_cast<int64_t>(denseBytes));
-  if (step->quantize.columns > 0) {
-    step->quantize.xColumns = step->quantize.xStride = x.columns;
-    step->quantize.padBefore = op.pad_before();
+  step->quantize.columns = columns;
+  step->quantize.xColumns = step->quantize.xStride = x.columns;
+  step->quantize.padBefore = op.pad_before();
+  for (FormOfX &form : step->forms) {
     // A row's bytes are bounded by a weight's row, the number of rows by x's bytes.
     int64_t bytes = 0;
-    if (__builtin_mul_overflow(rowsAtMost(operand(0)), q8RowBytes(columns), &bytes) ||
+    if (__builtin_mul_overflow(rowsAtMost(operand(0)), activationRowBytes(form.form, columns),
+                               &bytes) ||
         bytes > maxTensorBytes)
       refuse("its quantized input would need more than 2^48 bytes; lower the bounds of its sizes");
-    step->quantized = scratch(bytes);
+    form.place = scratch(bytes);
   }
   add(std::move(step));
 }

@@ -200,13 +200,14 @@ void StepBuilder::addMoe(const fb::Moe &op) {
   };
   auto makeLinear = [&](uint32_t number, int64_t xColumns, bool &readsIntegers) {
     std::span<const int64_t> dims = dimsOf(value(number).dims());
-    const ElementTypeInfo &info = elementTypeInfo(type(number));
-    auto [kernel, isQuantized] = chooseLinear(type(number));
-    readsIntegers = isQuantized;
+    // An expert has few of the tokens: its weights are read by the kernel for few.
+    const LinearVariant variant = chooseLinear(number).few;
+    readsIntegers = variant.form == ActivationForm::q8;
     MoeLinearArgs args;
-    args.kernel = kernel;
+    args.kernel = variant.kernel;
     args.experts = dims[0];
-    args.expertBytes = dims[1] * (dims[2] / info.blockLength) * info.blockBytes;
+    args.expertBytes = matrixBytes(layout(number), dims[1],
+                                   rowBytes(elementTypeInfo(type(number)), dims[2]).value());
     args.linear.outputs = args.linear.yStride = dims[1];
     args.linear.inputs = dims[2];
     args.linear.xColumns = args.linear.xStride = xColumns;

@@ -1,6 +1,9 @@
 // Gathers and dequantizes rows of a table.
 #include "runtime/kernels/gather.h"
 
+#include "runtime/program/packing.h"
+
+#include <algorithm>
 #include <cstring>
 
 #undef HWY_TARGET_INCLUDE
@@ -15,7 +18,11 @@ namespace cleave::rt::HWY_NAMESPACE {
 
 template <class W> HWY_INLINE void gatherRows(const GatherArgs &args, Part part) {
   const FloatTag d;
-  const int64_t rowBytes = args.columns / W::blockLength * W::blockBytes;
+  const hn::CappedTag<float, 1> single;
+  const ElementTypeInfo &info = elementTypeInfo(args.type);
+  const auto bytesOf = [](int64_t columns) { return columns / W::blockLength * W::blockBytes; };
+  const int64_t rowBytes = bytesOf(args.columns);
+  constexpr int64_t pieceColumns = std::max(groupColumns, W::blockLength);
   const PartRange range = partRange(args.tokens, part);
   for (int64_t t = range.begin; t < range.end; ++t) {
     const int64_t row = int64_t{args.indices[t]} - args.offset;
@@ -24,17 +31,25 @@ template <class W> HWY_INLINE void gatherRows(const GatherArgs &args, Part part)
       std::memset(y, 0, args.columns * sizeof(float));
       continue;
     }
-    const auto *bytes = static_cast<const uint8_t *>(args.source) + row * rowBytes;
-    int64_t column = 0;
-    for (; column + groupColumns <= args.columns; column += groupColumns) {
-      const auto group = W::group(d, bytes, column);
-      for (int64_t j = 0; j < groupColumns; j += hn::MaxLanes(d))
-        hn::StoreU(W::load(d, group, j), d, y + column + j);
-    }
-    if constexpr (W::blockLength == 1) {
-      const hn::CappedTag<float, 1> single;
-      for (; column < args.columns; ++column)
-        hn::StoreU(W::load(single, W::group(single, bytes, column), 0), single, y + column);
+    for (int64_t first = 0; first < args.columns; first += pieceColumns) {
+      const int64_t columns = std::min(pieceColumns, args.columns - first);
+      uint8_t unpacked[pieceColumns / W::blockLength * W::blockBytes];
+      const uint8_t *bytes = unpacked;
+      if (args.layout == Layout::interleaved)
+        unpackRow(info, static_cast<const std::byte *>(args.source), rowBytes, row, bytesOf(first),
+                  bytesOf(columns), reinterpret_cast<std::byte *>(unpacked));
+      else
+        bytes = static_cast<const uint8_t *>(args.source) + row * rowBytes + bytesOf(first);
+      int64_t column = 0;
+      for (; column + groupColumns <= columns; column += groupColumns) {
+        const auto group = W::group(d, bytes, column);
+        for (int64_t j = 0; j < groupColumns; j += hn::MaxLanes(d))
+          hn::StoreU(W::load(d, group, j), d, y + first + column + j);
+      }
+      if constexpr (W::blockLength == 1)
+        for (; column < columns; ++column)
+          hn::StoreU(W::load(single, W::group(single, bytes, column), 0), single,
+                     y + first + column);
     }
   }
 }

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "runtime/kernels/part.h"
-#include "runtime/program/element_type.h"
+#include "runtime/program/layout.h"
 
 #include <cstdint>
 
@@ -12,10 +12,11 @@ namespace cleave::rt {
 /// outside [0, rows): zeros if `masked`; otherwise the caller has made sure that
 /// there is none.
 struct GatherArgs {
-  const void *source = nullptr;        ///< [rows, columns] in Layout::rows
+  const void *source = nullptr;        ///< [rows, columns]
   ElementType type = ElementType::f32; ///< see canGather
-  const int32_t *indices = nullptr;    ///< [tokens]
-  float *y = nullptr;                  ///< [tokens, columns]
+  Layout layout = Layout::rows;
+  const int32_t *indices = nullptr; ///< [tokens]
+  float *y = nullptr;               ///< [tokens, columns]
   int64_t rows = 0;
   int64_t columns = 0; ///< a whole number of the type's blocks
   int64_t tokens = 0;

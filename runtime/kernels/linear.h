@@ -1,13 +1,15 @@
 // Matrix products of activations with a weight: y = x w^T. One kernel for each
-// pair of element types (linear_f32_*.cpp, linear_q8_*.cpp), chosen at load by
-// selectLinear. Dense f32 products of many tokens: linear_dense.h.
+// pair of element types (linear_*.cpp), chosen at load by chooseLinear. Dense f32
+// products of many tokens: linear_dense.h.
 #pragma once
 
 #include "runtime/kernels/part.h"
+#include "runtime/kernels/quantize.h"
 #include "runtime/program/element_type.h"
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 namespace cleave::rt {
 
@@ -18,10 +20,11 @@ struct LinearArgs {
   /// [tokens, xColumns], xStride elements from row to row. Read by the linear_f32
   /// kernels.
   const float *x = nullptr;
-  /// [tokens] rows as quantizeQ8 writes them, of `inputs` columns each (xColumns
-  /// and padBefore are then in them). Read by the linear_q8 kernels.
+  /// [tokens] rows as quantize.h writes them in the kernel's form, of `inputs` columns each
+  /// (xColumns and padBefore are then in them). Read by the other kernels.
   const std::byte *quantized = nullptr;
-  /// [outputs, inputs] in Layout::rows.
+  /// [outputs, inputs] in the matrixLayout of its type; where that is interleaved, from the
+  /// beginning of a group of rows on.
   const void *weight = nullptr;
   /// [tokens, outputs], yStride elements from row to row.
   float *y = nullptr;
@@ -38,10 +41,29 @@ struct LinearArgs {
 /// number of parts; it does depend on the CPU's vector unit in its last bits.
 using LinearKernel = void (*)(const LinearArgs &, Part);
 
-/// The kernel for `weight` on this CPU, or null where there is none. With
-/// `quantizedActivations` it is one that reads LinearArgs::quantized (types with
-/// blocks only); otherwise products and sums are f32, weights being promoted exactly.
-LinearKernel selectLinear(ElementType weight, bool quantizedActivations);
+/// A kernel and the form of the activations that it reads.
+struct LinearVariant {
+  LinearKernel kernel = nullptr;
+  ActivationForm form = ActivationForm::f32;
+};
+
+/// Tokens from which on a kernel for many is worth turning activations into its form.
+inline constexpr int64_t manyTokens = 8;
+
+/// The kernels for a weight on this CPU: for one token or a few, and for at least manyTokens,
+/// which is often the same.
+struct LinearChoice {
+  LinearVariant few;
+  LinearVariant many;
+};
+
+/// The choice for weights of a type, whose rows have `inputs` elements, or nothing where there
+/// is no kernel. Without `quantizedActivations` products and sums are f32, weights being
+/// promoted exactly. With it, block types meet activations of 8 bits, and many tokens meet
+/// weights of f16 as integers of 14 bits and weights of bf16 in bf16, where the CPU has
+/// instructions for that.
+std::optional<LinearChoice> chooseLinear(ElementType weight, int64_t inputs,
+                                         bool quantizedActivations);
 
 /// The kernels themselves, named op_activationtype_weighttype.
 void linear_f32_f32(const LinearArgs &args, Part part);
@@ -58,17 +80,13 @@ void linear_q8_q4_k(const LinearArgs &args, Part part);
 void linear_q8_q5_k(const LinearArgs &args, Part part);
 void linear_q8_q6_k(const LinearArgs &args, Part part);
 
-/// The same with an instruction that Highway lacks; null where the compiler or this
-/// CPU has it not.
+/// The same with an instruction that Highway lacks; null where this CPU has it not.
 LinearKernel linear_q8_q8_0_avx512vnni();
 LinearKernel linear_q8_q4_0_avx512vnni();
 LinearKernel linear_q8_q4_k_avx512vnni();
 LinearKernel linear_q8_q5_k_avx512vnni();
 LinearKernel linear_q8_q6_k_avx512vnni();
-LinearKernel linear_q8_q8_0_avxvnni();
-LinearKernel linear_q8_q4_0_avxvnni();
-LinearKernel linear_q8_q4_k_avxvnni();
-LinearKernel linear_q8_q5_k_avxvnni();
-LinearKernel linear_q8_q6_k_avxvnni();
+LinearKernel linear_q16_f16_avx512vnni();
+LinearKernel linear_bf16_bf16_avx512bf16();
 
 } // namespace cleave::rt

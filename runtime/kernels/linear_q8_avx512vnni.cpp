@@ -1,4 +1,4 @@
-// linear_q8_q8_0 and linear_q8_q4_0 with AVX-512 VNNI.
+// The linear_q8 kernels with AVX-512 VNNI: how a block of each type becomes chunks.
 #include "runtime/kernels/linear_q8_avx512vnni-inl.h"
 
 #if defined(__x86_64__)
@@ -9,33 +9,155 @@
 namespace cleave::rt {
 namespace {
 
+/// The low or, with `high`, the high halves of bytes.
+inline __m512i nibbles(__m512i bytes, bool high) {
+  return _mm512_and_si512(high ? _mm512_srli_epi64(bytes, 4) : bytes, _mm512_set1_epi8(15));
+}
+
+/// The bits of bytes from `first` on, moved to bit 4; those that `mask` has there.
+inline __m512i bitsAbove(__m512i bytes, int first, char mask) {
+  return _mm512_and_si512(_mm512_rolv_epi32(bytes, _mm512_set1_epi32(4 - first)),
+                          _mm512_set1_epi8(mask));
+}
+
+/// Byte `i` of each lane as a number.
+inline __m512 byteAt(__m512i v, int i) {
+  return _mm512_cvtepi32_ps(
+      _mm512_and_si512(_mm512_srli_epi32(v, static_cast<unsigned>(8 * i)), _mm512_set1_epi32(255)));
+}
+inline __m512 signedByteAt(__m512i v, int i) {
+  return _mm512_cvtepi32_ps(
+      _mm512_srai_epi32(_mm512_slli_epi32(v, static_cast<unsigned>(24 - 8 * i)), 24));
+}
+
+struct NoHeader {
+  explicit NoHeader(const uint8_t *) {}
+};
+
 struct WeightsQ8_0 {
   using Block = BlockQ8_0;
-  static constexpr int groups = 1, offset = 128, scaleCount = 1;
-  static constexpr bool hasMinimum = false;
+  using Header = NoHeader;
+  static constexpr int chunks = 1, parts = 1;
 
-  static void load(const uint8_t *block, const RowOffsets &rows, Transposed<1, false> *group) {
-    transpose32(block + offsetof(Block, values), rows, group->values);
-    for (__m512i &values : group->values)
-      values = _mm512_xor_si512(values, _mm512_set1_epi8(static_cast<char>(offset)));
-    group->scales[0] = loadHalves(block, rows);
+  static Chunk<1> load(const uint8_t *block, const Header &, int) {
+    Chunk<1> chunk;
+#pragma GCC unroll 8
+    for (int g = 0; g < 8; ++g) // -128 .. 127 to 0 .. 255
+      chunk.values[g] = _mm512_xor_si512(wordsAt(block, offsetof(Block, values), g),
+                                         _mm512_set1_epi8(static_cast<char>(0x80)));
+    chunk.scales[0] = halvesAt(block, offsetof(Block, scale));
+    chunk.minimums[0] = _mm512_mul_ps(chunk.scales[0], _mm512_set1_ps(128));
+    return chunk;
   }
 };
 
 struct WeightsQ4_0 {
   using Block = BlockQ4_0;
-  static constexpr int groups = 1, offset = 8, scaleCount = 1;
-  static constexpr bool hasMinimum = false;
+  using Header = NoHeader;
+  static constexpr int chunks = 1, parts = 1;
 
-  static void load(const uint8_t *block, const RowOffsets &rows, Transposed<1, false> *group) {
-    __m512i bytes[4];
-    transpose16(block + offsetof(Block, nibbles), rows, bytes);
-    const __m512i mask = _mm512_set1_epi8(15);
-    for (int i = 0; i < 4; ++i) {
-      group->values[i] = _mm512_and_si512(bytes[i], mask);
-      group->values[i + 4] = _mm512_and_si512(_mm512_srli_epi64(bytes[i], 4), mask);
+  static Chunk<1> load(const uint8_t *block, const Header &, int) {
+    Chunk<1> chunk;
+#pragma GCC unroll 4
+    for (int g = 0; g < 4; ++g) {
+      const __m512i bytes = wordsAt(block, offsetof(Block, nibbles), g);
+      chunk.values[g] = nibbles(bytes, false);
+      chunk.values[g + 4] = nibbles(bytes, true);
     }
-    group->scales[0] = loadHalves(block, rows);
+    chunk.scales[0] = halvesAt(block, offsetof(Block, scale));
+    chunk.minimums[0] = _mm512_mul_ps(chunk.scales[0], _mm512_set1_ps(8));
+    return chunk;
+  }
+};
+
+/// The scales and minimums of 8 sub-blocks, which begin blocks of q4_k and q5_k: 4 to a vector
+/// of bytes.
+struct SubBlockHeader {
+  __m512 scale, minimum;
+  __m512i scales[2], minimums[2];
+
+  static __m512i joined(__m512i bits, __m512i above) {
+    return _mm512_or_si512(bits,
+                           _mm512_and_si512(_mm512_srli_epi64(above, 2), _mm512_set1_epi8(48)));
+  }
+
+  explicit SubBlockHeader(const uint8_t *block)
+      : scale(halvesAt(block, offsetof(BlockQ4_K, scale))),
+        minimum(halvesAt(block, offsetof(BlockQ4_K, minimum))) {
+    const __m512i low = _mm512_set1_epi8(63);
+    const __m512i packed[3] = {wordsAt(block, offsetof(BlockQ4_K, packed), 0),
+                               wordsAt(block, offsetof(BlockQ4_K, packed), 1),
+                               wordsAt(block, offsetof(BlockQ4_K, packed), 2)};
+    scales[0] = _mm512_and_si512(packed[0], low);
+    scales[1] = joined(nibbles(packed[2], false), packed[0]);
+    minimums[0] = _mm512_and_si512(packed[1], low);
+    minimums[1] = joined(nibbles(packed[2], true), packed[1]);
+  }
+
+  void writeTo(int s, Chunk<1> &chunk) const {
+    chunk.scales[0] = _mm512_mul_ps(scale, byteAt(scales[s / 4], s % 4));
+    chunk.minimums[0] = _mm512_mul_ps(minimum, byteAt(minimums[s / 4], s % 4));
+  }
+};
+static_assert(offsetof(BlockQ4_K, packed) == offsetof(BlockQ5_K, packed));
+
+struct WeightsQ4_K {
+  using Block = BlockQ4_K;
+  using Header = SubBlockHeader;
+  static constexpr int chunks = 8, parts = 1;
+
+  static Chunk<1> load(const uint8_t *block, const Header &header, int s) {
+    Chunk<1> chunk;
+#pragma GCC unroll 8
+    for (int g = 0; g < 8; ++g)
+      chunk.values[g] =
+          nibbles(wordsAt(block, offsetof(Block, nibbles) + s / 2 * 32, g), s % 2 != 0);
+    header.writeTo(s, chunk);
+    return chunk;
+  }
+};
+
+struct WeightsQ5_K {
+  using Block = BlockQ5_K;
+  using Header = SubBlockHeader;
+  static constexpr int chunks = 8, parts = 1;
+
+  static Chunk<1> load(const uint8_t *block, const Header &header, int s) {
+    Chunk<1> chunk;
+#pragma GCC unroll 8
+    for (int g = 0; g < 8; ++g)
+      chunk.values[g] = _mm512_or_si512(
+          nibbles(wordsAt(block, offsetof(Block, nibbles) + s / 2 * 32, g), s % 2 != 0),
+          bitsAbove(wordsAt(block, offsetof(Block, highBits), g), s, 16));
+    header.writeTo(s, chunk);
+    return chunk;
+  }
+};
+
+struct WeightsQ6_K {
+  using Block = BlockQ6_K;
+  static constexpr int chunks = 8, parts = 2;
+
+  struct Header {
+    __m512 scale;
+    explicit Header(const uint8_t *block) : scale(halvesAt(block, offsetof(Block, scale))) {}
+  };
+
+  static Chunk<2> load(const uint8_t *block, const Header &header, int s) {
+    Chunk<2> chunk;
+#pragma GCC unroll 8
+    for (int g = 0; g < 8; ++g)
+      chunk.values[g] = _mm512_or_si512(
+          nibbles(wordsAt(block, offsetof(Block, nibbles) + s / 4 * 64 + s % 2 * 32, g),
+                  s % 4 >= 2),
+          bitsAbove(wordsAt(block, offsetof(Block, highBits) + s / 4 * 32, g), s % 4 * 2, 48));
+    const __m512i scales = wordsAt(block, offsetof(Block, scales) + s / 2 * 4);
+#pragma GCC unroll 2
+    for (int part = 0; part < 2; ++part) {
+      chunk.scales[part] = _mm512_mul_ps(header.scale, signedByteAt(scales, s % 2 * 2 + part));
+      chunk.minimums[part] = _mm512_mul_ps(chunk.scales[part], _mm512_set1_ps(32));
+    }
+    return chunk;
   }
 };
 
@@ -44,26 +166,30 @@ struct WeightsQ4_0 {
 
 #pragma GCC pop_options
 
-namespace cleave::rt {
-
-LinearKernel linear_q8_q8_0_avx512vnni() {
-  return hasAvx512Vnni() ? linear<WeightsQ8_0> : nullptr;
-}
-LinearKernel linear_q8_q4_0_avx512vnni() {
-  return hasAvx512Vnni() ? linear<WeightsQ4_0> : nullptr;
-}
-
-} // namespace cleave::rt
-
-#else
-
-namespace cleave::rt {
-LinearKernel linear_q8_q8_0_avx512vnni() {
-  return nullptr;
-}
-LinearKernel linear_q8_q4_0_avx512vnni() {
-  return nullptr;
-}
-} // namespace cleave::rt
-
 #endif
+
+namespace cleave::rt {
+
+#if defined(__x86_64__)
+#define CLEAVE_VNNI_KERNEL(Weights) hasAvx512Vnni() ? linear<Weights> : nullptr
+#else
+#define CLEAVE_VNNI_KERNEL(Weights) nullptr
+#endif
+
+LinearKernel linear_q8_q8_0_avx512vnni() {
+  return CLEAVE_VNNI_KERNEL(WeightsQ8_0);
+}
+LinearKernel linear_q8_q4_0_avx512vnni() {
+  return CLEAVE_VNNI_KERNEL(WeightsQ4_0);
+}
+LinearKernel linear_q8_q4_k_avx512vnni() {
+  return CLEAVE_VNNI_KERNEL(WeightsQ4_K);
+}
+LinearKernel linear_q8_q5_k_avx512vnni() {
+  return CLEAVE_VNNI_KERNEL(WeightsQ5_K);
+}
+LinearKernel linear_q8_q6_k_avx512vnni() {
+  return CLEAVE_VNNI_KERNEL(WeightsQ6_K);
+}
+
+} // namespace cleave::rt

@@ -31,29 +31,32 @@ enum class ElementType : uint8_t {
 /// One row of the table. A tensor's last dimension is stored in blocks of
 /// `blockLength` elements, each of `blockBytes` bytes; plain types have blocks of
 /// one. `ggufType` is the id that GGUF gives the type (ggml's `enum ggml_type`),
-/// or -1 where GGUF has none.
+/// or -1 where GGUF has none. Bytes [halvesBegin, halvesEnd) of a block are numbers of 16
+/// bits that belong to one row each, which Layout::interleaved (layout.h) must know.
 struct ElementTypeInfo {
   ElementType type;
   std::string_view name;
   uint32_t blockLength;
   uint32_t blockBytes;
   int32_t ggufType;
+  uint32_t halvesBegin = 0;
+  uint32_t halvesEnd = 0;
 };
 
 inline constexpr std::array elementTypes = {
     ElementTypeInfo{ElementType::f32, "f32", 1, 4, 0},
-    ElementTypeInfo{ElementType::f16, "f16", 1, 2, 1},
+    ElementTypeInfo{ElementType::f16, "f16", 1, 2, 1, 0, 2},
     ElementTypeInfo{ElementType::bf16, "bf16", 1, 2, 30},
     ElementTypeInfo{ElementType::i32, "i32", 1, 4, 26},
     ElementTypeInfo{ElementType::i64, "i64", 1, 8, 27},
     ElementTypeInfo{ElementType::i8, "i8", 1, 1, 24},
     ElementTypeInfo{ElementType::u8, "u8", 1, 1, -1},
     ElementTypeInfo{ElementType::i1, "i1", 1, 1, -1},
-    ElementTypeInfo{ElementType::q8_0, "q8_0", 32, 34, 8},
-    ElementTypeInfo{ElementType::q4_0, "q4_0", 32, 18, 2},
-    ElementTypeInfo{ElementType::q4_k, "q4_k", 256, 144, 12},
-    ElementTypeInfo{ElementType::q5_k, "q5_k", 256, 176, 13},
-    ElementTypeInfo{ElementType::q6_k, "q6_k", 256, 210, 14},
+    ElementTypeInfo{ElementType::q8_0, "q8_0", 32, 34, 8, 0, 2},
+    ElementTypeInfo{ElementType::q4_0, "q4_0", 32, 18, 2, 0, 2},
+    ElementTypeInfo{ElementType::q4_k, "q4_k", 256, 144, 12, 0, 4},
+    ElementTypeInfo{ElementType::q5_k, "q5_k", 256, 176, 13, 0, 4},
+    ElementTypeInfo{ElementType::q6_k, "q6_k", 256, 210, 14, 208, 210},
 };
 
 /// The row of `type`, or null for a number that names no type (hostile input).

@@ -155,15 +155,19 @@ private:
       const fb::Weight &weight = *program.weights()->Get(i);
       std::string what = "weight " + std::to_string(i) + " " + quoted(weight.name());
       const ElementTypeInfo &info = checkType(weight.element_type(), what);
-      if (weight.layout() != static_cast<uint8_t>(Layout::rows))
-        refuse(what + " has layout " + std::to_string(weight.layout()) + ", which is unknown");
-      uint64_t bytes = static_cast<uint64_t>(checkDims(weight.dims(), info, what));
+      checkDims(weight.dims(), info, what);
       std::span<const int64_t> dims = dimsOf(weight.dims());
       if (std::any_of(dims.begin(), dims.end(), isSymbolDim))
         refuse(what + " has a dimension that is not constant");
-      if (weight.size() != bytes)
+      const auto layout = static_cast<Layout>(weight.layout());
+      if (layout != Layout::rows && layout != Layout::interleaved)
+        refuse(what + " has layout " + std::to_string(weight.layout()) + ", which is unknown");
+      std::optional<int64_t> bytes = layoutBytes(layout, info, dims);
+      if (!bytes)
+        refuse(what + " is in a layout of matrices, and it is none");
+      if (weight.size() != static_cast<uint64_t>(*bytes))
         refuse(what + " has " + std::to_string(weight.size()) +
-               " bytes, but its type and dimensions make " + std::to_string(bytes));
+               " bytes, but its type, dimensions and layout make " + std::to_string(*bytes));
       if (weight.offset() % weightAlignment != 0 || weight.offset() < weightFileHeaderBytes)
         refuse(what + " is at offset " + std::to_string(weight.offset()) +
                ", which is not a multiple of " + std::to_string(weightAlignment) +

@@ -2,6 +2,7 @@
 #include "runtime/program/program_checks.h"
 
 #include "runtime/program/candidates.h"
+#include "runtime/program/layout.h"
 
 #include <algorithm>
 #include <cmath>
@@ -670,7 +671,23 @@ void InstructionCheck::checkRecv(const fb::Recv &op) const {
   checkPeer(op.peer(), op.tag());
 }
 
+void InstructionCheck::checkLayouts() const {
+  const fb::Operation type = instruction.operation_type();
+  for (uint32_t i = 0; i < operandCount(); ++i) {
+    if (operand(i).storage() != fb::Storage::Weight)
+      continue;
+    const auto layout = static_cast<Layout>(program.weights()->Get(operand(i).index())->layout());
+    const bool isMatrix =
+        (type == fb::Operation::Linear && i >= 1) || (type == fb::Operation::Moe && i >= 3);
+    if (isMatrix && layout != matrixLayout(typeOf(operand(i))))
+      expectOperand(i, false, "in the layout of matrices of its type");
+    if (!isMatrix && type != fb::Operation::Gather)
+      expectOperand(i, layout == Layout::rows, "in rows");
+  }
+}
+
 void InstructionCheck::check() const {
+  checkLayouts();
   switch (instruction.operation_type()) {
   case fb::Operation::NONE:
     break;

@@ -67,6 +67,9 @@ private:
                         const flatbuffers::Vector<int64_t> *ranges, uint32_t dim, Dims whole,
                         Dims part) const;
 
+  /// Each weight lies as the operation reads it.
+  void checkLayouts() const;
+
   void checkGather(const fb::Gather &op) const;
   void checkLinear(const fb::Linear &op) const;
   void checkConv(const fb::Conv &op) const;

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from harness import ROOT, SHARED, logits_of, partition, text_of
 from reference import Reference, Text
-from rounding import Rounded, Tolerance
+from rounding import ROUNDS_F16, Rounded, Tolerance
 
 EXACT = ("--activations", "f32", "--cache-type", "f32")
 # In stories260K and the random models a rank of four has two heads of 8, half a block, and a rank
@@ -116,13 +116,17 @@ def test_each_half_of_the_exact_path_by_itself(case, package):
     def deviation(*options):
         return np.abs(logits_of(made, 2, case.tokens, *options) - tolerance.exact)
 
-    if "f16" in case.model.stem.lower():
-        # Products with f16 weights are in f32 in any case; only the cache rounds.
+    if "f16" in case.model.stem.lower() and not ROUNDS_F16:
+        # Products with f16 weights are in f32 then; only the cache rounds.
         assert deviation("--cache-type", "f32").max() <= 1e-4
         assert np.array_equal(deviation("--activations", "f32"), deviation())
     else:
-        rounded = deviation().mean()
-        assert deviation("--activations", "f32").mean() < rounded / 3
+        both, cache = deviation(), deviation("--activations", "f32")
+        if "f16" in case.model.stem.lower():
+            # Integers of 14 bits are about as near as the cache's f16.
+            assert not np.array_equal(cache, both)
+        else:
+            assert cache.mean() < both.mean() / 3
         assert deviation("--activations", "f32").max() > 1e-4
         assert tolerance.verdict(logits_of(made, 2, case.tokens, "--cache-type", "f32")) == ""
 

@@ -66,7 +66,7 @@ void buildLayer(ProgramBuilder &b, ElementType weightType) {
   uint32_t table = b.weight("table", {10, width}, std::vector<float>(10 * width, 0.5f));
   uint32_t norm = b.weight("norm", {width}, std::vector<float>(width, 1.0f));
   size_t rowBytes = static_cast<size_t>(*cleave::rowBytes(elementTypeInfo(weightType), width));
-  uint32_t w = b.weight("w", weightType, {width, width}, std::vector<std::byte>(width * rowBytes));
+  uint32_t w = b.matrix("w", weightType, {width, width}, std::vector<std::byte>(width * rowBytes));
   uint32_t keys = b.state("keys", {1, context, width});
   uint32_t x = b.activation(dims), n = b.activation(dims), q = b.activation(dims),
            a = b.activation(dims);
@@ -79,7 +79,7 @@ void buildLayer(ProgramBuilder &b, ElementType weightType) {
   uint32_t y = b.binary(fb::BinaryKind::Add, x, b.silu(b.linear(a, w, dims), dims), dims);
   uint32_t chosen = b.activation({t, 2}, ElementType::i32), shares = b.activation({t, 2});
   uint32_t mixed = b.activation(dims);
-  uint32_t experts = b.weight("experts", weightType, {3, width, width},
+  uint32_t experts = b.matrix("experts", weightType, {3, width, width},
                               std::vector<std::byte>(3 * width * rowBytes));
   b.add(fb::CreateRoute(b.fbb), {y}, {chosen});
   b.add(fb::CreateRouteWeights(b.fbb, true, 1.0f), {y, chosen}, {shares});

@@ -69,7 +69,7 @@ TEST(Engine, EmptySharesGiveZeros) {
   uint32_t x = b.input("x", {2, 0});
   uint32_t w = b.weight("w", {3, 0}, {});
   b.output("y", b.linear(x, w, {2, 3}));
-  uint32_t q = b.weight("q", ElementType::q8_0, {3, 0}, {});
+  uint32_t q = b.matrix("q", ElementType::q8_0, {3, 0}, {});
   b.output("z", b.linear(x, q, {2, 3}));
   SingleRank one(b);
   one.engine.run();
@@ -388,7 +388,7 @@ TEST(Engine, QuantizedInputsMeetTheirColumns) {
   for (size_t i = 0; i < elements.size(); ++i)
     elements[i] = static_cast<int8_t>(static_cast<int>(i * 7 % 41) - 20);
   uint32_t x = b.input("x", {t, 40});
-  uint32_t w = b.weight("w", ElementType::q8_0, {2, 64}, wholeBlocks(elements));
+  uint32_t w = b.matrix("w", ElementType::q8_0, {2, 64}, wholeBlocks(elements));
   b.output("a", b.linear(x, w, {t, 2}, 0));
   b.output("b", b.linear(x, w, {t, 2}, 0));
   b.output("c", b.linear(x, w, {t, 2}, 24));
@@ -453,7 +453,7 @@ TEST(Engine, ProductsOfOneInputAreIndependent) {
         operands.push_back(
             type == ElementType::f32
                 ? b.weight(name, {outputs, columns}, randomFloats(outputs * columns, 2 + i))
-                : b.weight(name, type, {outputs, columns}, wholeBlocks(elements)));
+                : b.matrix(name, type, {outputs, columns}, wholeBlocks(elements)));
         if (joined)
           results.push_back(b.activation({t, outputs}));
         else

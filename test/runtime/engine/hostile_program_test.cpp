@@ -21,7 +21,7 @@ void buildEverything(ProgramBuilder &b) {
   uint32_t positions = b.input("positions", {t}, ElementType::i32);
   uint32_t table = b.weight("table", ElementType::q8_0, {4, 32}, std::vector<std::byte>(4 * 34));
   uint32_t norm = b.weight("norm", {32}, std::vector<float>(32, 1));
-  uint32_t w = b.weight("w", ElementType::q4_0, {32, 64}, std::vector<std::byte>(64 * 18));
+  uint32_t w = b.matrix("w", ElementType::q4_0, {32, 64}, std::vector<std::byte>(64 * 18));
   uint32_t dense = b.weight("dense", {32, 32}, std::vector<float>(1024, 1));
   uint32_t factors = b.weight("factors", {4}, {1, 1, 2, 2});
   uint32_t keys = b.state("keys", {2, context, 16});
@@ -58,7 +58,7 @@ void buildEverything(ProgramBuilder &b) {
   y = make(fb::CreateAllToAllDirect(b.fbb, &self, 1, &ranges, 1, &ranges), {y}, dims);
   y = make(fb::CreateBroadcastDirect(b.fbb, &self), {y}, dims);
   uint32_t experts =
-      b.weight("experts", ElementType::q8_0, {3, 32, 32}, std::vector<std::byte>(96 * 34));
+      b.matrix("experts", ElementType::q8_0, {3, 32, 32}, std::vector<std::byte>(96 * 34));
   uint32_t chosen = b.activation({t, 2}, ElementType::i32);
   b.add(fb::CreateRoute(b.fbb), {y}, {chosen}, "op");
   uint32_t weights = make(fb::CreateRouteWeights(b.fbb, true, 1.0f), {y, chosen}, {t, 2});

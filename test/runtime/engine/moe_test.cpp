@@ -55,7 +55,7 @@ public:
     uint32_t weights = b.input("weights", {t, shape.perToken});
     auto add = [&](const char *name, ElementType type, const ProgramBuilder::Dims &dims,
                    const TestWeight &weight) {
-      return b.weight(name, type, dims, std::as_bytes(std::span(weight.bytes)));
+      return b.matrix(name, type, dims, std::as_bytes(std::span(weight.bytes)));
     };
     uint32_t y = b.activation({t, shape.outputs});
     b.add(fb::CreateMoe(b.fbb, shape.firstExpert, static_cast<uint32_t>(shape.padBefore)),

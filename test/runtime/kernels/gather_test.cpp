@@ -20,11 +20,10 @@ TEST_P(Gather, CopiesRowsExactly) {
     Random random(1);
     const int64_t rows = 9;
     const TestWeight weight = makeWeight(GetParam(), rows * columns, random);
-    const GuardedBytes bytes(weight.bytes);
+    const GuardedBytes inRows(weight.bytes), interleaved(packed(GetParam(), weight.bytes, rows));
     // Rows 20..28 are here; those outside give zeros.
     const std::vector<int32_t> indices = {20, 28, 19, 29, 24, -1, 2147483647, 24, 0};
-    GatherArgs args{.source = bytes.data(),
-                    .type = GetParam(),
+    GatherArgs args{.type = GetParam(),
                     .indices = indices.data(),
                     .rows = rows,
                     .columns = columns,
@@ -33,20 +32,23 @@ TEST_P(Gather, CopiesRowsExactly) {
                     .yStride = columns + 2,
                     .masked = true};
     forEachTarget([&] {
-      for (int parts : partCounts) {
-        std::vector<float> y(args.tokens * args.yStride, 77.0f);
-        args.y = y.data();
-        runParts(gather, args, parts);
-        for (int64_t t = 0; t < args.tokens; ++t)
-          for (int64_t c = 0; c < args.yStride; ++c) {
-            const int64_t row = int64_t{indices[t]} - 20;
-            const bool here = row >= 0 && row < rows;
-            ASSERT_EQ(y[t * args.yStride + c], c >= columns ? 77.0
-                                               : here       ? weight.values[row * columns + c]
-                                                            : 0.0)
-                << "token " << t << ", column " << c;
-          }
-      }
+      for (Layout layout : {Layout::rows, matrixLayout(GetParam())})
+        for (int parts : partCounts) {
+          args.layout = layout;
+          args.source = layout == Layout::rows ? inRows.data() : interleaved.data();
+          std::vector<float> y(args.tokens * args.yStride, 77.0f);
+          args.y = y.data();
+          runParts(gather, args, parts);
+          for (int64_t t = 0; t < args.tokens; ++t)
+            for (int64_t c = 0; c < args.yStride; ++c) {
+              const int64_t row = int64_t{indices[t]} - 20;
+              const bool here = row >= 0 && row < rows;
+              ASSERT_EQ(y[t * args.yStride + c], c >= columns ? 77.0
+                                                 : here       ? weight.values[row * columns + c]
+                                                              : 0.0)
+                  << "token " << t << ", column " << c;
+            }
+        }
     });
   }
 }

@@ -25,7 +25,8 @@ struct Shape {
 
 /// A product's operands with gaps between rows, which a kernel must leave alone.
 struct Problem {
-  Problem(ElementType type, const Shape &shape, uint32_t seed) : random(seed), shape(shape) {
+  Problem(ElementType type, const Shape &shape, uint32_t seed)
+      : random(seed), type(type), shape(shape) {
     xColumns = shape.inputs - shape.padBefore - shape.padAfter;
     weight = makeWeight(type, shape.outputs * shape.inputs, random);
     setWeightBytes();
@@ -41,7 +42,7 @@ struct Problem {
   }
 
   void setWeightBytes() {
-    guarded = std::make_unique<GuardedBytes>(weight.bytes);
+    guarded = std::make_unique<GuardedBytes>(packed(type, weight.bytes, shape.outputs));
     args.weight = guarded->data();
   }
 
@@ -77,6 +78,7 @@ struct Problem {
   }
 
   Random random;
+  ElementType type;
   Shape shape;
   int64_t xColumns;
   TestWeight weight;
@@ -126,11 +128,15 @@ constexpr auto typeName = [](const auto &info) {
   return std::string(elementTypeInfo(info.param).name);
 };
 
+/// The kernel for activations of f32.
+LinearKernel exactKernel(ElementType type) {
+  return chooseLinear(type, 256, /*quantizedActivations=*/false).value().few.kernel;
+}
+
 class LinearFloat : public testing::TestWithParam<ElementType> {};
 
 TEST_P(LinearFloat, MatchesReference) {
-  const LinearKernel kernel = selectLinear(GetParam(), false);
-  ASSERT_NE(kernel, nullptr);
+  const LinearKernel kernel = exactKernel(GetParam());
   for (const Shape &shape : shapesOf(GetParam())) {
     SCOPED_TRACE(testing::PrintToString(shape));
     Problem problem(GetParam(), shape, 1);
@@ -151,7 +157,7 @@ TEST_P(LinearFloat, MatchesReference) {
 TEST_P(LinearFloat, TokensAreIndependent) {
   Problem problem(GetParam(), {23, 11, 3 * std::max(32u, elementTypeInfo(GetParam()).blockLength)},
                   2);
-  const LinearKernel kernel = selectLinear(GetParam(), false);
+  const LinearKernel kernel = exactKernel(GetParam());
   forEachTarget([&] {
     const std::vector<float> together = problem.run(kernel, 1);
     for (int64_t t = 0; t < 23; ++t) {
@@ -187,14 +193,11 @@ struct QuantizedX {
     bytes.resize(args.tokens * rowBytes);
     args.y = bytes.data();
     quantizeQ8(args, Part{});
-    for (int64_t t = 0; t < args.tokens; ++t)
-      for (int64_t j = 0; j < args.columns; ++j) {
-        const std::byte *row = bytes.data() + t * rowBytes;
-        const auto value = static_cast<int8_t>(row[j]);
-        float scale;
-        std::memcpy(&scale, row + q8ScalesOffset(args.columns) + j / 32 * 4, 4);
-        values.push_back(double{scale} * value);
-      }
+    for (int64_t t = 0; t < args.tokens; ++t) {
+      const Q8Row row(bytes.data(), t, args.columns);
+      for (int64_t j = 0; j < args.columns; ++j)
+        values.push_back(double{row.scales[j / 32]} * row.values[j]);
+    }
   }
   std::vector<std::byte> bytes;
   std::vector<double> values;
@@ -205,19 +208,19 @@ std::vector<LinearKernel> quantizedKernels(ElementType type) {
   std::vector<LinearKernel> kernels;
   switch (type) {
   case ElementType::q8_0:
-    kernels = {linear_q8_q8_0, linear_q8_q8_0_avx512vnni(), linear_q8_q8_0_avxvnni()};
+    kernels = {linear_q8_q8_0, linear_q8_q8_0_avx512vnni()};
     break;
   case ElementType::q4_0:
-    kernels = {linear_q8_q4_0, linear_q8_q4_0_avx512vnni(), linear_q8_q4_0_avxvnni()};
+    kernels = {linear_q8_q4_0, linear_q8_q4_0_avx512vnni()};
     break;
   case ElementType::q4_k:
-    kernels = {linear_q8_q4_k, linear_q8_q4_k_avx512vnni(), linear_q8_q4_k_avxvnni()};
+    kernels = {linear_q8_q4_k, linear_q8_q4_k_avx512vnni()};
     break;
   case ElementType::q5_k:
-    kernels = {linear_q8_q5_k, linear_q8_q5_k_avx512vnni(), linear_q8_q5_k_avxvnni()};
+    kernels = {linear_q8_q5_k, linear_q8_q5_k_avx512vnni()};
     break;
   default:
-    kernels = {linear_q8_q6_k, linear_q8_q6_k_avx512vnni(), linear_q8_q6_k_avxvnni()};
+    kernels = {linear_q8_q6_k, linear_q8_q6_k_avx512vnni()};
   }
   std::erase(kernels, nullptr);
   return kernels;
@@ -233,15 +236,14 @@ TEST_P(LinearQuantized, MatchesReference) {
     problem.args.quantized = x.bytes.data();
     problem.args.x = nullptr;
     const auto expected =
-        reference::linear(x.values, problem.weight.values, problem.weight.magnitudes, shape.tokens,
+        reference::linear(x.values, problem.weight.values, problem.weight.shifted, shape.tokens,
                           shape.outputs, shape.inputs, shape.inputs, 0);
     for (LinearKernel kernel : quantizedKernels(GetParam()))
       forEachTarget([&] {
         const std::vector<float> y = problem.run(kernel, 1);
-        // A block's integer sum is exact; then come a product of scales, a product and
-        // sums over at most two terms a block and over at most 16 lanes. A weight with a
-        // minimum is itself rounded, here.
-        problem.expectNear(y, expected, shape.inputs / 16 + 16 + 4);
+        // A block's integer sum is exact; then come products of scales and of the minimum,
+        // and sums over at most four terms a block.
+        problem.expectNear(y, expected, shape.inputs / 8 + 4);
         for (int parts : partCounts)
           ASSERT_EQ(problem.run(kernel, parts), y) << parts << " parts";
       });
@@ -316,21 +318,23 @@ TEST_P(LinearQuantized, ExtremesDoNotOverflow) {
       minimum = set ? 63 * halfValue(minimumScale) : 0;
     }
     std::memcpy(bytes + scaleAt, &scale, 2);
+    // Integers are shifted to be without sign.
+    const double offset = std::abs(halfValue(scale)) * 128 * 32;
     for (uint32_t i = 0; i < info.blockLength; ++i) {
       const double value = halfValue(scale) * (set ? high : low);
       values[i] = value - minimum;
-      problem.weight.magnitudes[block * info.blockLength + i] = std::abs(value) + std::abs(minimum);
+      problem.weight.shifted[block * info.blockLength + i] =
+          std::abs(value) + std::abs(minimum) + 2 * offset;
     }
   }
   problem.setWeightBytes();
   std::fill(problem.x.begin(), problem.x.end(), -1.0f);
   const QuantizedX x(problem);
   problem.args.quantized = x.bytes.data();
-  const auto expected = reference::linear(x.values, problem.weight.values,
-                                          problem.weight.magnitudes, 1, 4, inputs, inputs, 0);
+  const auto expected = reference::linear(x.values, problem.weight.values, problem.weight.shifted,
+                                          1, 4, inputs, inputs, 0);
   for (LinearKernel kernel : quantizedKernels(GetParam()))
-    forEachTarget(
-        [&] { problem.expectNear(problem.run(kernel, 1), expected, inputs / 16 + 16 + 4); });
+    forEachTarget([&] { problem.expectNear(problem.run(kernel, 1), expected, inputs / 8 + 4); });
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, LinearQuantized,
@@ -338,13 +342,142 @@ INSTANTIATE_TEST_SUITE_P(Types, LinearQuantized,
                                          ElementType::q5_k, ElementType::q6_k),
                          typeName);
 
-TEST(SelectLinear, KnowsWhatThereIs) {
-  EXPECT_EQ(selectLinear(ElementType::f32, true), nullptr);
-  EXPECT_EQ(selectLinear(ElementType::i32, false), nullptr);
+// ---- Many tokens and weights of 16 bits ----
+
+/// Tokens with a tile's every remainder, rows with one and two groups, several panels.
+const Shape manyShapes[] = {
+    {8, 1, 32},          {9, 16, 64},        {13, 33, 2080, 5, 3}, {23, 48, 352},
+    {200, 17, 96},       {11, 7, 64, 40, 8}, {8, 3, 64, 64, 0},    {12, 20, 1600},
+    {10, 5, 128, 0, 33}, {17, 0, 64},        {9, 31, 512},
+};
+
+std::vector<std::byte> inForm(const Problem &problem, ActivationForm form) {
+  const int64_t columns = problem.shape.inputs;
+  std::vector<std::byte> bytes(problem.shape.tokens * activationRowBytes(form, columns));
+  quantizeKernel(form)({problem.args.x, bytes.data(), problem.shape.tokens, columns,
+                        problem.xColumns, problem.shape.padBefore, problem.args.xStride},
+                       Part{});
+  return bytes;
+}
+
+/// Integers of 14 bits for each 32 columns, of x and of the weight: at most half a step off.
+TEST(LinearMany, IntegersOf14BitsMatchTheReference) {
+  const LinearKernel kernel = linear_q16_f16_avx512vnni();
+  if (!kernel)
+    GTEST_SKIP() << "this CPU has no AVX-512 VNNI";
+  for (const Shape &shape : manyShapes) {
+    SCOPED_TRACE(testing::PrintToString(shape));
+    Problem problem(ElementType::f16, shape, 11);
+    const std::vector<double> exactX = problem.exactX();
+    const auto expected =
+        reference::linear(exactX, problem.weight.values, problem.weight.magnitudes, shape.tokens,
+                          shape.outputs, shape.inputs, problem.xColumns, shape.padBefore);
+    const std::vector<std::byte> x = inForm(problem, ActivationForm::q16);
+    problem.args.quantized = x.data();
+    const std::vector<float> y = problem.run(kernel, 1);
+    for (int64_t t = 0; t < shape.tokens; ++t)
+      for (int64_t o = 0; o < shape.outputs; ++o) {
+        double bound = 0;
+        for (int64_t first = 0; first < shape.inputs; first += 32) {
+          double wMost = 0, wSum = 0, xMost = 0, xSum = 0;
+          for (int64_t j = first; j < first + 32; ++j) {
+            const double w = std::abs(problem.weight.values[o * shape.inputs + j]);
+            const int64_t column = j - shape.padBefore;
+            const double v = column >= 0 && column < problem.xColumns
+                                 ? std::abs(exactX[t * problem.xColumns + column])
+                                 : 0.0;
+            wMost = std::max(wMost, w);
+            wSum += w;
+            xMost = std::max(xMost, v);
+            xSum += v;
+          }
+          const double half = 0.5 / q16Largest * (1 + 0x1p-10);
+          bound += half * (wMost * xSum + xMost * wSum) + 32 * half * half * wMost * xMost;
+        }
+        const reference::Sum &sum = expected[t * shape.outputs + o];
+        ASSERT_NEAR(y[t * problem.args.yStride + o], sum.value,
+                    bound + reference::roundingBound(shape.inputs / 8 + 4) * sum.magnitude)
+            << "token " << t << ", output " << o;
+      }
+    for (int parts : partCounts)
+      ASSERT_EQ(problem.run(kernel, parts), y) << parts << " parts";
+  }
+}
+
+/// The largest integers that there are fit their sums.
+TEST(LinearMany, LargestIntegersDoNotOverflow) {
+  const LinearKernel kernel = linear_q16_f16_avx512vnni();
+  if (!kernel)
+    GTEST_SKIP() << "this CPU has no AVX-512 VNNI";
+  Problem problem(ElementType::f16, {8, 2, 64}, 12);
+  const uint16_t two = nearestHalf(-2);
+  for (size_t i = 0; i < problem.weight.bytes.size(); i += 2)
+    std::memcpy(problem.weight.bytes.data() + i, &two, 2);
+  problem.setWeightBytes();
+  std::fill(problem.x.begin(), problem.x.end(), -3.0f);
+  const std::vector<std::byte> x = inForm(problem, ActivationForm::q16);
+  problem.args.quantized = x.data();
+  EXPECT_NEAR(problem.run(kernel, 1)[0], 64 * 6, 1e-3);
+}
+
+TEST(LinearMany, NotFiniteWeightsAreNotHidden) {
+  const LinearKernel kernel = linear_q16_f16_avx512vnni();
+  if (!kernel)
+    GTEST_SKIP() << "this CPU has no AVX-512 VNNI";
+  for (uint16_t bits : {0x7c00, 0x7e00}) {
+    Problem problem(ElementType::f16, {8, 1, 64}, 13);
+    std::memcpy(problem.weight.bytes.data() + 40, &bits, 2);
+    problem.setWeightBytes();
+    const std::vector<std::byte> x = inForm(problem, ActivationForm::q16);
+    problem.args.quantized = x.data();
+    EXPECT_FALSE(std::isfinite(problem.run(kernel, 1)[0]));
+  }
+}
+
+TEST(LinearMany, BF16MatchesTheReference) {
+  const LinearKernel kernel = linear_bf16_bf16_avx512bf16();
+  if (!kernel)
+    GTEST_SKIP() << "this CPU has no AVX-512 BF16";
+  for (const Shape &shape : manyShapes) {
+    SCOPED_TRACE(testing::PrintToString(shape));
+    Problem problem(ElementType::bf16, shape, 14);
+    const std::vector<std::byte> x = inForm(problem, ActivationForm::bf16);
+    std::vector<double> values;
+    for (int64_t t = 0; t < shape.tokens; ++t)
+      for (int64_t j = 0; j < shape.inputs; ++j) {
+        uint16_t high;
+        std::memcpy(&high, x.data() + t * bf16RowBytes(shape.inputs) + 2 * j, 2);
+        const uint32_t bits = uint32_t{high} << 16;
+        float value;
+        std::memcpy(&value, &bits, 4);
+        values.push_back(value);
+        // To nearest: 8 significant bits.
+        const int64_t column = j - shape.padBefore;
+        const float exact = column >= 0 && column < problem.xColumns
+                                ? problem.x[t * problem.args.xStride + column]
+                                : 0.0f;
+        ASSERT_NEAR(value, exact, std::abs(exact) * 0x1p-8);
+      }
+    const auto expected =
+        reference::linear(values, problem.weight.values, problem.weight.magnitudes, shape.tokens,
+                          shape.outputs, shape.inputs, shape.inputs, 0);
+    problem.args.quantized = x.data();
+    const std::vector<float> y = problem.run(kernel, 1);
+    problem.expectNear(y, expected, shape.inputs + 1);
+    for (int parts : partCounts)
+      ASSERT_EQ(problem.run(kernel, parts), y) << parts << " parts";
+  }
+}
+
+TEST(ChooseLinear, KnowsWhatThereIs) {
+  EXPECT_FALSE(chooseLinear(ElementType::i32, 64, false));
+  EXPECT_EQ(chooseLinear(ElementType::f32, 64, true)->few.form, ActivationForm::f32);
+  // Rows that are no whole number of blocks of 32 stay with floats.
+  EXPECT_EQ(chooseLinear(ElementType::f16, 48, true)->many.form, ActivationForm::f32);
   for (const ElementTypeInfo &info : elementTypes)
     if (isBlockType(info)) {
-      EXPECT_NE(selectLinear(info.type, true), nullptr) << info.name;
-      EXPECT_NE(selectLinear(info.type, false), nullptr) << info.name;
+      EXPECT_EQ(chooseLinear(info.type, 256, true)->few.form, ActivationForm::q8) << info.name;
+      EXPECT_EQ(chooseLinear(info.type, 256, false)->many.form, ActivationForm::f32) << info.name;
     }
 }
 
@@ -356,13 +489,13 @@ TEST(Quantize, RoundsToNearestAndPads) {
       const QuantizedX x(problem);
       for (int64_t t = 0; t < shape.tokens; ++t)
         for (int64_t b = 0; b < shape.inputs / 32; ++b) {
-          const std::byte *row = x.bytes.data() + t * q8RowBytes(shape.inputs);
-          int16_t sums[2];
-          std::memcpy(sums, row + q8SumsOffset(shape.inputs) + b * 4, 4);
+          const Q8Row row(x.bytes.data(), t, shape.inputs);
+          float sums[2] = {};
           for (int i = 0; i < 32; ++i)
-            sums[i / 16] -= static_cast<int8_t>(row[b * 32 + i]);
-          ASSERT_EQ(sums[0], 0) << "block " << b;
-          ASSERT_EQ(sums[1], 0) << "block " << b;
+            sums[i / 16] += row.values[b * 32 + i];
+          ASSERT_EQ(row.halfSums[2 * b], row.scales[b] * sums[0]) << "block " << b;
+          ASSERT_EQ(row.halfSums[2 * b + 1], row.scales[b] * sums[1]) << "block " << b;
+          ASSERT_EQ(row.sums[b], row.scales[b] * (sums[0] + sums[1])) << "block " << b;
         }
       for (int64_t t = 0; t < shape.tokens; ++t)
         for (int64_t j = 0; j < shape.inputs; ++j) {
@@ -372,11 +505,7 @@ TEST(Quantize, RoundsToNearestAndPads) {
             ASSERT_EQ(value, 0) << "column " << j;
             continue;
           }
-          float scale;
-          std::memcpy(&scale,
-                      x.bytes.data() + t * q8RowBytes(shape.inputs) + q8ScalesOffset(shape.inputs) +
-                          j / 32 * 4,
-                      4);
+          const float scale = Q8Row(x.bytes.data(), t, shape.inputs).scales[j / 32];
           // Half a step, and the rounding of scale, reciprocal and product of a value
           // of up to 127 steps.
           ASSERT_NEAR(value, problem.x[t * problem.args.xStride + column],
@@ -398,11 +527,15 @@ TEST(Quantize, PartsAgreeAndFillTheRow) {
                             whole.bytes.data() + t * q8RowBytes(96), 96),
                 0);
     // Between the values, scales and sums there is padding, which is nobody's.
-    for (int64_t t = 0; t < 3; ++t)
-      for (int64_t at : {q8ScalesOffset(96), q8SumsOffset(96)})
-        EXPECT_EQ(std::memcmp(bytes.data() + t * q8RowBytes(96) + at,
-                              whole.bytes.data() + t * q8RowBytes(96) + at, 3 * 4),
-                  0);
+    for (int64_t t = 0; t < 3; ++t) {
+      const Q8Row<const std::byte> row(bytes.data(), t, 96), expected(whole.bytes.data(), t, 96);
+      for (int64_t b = 0; b < 3; ++b) {
+        EXPECT_EQ(row.scales[b], expected.scales[b]);
+        EXPECT_EQ(row.sums[b], expected.sums[b]);
+        EXPECT_EQ(row.halfSums[2 * b], expected.halfSums[2 * b]);
+        EXPECT_EQ(row.halfSums[2 * b + 1], expected.halfSums[2 * b + 1]);
+      }
+    }
   }
 }
 
@@ -415,7 +548,7 @@ TEST(Quantize, ZeroTinyAndBrokenBlocks) {
     std::vector<std::byte> bytes(q8RowBytes(128));
     quantizeQ8({x.data(), bytes.data(), 1, 128, 128, 0, 128}, Part{});
     float scales[4];
-    std::memcpy(scales, bytes.data() + q8ScalesOffset(128), sizeof(scales));
+    std::memcpy(scales, Q8Row(bytes.data(), 0, 128).scales, sizeof(scales));
     EXPECT_EQ(scales[0], 0);
     EXPECT_EQ(scales[1], 0);
     for (int i = 0; i < 64; ++i)

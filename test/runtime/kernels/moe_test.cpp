@@ -190,13 +190,15 @@ TEST_P(MoeLinear, MultipliesEachExpertsRowsByItsMatrix) {
   const std::vector<int32_t> begins{0, 1, 4, 4}, counts{1, 3};
   Random random(3);
   const TestWeight weight = makeWeight(GetParam(), 2 * outputs * inputs, random);
-  const GuardedBytes guarded(weight.bytes);
+  const std::vector<uint8_t> matrices = packed(GetParam(), weight.bytes, outputs, 2);
+  const GuardedBytes guarded(matrices);
   const std::vector<float> x = random.floats(4 * inputs);
   for (bool isQuantized : {false, true}) {
     MoeLinearArgs args;
-    args.kernel = selectLinear(GetParam(), isQuantized);
-    if (!args.kernel)
+    const LinearVariant variant = chooseLinear(GetParam(), inputs, isQuantized).value().few;
+    if (isQuantized != (variant.form == ActivationForm::q8))
       continue;
+    args.kernel = variant.kernel;
     std::vector<std::byte> quantized(4 * q8RowBytes(inputs) + 64);
     auto *aligned = reinterpret_cast<std::byte *>(
         (reinterpret_cast<uintptr_t>(quantized.data()) + 63) / 64 * 64);
@@ -212,7 +214,7 @@ TEST_P(MoeLinear, MultipliesEachExpertsRowsByItsMatrix) {
     args.linear.inputs = args.linear.xColumns = args.linear.xStride = inputs;
     args.begins = begins.data();
     args.experts = experts;
-    args.expertBytes = static_cast<int64_t>(weight.bytes.size()) / 2;
+    args.expertBytes = static_cast<int64_t>(matrices.size()) / 2;
     forEachTarget([&] {
       for (int parts : partCounts) {
         std::vector<float> y(4 * (outputs + 2), 77.0f);

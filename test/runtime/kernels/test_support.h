@@ -4,7 +4,7 @@
 
 #include "runtime/kernels/part.h"
 #include "runtime/program/block_formats.h"
-#include "runtime/program/element_type.h"
+#include "runtime/program/packing.h"
 
 #include <gtest/gtest.h>
 #include <hwy/targets.h>
@@ -15,6 +15,7 @@
 #include <cstring>
 #include <new>
 #include <random>
+#include <span>
 #include <vector>
 
 #include <sys/mman.h>
@@ -109,17 +110,42 @@ inline uint16_t nearestHalf(float value) {
 }
 
 /// A weight in some type's bytes, and the same as the f32 numbers it stands for. Where a
-/// value is a difference, its magnitude is the sum of both parts' magnitudes.
+/// value is a difference, its magnitude is the sum of both parts' magnitudes; so it is for
+/// kernels that shift integers to be without sign, which `shifted` is for.
 struct TestWeight {
   std::vector<uint8_t> bytes;
   std::vector<double> values;
   std::vector<double> magnitudes;
+  std::vector<double> shifted;
+
+  /// After `values` and `magnitudes` of elements [first, first + count) that have one scale.
+  void shift(int64_t first, int64_t count, double scale, int offset) {
+    for (int64_t i = first; i < first + count; ++i)
+      shifted[i] = offset == 0 ? magnitudes[i]
+                               : std::abs(values[i] + scale * offset) + std::abs(scale * offset);
+  }
 };
+
+/// `matrices` matrices of `rows` rows, in the layout that products want of this type.
+inline std::vector<uint8_t> packed(ElementType type, const std::vector<uint8_t> &bytes,
+                                   int64_t rows, int64_t matrices = 1) {
+  if (matrixLayout(type) == Layout::rows)
+    return bytes;
+  std::vector<uint8_t> result;
+  const int64_t rowBytes = rows == 0 ? 0 : static_cast<int64_t>(bytes.size()) / matrices / rows;
+  MatrixPacker packer(elementTypeInfo(type), rows, rowBytes, [&](std::span<const std::byte> piece) {
+    const auto *begin = reinterpret_cast<const uint8_t *>(piece.data());
+    result.insert(result.end(), begin, begin + piece.size());
+  });
+  packer.append(std::as_bytes(std::span(bytes)));
+  return result;
+}
 
 /// Fills a block of 256 with random bits but for its scales, and gives its numbers, from
 /// the formulas of block_formats.h.
 template <class Block>
-void makeWideBlock(uint8_t *at, double *values, double *magnitudes, Random &random) {
+void makeWideBlock(uint8_t *at, double *values, double *magnitudes, double *shifted,
+                   Random &random) {
   for (size_t i = 0; i < sizeof(Block); ++i)
     at[i] = static_cast<uint8_t>(random.integer(0, 255));
   Block block;
@@ -131,7 +157,7 @@ void makeWideBlock(uint8_t *at, double *values, double *magnitudes, Random &rand
   for (int i = 0; i < 256; ++i) {
     double minimum = 0;
     double scale = halfValue(block.scale);
-    int bits;
+    int bits, offset = 0;
     if constexpr (requires { block.minimum; }) {
       const int s = i / 32;
       const auto sixBits = [&](int low, int high, int shift) {
@@ -148,9 +174,12 @@ void makeWideBlock(uint8_t *at, double *values, double *magnitudes, Random &rand
       const int n = i % 128 / 32;
       bits = block.nibbles[i / 128 * 64 + n % 2 * 32 + i % 32] >> (n / 2 * 4) & 15;
       bits += (block.highBits[i / 128 * 32 + i % 32] >> (2 * n) & 3) * 16 - 32;
+      offset = 32;
     }
     values[i] = static_cast<float>(scale * bits - minimum);
     magnitudes[i] = std::abs(scale * bits) + std::abs(minimum);
+    shifted[i] =
+        offset == 0 ? magnitudes[i] : std::abs(scale * (bits + offset)) + std::abs(scale * offset);
   }
 }
 
@@ -161,10 +190,13 @@ inline TestWeight makeWeight(ElementType type, int64_t count, Random &random) {
   weight.bytes.resize(count / info.blockLength * info.blockBytes);
   weight.values.resize(count);
   weight.magnitudes.resize(count);
+  weight.shifted.resize(count);
   for (int64_t first = 0; first < count; first += info.blockLength) {
     uint8_t *at = weight.bytes.data() + first / info.blockLength * info.blockBytes;
     double *values = weight.values.data() + first;
     double *magnitudes = weight.magnitudes.data() + first;
+    double *shifted = weight.shifted.data() + first;
+    int offset = 0;
     const uint16_t scale = nearestHalf(random.uniform(-0.02f, 0.02f));
     switch (type) {
     case ElementType::f32: {
@@ -197,6 +229,7 @@ inline TestWeight makeWeight(ElementType type, int64_t count, Random &random) {
         block.values[i] = static_cast<int8_t>(random.integer(-128, 127));
         values[i] = halfValue(scale) * block.values[i];
       }
+      offset = 128;
       std::memcpy(at, &block, sizeof(block));
       break;
     }
@@ -208,23 +241,25 @@ inline TestWeight makeWeight(ElementType type, int64_t count, Random &random) {
         values[i] = halfValue(scale) * ((block.nibbles[i] & 15) - 8);
         values[i + 16] = halfValue(scale) * ((block.nibbles[i] >> 4) - 8);
       }
+      offset = 8;
       std::memcpy(at, &block, sizeof(block));
       break;
     }
     case ElementType::q4_k:
-      makeWideBlock<BlockQ4_K>(at, values, magnitudes, random);
+      makeWideBlock<BlockQ4_K>(at, values, magnitudes, shifted, random);
       continue;
     case ElementType::q5_k:
-      makeWideBlock<BlockQ5_K>(at, values, magnitudes, random);
+      makeWideBlock<BlockQ5_K>(at, values, magnitudes, shifted, random);
       continue;
     case ElementType::q6_k:
-      makeWideBlock<BlockQ6_K>(at, values, magnitudes, random);
+      makeWideBlock<BlockQ6_K>(at, values, magnitudes, shifted, random);
       continue;
     default:
       ADD_FAILURE() << "no such weight type";
     }
     for (uint32_t i = 0; i < info.blockLength; ++i)
       magnitudes[i] = std::abs(values[i]);
+    weight.shift(first, info.blockLength, halfValue(scale), offset);
   }
   return weight;
 }

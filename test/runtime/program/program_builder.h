@@ -4,6 +4,7 @@
 
 #include "runtime/program/element_type.h"
 #include "runtime/program/manifest.h"
+#include "runtime/program/packing.h"
 #include "runtime/program/program.h"
 #include "runtime/program/weight_file.h"
 
@@ -93,6 +94,24 @@ public:
     uint32_t index =
         rawWeight(name, type, dims, weightFileHeaderBytes + payload.size(), bytes.size());
     payload.insert(payload.end(), bytes.begin(), bytes.end());
+    return value(fb::Storage::Weight, index, type, dims);
+  }
+  /// The same for a weight of products, `bytes` being rows: in the layout that these want.
+  uint32_t matrix(const std::string &name, ElementType type, const Dims &dims,
+                  std::span<const std::byte> bytes) {
+    if (matrixLayout(type) == Layout::rows)
+      return weight(name, type, dims, bytes);
+    payload.resize((payload.size() + 63) / 64 * 64);
+    const uint64_t offset = weightFileHeaderBytes + payload.size();
+    const ElementTypeInfo &info = elementTypeInfo(type);
+    MatrixPacker packer(info, dims[dims.size() - 2], rowBytes(info, dims.back()).value(),
+                        [&](std::span<const std::byte> piece) {
+                          payload.insert(payload.end(), piece.begin(), piece.end());
+                        });
+    packer.append(bytes);
+    const auto layout = static_cast<uint8_t>(Layout::interleaved);
+    uint32_t index = rawWeight(name, type, dims, offset,
+                               weightFileHeaderBytes + payload.size() - offset, layout);
     return value(fb::Storage::Weight, index, type, dims);
   }
   uint32_t weight(const std::string &name, const Dims &dims, const std::vector<float> &elements) {

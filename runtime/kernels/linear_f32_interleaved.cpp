@@ -1,0 +1,175 @@
+// f32 activations times weights in Layout::interleaved, promoted exactly; products and sums in
+// f32. A lane is a row of the weight, so that no sum crosses lanes.
+#include "runtime/kernels/linear.h"
+
+#include <algorithm>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "runtime/kernels/linear_f32_interleaved.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "runtime/kernels/interleaved-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace cleave::rt::HWY_NAMESPACE {
+
+/// Columns that are summed by themselves.
+inline constexpr int64_t chunkColumns = 32;
+
+/// x of one token for the columns [column, column + chunkColumns) of the weight: x's own
+/// memory, or a copy where x lacks some of them, which count as zero.
+HWY_INLINE const float *chunkOfX(const LinearArgs &args, int64_t token, int64_t column,
+                                 float *padded) {
+  const float *x = args.x + token * args.xStride;
+  const int64_t begin = column - args.padBefore;
+  if (begin >= 0 && begin + chunkColumns <= args.xColumns)
+    return x + begin;
+  std::memset(padded, 0, chunkColumns * sizeof(float));
+  const int64_t first = std::clamp<int64_t>(begin, 0, args.xColumns);
+  const int64_t last = std::clamp<int64_t>(begin + chunkColumns, 0, args.xColumns);
+  if (first < last)
+    std::memcpy(padded + (first - begin), x + first, (last - first) * sizeof(float));
+  return padded;
+}
+
+/// sums[t] = the products of `count` columns with T tokens; column j of the weight is
+/// load(j). Even and odd columns have an accumulator each: one would wait for itself.
+template <int T, class D, class Load>
+HWY_INLINE void addChunk(D d, const float *const (&x)[T], int64_t count, Load load,
+                         hn::Vec<D> (&sums)[T]) {
+  using V = hn::Vec<D>;
+  V even[T], odd[T];
+  for (int t = 0; t < T; ++t)
+    even[t] = odd[t] = hn::Zero(d);
+  int64_t j = 0;
+  for (; j + 2 <= count; j += 2) {
+    const V first = load(j), second = load(j + 1);
+    HWY_UNROLL(8)
+    for (int t = 0; t < T; ++t) {
+      even[t] = hn::MulAdd(hn::Set(d, x[t][j]), first, even[t]);
+      odd[t] = hn::MulAdd(hn::Set(d, x[t][j + 1]), second, odd[t]);
+    }
+  }
+  if (j < count)
+    for (int t = 0; t < T; ++t)
+      even[t] = hn::MulAdd(hn::Set(d, x[t][j]), load(j), even[t]);
+  for (int t = 0; t < T; ++t)
+    sums[t] = hn::Add(sums[t], hn::Add(even[t], odd[t]));
+}
+
+/// `rows` rows of y for T tokens, from a group of the weight.
+template <class W, int T>
+HWY_NOINLINE void linearGroup(const LinearArgs &args, const uint8_t *group, int64_t rows,
+                              int64_t token, float *y) {
+  const FloatTag d;
+  constexpr int64_t lanes = hn::MaxLanes(d), pieces = groupRows / lanes;
+  hn::Vec<FloatTag> sums[pieces][T];
+  for (auto &piece : sums)
+    for (auto &sum : piece)
+      sum = hn::Zero(d);
+  for (int64_t column = 0; column < args.inputs; column += chunkColumns) {
+    alignas(64) float padded[T][chunkColumns];
+    const float *x[T];
+    for (int t = 0; t < T; ++t)
+      x[t] = chunkOfX(args, token + t, column, padded[t]);
+    if constexpr (requires { W::bytes; }) {
+      const int64_t count = std::min(chunkColumns, args.inputs - column);
+      if constexpr (T == 1)
+        prefetchAhead(group + column * W::bytes * groupRows, chunkColumns * W::bytes * groupRows);
+      for (int64_t piece = 0; piece < pieces; ++piece)
+        addChunk<T>(
+            d, x, count,
+            [&](int64_t j) { return W::load(d, group, column + j, piece * lanes, args.inputs); },
+            sums[piece]);
+    } else {
+      const int64_t number = column / chunkColumns;
+      const int s = static_cast<int>(number % W::chunks);
+      const uint8_t *block = group + number / W::chunks * sizeof(typename W::Block) * groupRows;
+      if (T == 1 && s == 0)
+        prefetchAhead(block, sizeof(typename W::Block) * groupRows);
+      for (int64_t piece = 0; piece < pieces; ++piece) {
+        const auto chunk = W::chunk(d, block, s, piece * lanes);
+        addChunk<T>(
+            d, x, chunkColumns,
+            [&](int64_t j) {
+              const int column = static_cast<int>(j);
+              return dequantize<W>(d, chunk, W::integers(d, block, s, column, piece * lanes),
+                                   column);
+            },
+            sums[piece]);
+      }
+    }
+  }
+  for (int t = 0; t < T; ++t) {
+    float *row = y + (token + t) * args.yStride;
+    alignas(64) float buffer[groupRows];
+    for (int64_t piece = 0; piece < pieces; ++piece)
+      hn::Store(sums[piece][t], d, buffer + piece * lanes);
+    std::memcpy(row, buffer, rows * sizeof(float));
+  }
+}
+
+template <class W> HWY_INLINE void linearInterleaved(const LinearArgs &args, Part part) {
+  constexpr int T = HWY_TARGET <= HWY_AVX3 ? 8 : 2; // as many accumulators as registers allow
+  int64_t rowBytes;
+  if constexpr (requires { W::bytes; })
+    rowBytes = args.inputs * W::bytes;
+  else
+    rowBytes = args.inputs / chunkColumns / W::chunks * sizeof(typename W::Block);
+  const PartRange range = partRange(args.outputs, part, groupRows);
+  for (int64_t row = range.begin; row < range.end; row += groupRows) {
+    const int64_t rows = std::min(groupRows, range.end - row);
+    const uint8_t *group = static_cast<const uint8_t *>(args.weight) + row * rowBytes;
+    int64_t t = 0;
+    for (; t + T <= args.tokens; t += T)
+      linearGroup<W, T>(args, group, rows, t, args.y + row);
+    for (; t < args.tokens; ++t)
+      linearGroup<W, 1>(args, group, rows, t, args.y + row);
+  }
+}
+
+void linear_f32_f16(const LinearArgs &args, Part part) {
+  linearInterleaved<InterleavedF16>(args, part);
+}
+void linear_f32_bf16(const LinearArgs &args, Part part) {
+  linearInterleaved<InterleavedBF16>(args, part);
+}
+void linear_f32_q8_0(const LinearArgs &args, Part part) {
+  linearInterleaved<InterleavedQ8_0>(args, part);
+}
+void linear_f32_q4_0(const LinearArgs &args, Part part) {
+  linearInterleaved<InterleavedQ4_0>(args, part);
+}
+void linear_f32_q4_k(const LinearArgs &args, Part part) {
+  linearInterleaved<InterleavedQ4_K>(args, part);
+}
+void linear_f32_q5_k(const LinearArgs &args, Part part) {
+  linearInterleaved<InterleavedQ5_K>(args, part);
+}
+void linear_f32_q6_k(const LinearArgs &args, Part part) {
+  linearInterleaved<InterleavedQ6_K>(args, part);
+}
+
+} // namespace cleave::rt::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace cleave::rt {
+
+#define CLEAVE_LINEAR_KERNEL(name)                                                                 \
+  HWY_EXPORT(name);                                                                                \
+  void name(const LinearArgs &args, Part part) {                                                   \
+    HWY_DYNAMIC_DISPATCH(name)(args, part);                                                        \
+  }
+
+CLEAVE_LINEAR_KERNEL(linear_f32_f16)
+CLEAVE_LINEAR_KERNEL(linear_f32_bf16)
+CLEAVE_LINEAR_KERNEL(linear_f32_q8_0)
+CLEAVE_LINEAR_KERNEL(linear_f32_q4_0)
+CLEAVE_LINEAR_KERNEL(linear_f32_q4_k)
+CLEAVE_LINEAR_KERNEL(linear_f32_q5_k)
+CLEAVE_LINEAR_KERNEL(linear_f32_q6_k)
+
+} // namespace cleave::rt
+#endif

@@ -1,0 +1,124 @@
+// Activations quantized to 8 bits (quantize.h) times block-quantized weights in
+// Layout::interleaved, for any vector unit: integer sums of 32 columns, exact in 32 bits, then
+// one f32 product of scales. A lane is a row of the weight. Variants with instructions for
+// products of bytes: linear_q8_avx512vnni.cpp, linear_q8_avx2.cpp.
+#include "runtime/kernels/linear.h"
+#include "runtime/kernels/quantize.h"
+
+#include <algorithm>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "runtime/kernels/linear_q8.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "runtime/kernels/interleaved-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace cleave::rt::HWY_NAMESPACE {
+
+/// `rows` rows of y for T tokens, from a group of the weight.
+template <class W, int T>
+HWY_NOINLINE void linearGroupQ8(const LinearArgs &args, const uint8_t *group, int64_t rows,
+                                int64_t token, float *y) {
+  const FloatTag d;
+  const hn::RebindToSigned<FloatTag> di32;
+  constexpr int64_t lanes = hn::MaxLanes(d), pieces = groupRows / lanes;
+  constexpr int partColumns = q8BlockLength / W::parts;
+  const int64_t blocks = args.inputs / q8BlockLength;
+  hn::Vec<FloatTag> acc[pieces][T];
+  for (auto &piece : acc)
+    for (auto &sum : piece)
+      sum = hn::Zero(d);
+  for (int64_t b = 0; b < blocks; ++b) {
+    const int s = static_cast<int>(b % W::chunks);
+    const uint8_t *block = group + b / W::chunks * sizeof(typename W::Block) * groupRows;
+    if (T == 1 && s == 0)
+      prefetchAhead(block, sizeof(typename W::Block) * groupRows);
+    for (int64_t piece = 0; piece < pieces; ++piece) {
+      const auto chunk = W::chunk(d, block, s, piece * lanes);
+      for (int part = 0; part < W::parts; ++part) {
+        hn::Vec<decltype(di32)> sums[T];
+        for (auto &sum : sums)
+          sum = hn::Zero(di32);
+        for (int j = part * partColumns; j < (part + 1) * partColumns; ++j) {
+          const auto weights = W::integers(d, block, s, j, piece * lanes);
+          for (int t = 0; t < T; ++t) {
+            const Q8Row x(args.quantized, token + t, args.inputs);
+            sums[t] =
+                hn::Add(sums[t], hn::Mul(weights, hn::Set(di32, x.values[b * q8BlockLength + j])));
+          }
+        }
+        auto minimum = chunk.minimum;
+        if constexpr (!W::hasMinimum)
+          minimum = hn::Mul(chunk.scales[part], hn::Set(d, W::offset));
+        for (int t = 0; t < T; ++t) {
+          const Q8Row x(args.quantized, token + t, args.inputs);
+          const float sum = W::parts == 1 ? x.sums[b] : x.halfSums[2 * b + part];
+          auto &to = acc[piece][t];
+          to = hn::MulAdd(asFloats(sums[t]), hn::Mul(chunk.scales[part], hn::Set(d, x.scales[b])),
+                          to);
+          to = hn::NegMulAdd(minimum, hn::Set(d, sum), to);
+        }
+      }
+    }
+  }
+  for (int t = 0; t < T; ++t) {
+    alignas(64) float buffer[groupRows];
+    for (int64_t piece = 0; piece < pieces; ++piece)
+      hn::Store(acc[piece][t], d, buffer + piece * lanes);
+    std::memcpy(y + (token + t) * args.yStride, buffer, rows * sizeof(float));
+  }
+}
+
+template <class W> HWY_INLINE void linearInterleavedQ8(const LinearArgs &args, Part part) {
+  constexpr int T = 4;
+  const int64_t rowBytes = args.inputs / q8BlockLength / W::chunks * sizeof(typename W::Block);
+  const PartRange range = partRange(args.outputs, part, groupRows);
+  for (int64_t row = range.begin; row < range.end; row += groupRows) {
+    const int64_t rows = std::min(groupRows, range.end - row);
+    const uint8_t *group = static_cast<const uint8_t *>(args.weight) + row * rowBytes;
+    int64_t t = 0;
+    for (; t + T <= args.tokens; t += T)
+      linearGroupQ8<W, T>(args, group, rows, t, args.y + row);
+    for (; t < args.tokens; ++t)
+      linearGroupQ8<W, 1>(args, group, rows, t, args.y + row);
+  }
+}
+
+void linear_q8_q8_0(const LinearArgs &args, Part part) {
+  linearInterleavedQ8<InterleavedQ8_0>(args, part);
+}
+void linear_q8_q4_0(const LinearArgs &args, Part part) {
+  linearInterleavedQ8<InterleavedQ4_0>(args, part);
+}
+void linear_q8_q4_k(const LinearArgs &args, Part part) {
+  linearInterleavedQ8<InterleavedQ4_K>(args, part);
+}
+void linear_q8_q5_k(const LinearArgs &args, Part part) {
+  linearInterleavedQ8<InterleavedQ5_K>(args, part);
+}
+void linear_q8_q6_k(const LinearArgs &args, Part part) {
+  linearInterleavedQ8<InterleavedQ6_K>(args, part);
+}
+
+} // namespace cleave::rt::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace cleave::rt {
+
+#define CLEAVE_LINEAR_KERNEL(name)                                                                 \
+  HWY_EXPORT(name);                                                                                \
+  void name(const LinearArgs &args, Part part) {                                                   \
+    HWY_DYNAMIC_DISPATCH(name)(args, part);                                                        \
+  }
+
+CLEAVE_LINEAR_KERNEL(linear_q8_q8_0)
+CLEAVE_LINEAR_KERNEL(linear_q8_q4_0)
+CLEAVE_LINEAR_KERNEL(linear_q8_q4_k)
+CLEAVE_LINEAR_KERNEL(linear_q8_q5_k)
+CLEAVE_LINEAR_KERNEL(linear_q8_q6_k)
+
+} // namespace cleave::rt
+#endif
