@@ -3,7 +3,6 @@
 // after the other, far more than a cache holds, as in a model; activations are quantized before.
 #include "runtime/kernels/linear.h"
 #include "runtime/kernels/quantize.h"
-#include "runtime/program/block_formats.h"
 #include "runtime/program/packing.h"
 
 #include <benchmark/benchmark.h>
@@ -65,19 +64,12 @@ std::vector<std::byte> randomRow(const ElementTypeInfo &info, std::mt19937 &rand
       std::memcpy(block, bytes + 4 - info.blockBytes, info.blockBytes);
       break;
     }
-    case ElementType::q4_k:
-    case ElementType::q5_k:
-      putHalf(block + offsetof(BlockQ4_K, minimum), value * 0.01f);
-      putHalf(block + offsetof(BlockQ4_K, scale), value * 0.001f);
-      break;
-    case ElementType::q6_k:
-      putHalf(block + offsetof(BlockQ6_K, scale), value * 0.001f);
-      break;
     case ElementType::f16:
       putHalf(block, value);
       break;
     default:
-      putHalf(block, value * 0.01f);
+      for (uint32_t half = info.halvesBegin; half < info.halvesEnd; half += 2)
+        putHalf(block + half, value * (info.blockLength == 32 ? 0.01f : 0.001f));
     }
   }
   return row;
@@ -204,24 +196,17 @@ void addAll() {
   using enum ElementType;
   constexpr ActivationForm q8Form = ActivationForm::q8;
   constexpr ActivationForm f32Form = ActivationForm::f32;
-  addHighway("linear_q8_q4_0", q4_0, linear_q8_q4_0, q8Form);
-  addVariant("linear_q8_q4_0_avx512vnni", q4_0, linear_q8_q4_0_avx512vnni(), q8Form);
-  addHighway("linear_f32_q4_0", q4_0, linear_f32_q4_0, f32Form);
-  addHighway("linear_q8_q8_0", q8_0, linear_q8_q8_0, q8Form);
-  addVariant("linear_q8_q8_0_avx512vnni", q8_0, linear_q8_q8_0_avx512vnni(), q8Form);
-  addHighway("linear_f32_q8_0", q8_0, linear_f32_q8_0, f32Form);
-  addHighway("linear_q8_q4_k", q4_k, linear_q8_q4_k, q8Form);
-  addVariant("linear_q8_q4_k_avx512vnni", q4_k, linear_q8_q4_k_avx512vnni(), q8Form);
-  addHighway("linear_f32_q4_k", q4_k, linear_f32_q4_k, f32Form);
-  addHighway("linear_q8_q5_k", q5_k, linear_q8_q5_k, q8Form);
-  addVariant("linear_q8_q5_k_avx512vnni", q5_k, linear_q8_q5_k_avx512vnni(), q8Form);
-  addHighway("linear_f32_q5_k", q5_k, linear_f32_q5_k, f32Form);
-  addHighway("linear_q8_q6_k", q6_k, linear_q8_q6_k, q8Form);
-  addVariant("linear_q8_q6_k_avx512vnni", q6_k, linear_q8_q6_k_avx512vnni(), q8Form);
-  addHighway("linear_f32_q6_k", q6_k, linear_f32_q6_k, f32Form);
-  addHighway("linear_f32_f16", f16, linear_f32_f16, f32Form);
+  for (const ElementTypeInfo &info : elementTypes)
+    if (isBlockType(info)) {
+      const std::string name(info.name);
+      addHighway("linear_q8_" + name, info.type, linear_q8(info.type), q8Form);
+      addVariant("linear_q8_" + name + "_avx512vnni", info.type, linear_q8_avx512vnni(info.type),
+                 q8Form);
+      addHighway("linear_f32_" + name, info.type, linear_f32_interleaved(info.type), f32Form);
+    }
+  addHighway("linear_f32_f16", f16, linear_f32_interleaved(f16), f32Form);
   addVariant("linear_q16_f16_avx512vnni", f16, linear_q16_f16_avx512vnni(), ActivationForm::q16);
-  addHighway("linear_f32_bf16", bf16, linear_f32_bf16, f32Form);
+  addHighway("linear_f32_bf16", bf16, linear_f32_interleaved(bf16), f32Form);
   addVariant("linear_bf16_bf16_avx512bf16", bf16, linear_bf16_bf16_avx512bf16(),
              ActivationForm::bf16);
   addHighway("linear_f32_f32", f32, linear_f32_f32, f32Form);

@@ -62,16 +62,11 @@ void gather(const GatherArgs &args, Part part) {
     return gatherRows<WeightsF16>(args, part);
   case ElementType::bf16:
     return gatherRows<WeightsBF16>(args, part);
-  case ElementType::q8_0:
-    return gatherRows<WeightsQ8_0>(args, part);
-  case ElementType::q4_0:
-    return gatherRows<WeightsQ4_0>(args, part);
-  case ElementType::q4_k:
-    return gatherRows<WeightsQ4_K>(args, part);
-  case ElementType::q5_k:
-    return gatherRows<WeightsQ5_K>(args, part);
-  case ElementType::q6_k:
-    return gatherRows<WeightsQ6_K>(args, part);
+#define CLEAVE_CASE(type, Name)                                                                    \
+  case ElementType::type:                                                                          \
+    return gatherRows<Weights##Name>(args, part);
+    CLEAVE_BLOCK_TYPES(CLEAVE_CASE)
+#undef CLEAVE_CASE
   default:
     return; // canGather says no
   }
@@ -90,14 +85,10 @@ bool canGather(ElementType type) {
   case ElementType::f32:
   case ElementType::f16:
   case ElementType::bf16:
-  case ElementType::q8_0:
-  case ElementType::q4_0:
-  case ElementType::q4_k:
-  case ElementType::q5_k:
-  case ElementType::q6_k:
     return true;
   default:
-    return false;
+    const ElementTypeInfo *info = findElementType(type);
+    return info && isBlockType(*info);
   }
 }
 

@@ -15,6 +15,9 @@
 HWY_BEFORE_NAMESPACE();
 namespace cleave::rt::HWY_NAMESPACE {
 
+/// X(type, Name) for each type of which there is a struct InterleavedName.
+#define CLEAVE_INTERLEAVED_TYPES(X) X(f16, F16) X(bf16, BF16) CLEAVE_BLOCK_TYPES(X)
+
 /// Bytes that one token's products ask for ahead of their use. Prefetching may run behind the
 /// end of a weight.
 inline constexpr int64_t prefetchBytes = 3072;

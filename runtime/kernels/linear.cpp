@@ -5,51 +5,17 @@ namespace cleave::rt {
 
 namespace {
 
-/// The first that this CPU has.
-LinearKernel firstOf(LinearKernel a, LinearKernel b) {
-  return a ? a : b;
-}
-
-/// For activations of 8 bits; null for types without blocks.
+/// For activations of 8 bits: the fastest that this CPU has; null for types without blocks.
 LinearKernel selectQ8(ElementType weight) {
-  switch (weight) {
-  case ElementType::q8_0:
-    return firstOf(linear_q8_q8_0_avx512vnni(), linear_q8_q8_0);
-  case ElementType::q4_0:
-    return firstOf(linear_q8_q4_0_avx512vnni(), linear_q8_q4_0);
-  case ElementType::q4_k:
-    return firstOf(linear_q8_q4_k_avx512vnni(), linear_q8_q4_k);
-  case ElementType::q5_k:
-    return firstOf(linear_q8_q5_k_avx512vnni(), linear_q8_q5_k);
-  case ElementType::q6_k:
-    return firstOf(linear_q8_q6_k_avx512vnni(), linear_q8_q6_k);
-  default:
-    return nullptr;
-  }
+  for (const auto kernelOf : {linear_q8_avx512vnni, linear_q8})
+    if (LinearKernel kernel = kernelOf(weight))
+      return kernel;
+  return nullptr;
 }
 
 /// For activations of f32.
 LinearKernel selectF32(ElementType weight) {
-  switch (weight) {
-  case ElementType::f32:
-    return linear_f32_f32;
-  case ElementType::f16:
-    return linear_f32_f16;
-  case ElementType::bf16:
-    return linear_f32_bf16;
-  case ElementType::q8_0:
-    return linear_f32_q8_0;
-  case ElementType::q4_0:
-    return linear_f32_q4_0;
-  case ElementType::q4_k:
-    return linear_f32_q4_k;
-  case ElementType::q5_k:
-    return linear_f32_q5_k;
-  case ElementType::q6_k:
-    return linear_f32_q6_k;
-  default:
-    return nullptr;
-  }
+  return weight == ElementType::f32 ? linear_f32_f32 : linear_f32_interleaved(weight);
 }
 
 /// For many tokens and weights of 16 bits.

@@ -65,27 +65,14 @@ struct LinearChoice {
 std::optional<LinearChoice> chooseLinear(ElementType weight, int64_t inputs,
                                          bool quantizedActivations);
 
-/// The kernels themselves, named op_activationtype_weighttype.
+/// The kernels themselves, named op_activationtype_weighttype, or, where there is one for each of
+/// many types of weight, op_activationtype: null for other types.
 void linear_f32_f32(const LinearArgs &args, Part part);
-void linear_f32_f16(const LinearArgs &args, Part part);
-void linear_f32_bf16(const LinearArgs &args, Part part);
-void linear_f32_q8_0(const LinearArgs &args, Part part);
-void linear_f32_q4_0(const LinearArgs &args, Part part);
-void linear_f32_q4_k(const LinearArgs &args, Part part);
-void linear_f32_q5_k(const LinearArgs &args, Part part);
-void linear_f32_q6_k(const LinearArgs &args, Part part);
-void linear_q8_q8_0(const LinearArgs &args, Part part);
-void linear_q8_q4_0(const LinearArgs &args, Part part);
-void linear_q8_q4_k(const LinearArgs &args, Part part);
-void linear_q8_q5_k(const LinearArgs &args, Part part);
-void linear_q8_q6_k(const LinearArgs &args, Part part);
+LinearKernel linear_f32_interleaved(ElementType weight); ///< f16, bf16 and block types
+LinearKernel linear_q8(ElementType weight);              ///< block types
 
 /// The same with an instruction that Highway lacks; null where this CPU has it not.
-LinearKernel linear_q8_q8_0_avx512vnni();
-LinearKernel linear_q8_q4_0_avx512vnni();
-LinearKernel linear_q8_q4_k_avx512vnni();
-LinearKernel linear_q8_q5_k_avx512vnni();
-LinearKernel linear_q8_q6_k_avx512vnni();
+LinearKernel linear_q8_avx512vnni(ElementType weight);
 LinearKernel linear_q16_f16_avx512vnni();
 LinearKernel linear_bf16_bf16_avx512bf16();
 

@@ -129,26 +129,16 @@ template <class W> HWY_INLINE void linearInterleaved(const LinearArgs &args, Par
   }
 }
 
-void linear_f32_f16(const LinearArgs &args, Part part) {
-  linearInterleaved<InterleavedF16>(args, part);
-}
-void linear_f32_bf16(const LinearArgs &args, Part part) {
-  linearInterleaved<InterleavedBF16>(args, part);
-}
-void linear_f32_q8_0(const LinearArgs &args, Part part) {
-  linearInterleaved<InterleavedQ8_0>(args, part);
-}
-void linear_f32_q4_0(const LinearArgs &args, Part part) {
-  linearInterleaved<InterleavedQ4_0>(args, part);
-}
-void linear_f32_q4_k(const LinearArgs &args, Part part) {
-  linearInterleaved<InterleavedQ4_K>(args, part);
-}
-void linear_f32_q5_k(const LinearArgs &args, Part part) {
-  linearInterleaved<InterleavedQ5_K>(args, part);
-}
-void linear_f32_q6_k(const LinearArgs &args, Part part) {
-  linearInterleaved<InterleavedQ6_K>(args, part);
+void linear_f32_interleaved(ElementType weight, const LinearArgs &args, Part part) {
+  switch (weight) {
+#define CLEAVE_CASE(type, Name)                                                                    \
+  case ElementType::type:                                                                          \
+    return linearInterleaved<Interleaved##Name>(args, part);
+    CLEAVE_INTERLEAVED_TYPES(CLEAVE_CASE)
+#undef CLEAVE_CASE
+  default:
+    return; // there is no such kernel
+  }
 }
 
 } // namespace cleave::rt::HWY_NAMESPACE
@@ -157,19 +147,21 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace cleave::rt {
 
-#define CLEAVE_LINEAR_KERNEL(name)                                                                 \
-  HWY_EXPORT(name);                                                                                \
-  void name(const LinearArgs &args, Part part) {                                                   \
-    HWY_DYNAMIC_DISPATCH(name)(args, part);                                                        \
-  }
+HWY_EXPORT(linear_f32_interleaved);
 
-CLEAVE_LINEAR_KERNEL(linear_f32_f16)
-CLEAVE_LINEAR_KERNEL(linear_f32_bf16)
-CLEAVE_LINEAR_KERNEL(linear_f32_q8_0)
-CLEAVE_LINEAR_KERNEL(linear_f32_q4_0)
-CLEAVE_LINEAR_KERNEL(linear_f32_q4_k)
-CLEAVE_LINEAR_KERNEL(linear_f32_q5_k)
-CLEAVE_LINEAR_KERNEL(linear_f32_q6_k)
+LinearKernel linear_f32_interleaved(ElementType weight) {
+  switch (weight) {
+#define CLEAVE_CASE(type, Name)                                                                    \
+  case ElementType::type:                                                                          \
+    return [](const LinearArgs &args, Part part) {                                                 \
+      HWY_DYNAMIC_DISPATCH(linear_f32_interleaved)(ElementType::type, args, part);                 \
+    };
+    CLEAVE_INTERLEAVED_TYPES(CLEAVE_CASE)
+#undef CLEAVE_CASE
+  default:
+    return nullptr;
+  }
+}
 
 } // namespace cleave::rt
 #endif

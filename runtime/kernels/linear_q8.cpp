@@ -86,20 +86,16 @@ template <class W> HWY_INLINE void linearInterleavedQ8(const LinearArgs &args, P
   }
 }
 
-void linear_q8_q8_0(const LinearArgs &args, Part part) {
-  linearInterleavedQ8<InterleavedQ8_0>(args, part);
-}
-void linear_q8_q4_0(const LinearArgs &args, Part part) {
-  linearInterleavedQ8<InterleavedQ4_0>(args, part);
-}
-void linear_q8_q4_k(const LinearArgs &args, Part part) {
-  linearInterleavedQ8<InterleavedQ4_K>(args, part);
-}
-void linear_q8_q5_k(const LinearArgs &args, Part part) {
-  linearInterleavedQ8<InterleavedQ5_K>(args, part);
-}
-void linear_q8_q6_k(const LinearArgs &args, Part part) {
-  linearInterleavedQ8<InterleavedQ6_K>(args, part);
+void linear_q8(ElementType weight, const LinearArgs &args, Part part) {
+  switch (weight) {
+#define CLEAVE_CASE(type, Name)                                                                    \
+  case ElementType::type:                                                                          \
+    return linearInterleavedQ8<Interleaved##Name>(args, part);
+    CLEAVE_BLOCK_TYPES(CLEAVE_CASE)
+#undef CLEAVE_CASE
+  default:
+    return; // there is no such kernel
+  }
 }
 
 } // namespace cleave::rt::HWY_NAMESPACE
@@ -108,17 +104,21 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace cleave::rt {
 
-#define CLEAVE_LINEAR_KERNEL(name)                                                                 \
-  HWY_EXPORT(name);                                                                                \
-  void name(const LinearArgs &args, Part part) {                                                   \
-    HWY_DYNAMIC_DISPATCH(name)(args, part);                                                        \
-  }
+HWY_EXPORT(linear_q8);
 
-CLEAVE_LINEAR_KERNEL(linear_q8_q8_0)
-CLEAVE_LINEAR_KERNEL(linear_q8_q4_0)
-CLEAVE_LINEAR_KERNEL(linear_q8_q4_k)
-CLEAVE_LINEAR_KERNEL(linear_q8_q5_k)
-CLEAVE_LINEAR_KERNEL(linear_q8_q6_k)
+LinearKernel linear_q8(ElementType weight) {
+  switch (weight) {
+#define CLEAVE_CASE(type, Name)                                                                    \
+  case ElementType::type:                                                                          \
+    return [](const LinearArgs &args, Part part) {                                                 \
+      HWY_DYNAMIC_DISPATCH(linear_q8)(ElementType::type, args, part);                              \
+    };
+    CLEAVE_BLOCK_TYPES(CLEAVE_CASE)
+#undef CLEAVE_CASE
+  default:
+    return nullptr;
+  }
+}
 
 } // namespace cleave::rt
 #endif

@@ -168,28 +168,20 @@ struct WeightsQ6_K {
 
 #endif
 
-namespace cleave::rt {
-
+cleave::rt::LinearKernel cleave::rt::linear_q8_avx512vnni([[maybe_unused]] ElementType weight) {
 #if defined(__x86_64__)
-#define CLEAVE_VNNI_KERNEL(Weights) hasAvx512Vnni() ? linear<Weights> : nullptr
+  if (!hasAvx512Vnni())
+    return nullptr;
+  switch (weight) {
+#define CLEAVE_CASE(type, Name)                                                                    \
+  case ElementType::type:                                                                          \
+    return linear<Weights##Name>;
+    CLEAVE_BLOCK_TYPES(CLEAVE_CASE)
+#undef CLEAVE_CASE
+  default:
+    return nullptr;
+  }
 #else
-#define CLEAVE_VNNI_KERNEL(Weights) nullptr
+  return nullptr;
 #endif
-
-LinearKernel linear_q8_q8_0_avx512vnni() {
-  return CLEAVE_VNNI_KERNEL(WeightsQ8_0);
 }
-LinearKernel linear_q8_q4_0_avx512vnni() {
-  return CLEAVE_VNNI_KERNEL(WeightsQ4_0);
-}
-LinearKernel linear_q8_q4_k_avx512vnni() {
-  return CLEAVE_VNNI_KERNEL(WeightsQ4_K);
-}
-LinearKernel linear_q8_q5_k_avx512vnni() {
-  return CLEAVE_VNNI_KERNEL(WeightsQ5_K);
-}
-LinearKernel linear_q8_q6_k_avx512vnni() {
-  return CLEAVE_VNNI_KERNEL(WeightsQ6_K);
-}
-
-} // namespace cleave::rt

@@ -2,6 +2,9 @@
 // stores them. One struct a type; all integers and floats are little-endian.
 #pragma once
 
+#include "runtime/program/element_type.h"
+
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -12,7 +15,6 @@ struct BlockQ8_0 {
   uint16_t scale;
   int8_t values[32];
 };
-static_assert(sizeof(BlockQ8_0) == 34);
 
 /// 32 elements of 4 bits: the low nibble of `nibbles[i]` is element i, the high
 /// nibble element i + 16; an element is `scale * (nibble - 8)`.
@@ -20,7 +22,6 @@ struct BlockQ4_0 {
   uint16_t scale;
   uint8_t nibbles[16];
 };
-static_assert(sizeof(BlockQ4_0) == 18);
 
 /// 256 elements of 4 bits, in 8 sub-blocks of 32: an element of sub-block s is `scale *
 /// scales[s] * nibble - minimum * minimums[s]`, the sub-blocks' scales and minimums being
@@ -34,7 +35,6 @@ struct BlockQ4_K {
   uint8_t packed[12];
   uint8_t nibbles[128];
 };
-static_assert(sizeof(BlockQ4_K) == 144);
 
 /// The integers of a sub-block of BlockQ4_K or BlockQ5_K.
 struct SubBlock {
@@ -77,7 +77,6 @@ struct BlockQ5_K {
   uint8_t highBits[32];
   uint8_t nibbles[128];
 };
-static_assert(sizeof(BlockQ5_K) == 176);
 
 /// 256 elements of 6 bits, in 16 sub-blocks of 16: an element is `scale * scales[s] *
 /// (bits - 32)`. In each half of 128 elements, which has 64 bytes of nibbles and 32 of
@@ -89,6 +88,15 @@ struct BlockQ6_K {
   int8_t scales[16];
   uint16_t scale;
 };
-static_assert(sizeof(BlockQ6_K) == 210);
+
+#define CLEAVE_CHECK_SIZE(type, Name)                                                              \
+  static_assert(sizeof(Block##Name) == elementTypeInfo(ElementType::type).blockBytes);
+CLEAVE_BLOCK_TYPES(CLEAVE_CHECK_SIZE)
+#undef CLEAVE_CHECK_SIZE
+
+#define CLEAVE_COUNT(type, Name) +1
+static_assert(CLEAVE_BLOCK_TYPES(CLEAVE_COUNT) ==
+              std::count_if(elementTypes.begin(), elementTypes.end(), isBlockType));
+#undef CLEAVE_COUNT
 
 } // namespace cleave

@@ -59,6 +59,16 @@ inline constexpr std::array elementTypes = {
     ElementTypeInfo{ElementType::q6_k, "q6_k", 256, 210, 14, 208, 210},
 };
 
+/// X(type, Name) for each type with blocks: ElementType::type, whose block is the struct BlockName
+/// (block_formats.h). What exists once for each of them, as kernels do, is made from this list, so
+/// that a type that lacks something does not compile.
+#define CLEAVE_BLOCK_TYPES(X)                                                                      \
+  X(q8_0, Q8_0)                                                                                    \
+  X(q4_0, Q4_0)                                                                                    \
+  X(q4_k, Q4_K)                                                                                    \
+  X(q5_k, Q5_K)                                                                                    \
+  X(q6_k, Q6_K)
+
 /// The row of `type`, or null for a number that names no type (hostile input).
 constexpr const ElementTypeInfo *findElementType(ElementType type) {
   for (const ElementTypeInfo &info : elementTypes)

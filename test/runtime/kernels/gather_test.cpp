@@ -93,13 +93,7 @@ TEST_P(Gather, MatchesGguf) {
   EXPECT_TRUE(found);
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, Gather,
-                         testing::Values(ElementType::f32, ElementType::f16, ElementType::bf16,
-                                         ElementType::q8_0, ElementType::q4_0, ElementType::q4_k,
-                                         ElementType::q5_k, ElementType::q6_k),
-                         [](const auto &info) {
-                           return std::string(elementTypeInfo(info.param).name);
-                         });
+INSTANTIATE_TEST_SUITE_P(Types, Gather, testing::ValuesIn(weightTypes()), typeName);
 
 TEST(CanGather, KnowsWhatThereIs) {
   for (const ElementTypeInfo &info : elementTypes)

@@ -124,10 +124,6 @@ std::span<const Shape> shapesOf(ElementType type) {
   }
 }
 
-constexpr auto typeName = [](const auto &info) {
-  return std::string(elementTypeInfo(info.param).name);
-};
-
 /// The kernel for activations of f32.
 LinearKernel exactKernel(ElementType type) {
   return chooseLinear(type, 256, /*quantizedActivations=*/false).value().few.kernel;
@@ -173,11 +169,7 @@ TEST_P(LinearFloat, TokensAreIndependent) {
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, LinearFloat,
-                         testing::Values(ElementType::f32, ElementType::f16, ElementType::bf16,
-                                         ElementType::q8_0, ElementType::q4_0, ElementType::q4_k,
-                                         ElementType::q5_k, ElementType::q6_k),
-                         typeName);
+INSTANTIATE_TEST_SUITE_P(Types, LinearFloat, testing::ValuesIn(weightTypes()), typeName);
 
 /// Quantized activations, and the numbers they stand for.
 struct QuantizedX {
@@ -205,23 +197,7 @@ struct QuantizedX {
 
 /// All kernels for one weight type: Highway's and the variants of this CPU.
 std::vector<LinearKernel> quantizedKernels(ElementType type) {
-  std::vector<LinearKernel> kernels;
-  switch (type) {
-  case ElementType::q8_0:
-    kernels = {linear_q8_q8_0, linear_q8_q8_0_avx512vnni()};
-    break;
-  case ElementType::q4_0:
-    kernels = {linear_q8_q4_0, linear_q8_q4_0_avx512vnni()};
-    break;
-  case ElementType::q4_k:
-    kernels = {linear_q8_q4_k, linear_q8_q4_k_avx512vnni()};
-    break;
-  case ElementType::q5_k:
-    kernels = {linear_q8_q5_k, linear_q8_q5_k_avx512vnni()};
-    break;
-  default:
-    kernels = {linear_q8_q6_k, linear_q8_q6_k_avx512vnni()};
-  }
+  std::vector<LinearKernel> kernels = {linear_q8(type), linear_q8_avx512vnni(type)};
   std::erase(kernels, nullptr);
   return kernels;
 }
@@ -337,10 +313,7 @@ TEST_P(LinearQuantized, ExtremesDoNotOverflow) {
     forEachTarget([&] { problem.expectNear(problem.run(kernel, 1), expected, inputs / 8 + 4); });
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, LinearQuantized,
-                         testing::Values(ElementType::q8_0, ElementType::q4_0, ElementType::q4_k,
-                                         ElementType::q5_k, ElementType::q6_k),
-                         typeName);
+INSTANTIATE_TEST_SUITE_P(Types, LinearQuantized, testing::ValuesIn(blockTypes()), typeName);
 
 // ---- Many tokens and weights of 16 bits ----
 

@@ -186,7 +186,8 @@ class MoeLinear : public testing::TestWithParam<ElementType> {};
 /// Each expert's rows meet its own matrix, and an expert without rows is not read: it lies
 /// behind readable memory.
 TEST_P(MoeLinear, MultipliesEachExpertsRowsByItsMatrix) {
-  const int64_t outputs = 5, inputs = 64, experts = 3;
+  const int64_t outputs = 5, experts = 3;
+  const int64_t inputs = std::max<int64_t>(64, elementTypeInfo(GetParam()).blockLength);
   const std::vector<int32_t> begins{0, 1, 4, 4}, counts{1, 3};
   Random random(3);
   const TestWeight weight = makeWeight(GetParam(), 2 * outputs * inputs, random);
@@ -241,12 +242,7 @@ TEST_P(MoeLinear, MultipliesEachExpertsRowsByItsMatrix) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, MoeLinear,
-                         testing::Values(ElementType::f32, ElementType::f16, ElementType::bf16,
-                                         ElementType::q8_0, ElementType::q4_0),
-                         [](const auto &info) {
-                           return std::string(elementTypeInfo(info.param).name);
-                         });
+INSTANTIATE_TEST_SUITE_P(Types, MoeLinear, testing::ValuesIn(weightTypes()), typeName);
 
 TEST(MoeSum, AddsEachChoicesRowByItsWeight) {
   const std::vector<float> rows{1, 2, 3, 10, 20, 30, 100, 200, 300};

@@ -16,6 +16,7 @@
 #include <new>
 #include <random>
 #include <span>
+#include <string>
 #include <vector>
 
 #include <sys/mman.h>
@@ -66,6 +67,26 @@ public:
 
 private:
   std::mt19937 generator;
+};
+
+/// The types with blocks, and all types that products and gathers know.
+inline std::vector<ElementType> blockTypes() {
+  std::vector<ElementType> types;
+  for (const ElementTypeInfo &info : elementTypes)
+    if (isBlockType(info))
+      types.push_back(info.type);
+  return types;
+}
+inline std::vector<ElementType> weightTypes() {
+  std::vector<ElementType> types = {ElementType::f32, ElementType::f16, ElementType::bf16};
+  for (ElementType type : blockTypes())
+    types.push_back(type);
+  return types;
+}
+
+/// What a test of each type is called.
+inline constexpr auto typeName = [](const auto &info) {
+  return std::string(elementTypeInfo(info.param).name);
 };
 
 /// A copy of some bytes that ends where readable memory ends, as a mapped weight file
