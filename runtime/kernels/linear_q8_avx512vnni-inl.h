@@ -21,6 +21,8 @@
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,f16c,fma")
 
+#include "runtime/kernels/panels_avx512-inl.h"
+
 namespace cleave::rt {
 namespace {
 
@@ -106,148 +108,88 @@ void streamGroup(const LinearArgs &args, const uint8_t *group, __mmask16 mask, f
   _mm512_mask_storeu_ps(y, mask, acc);
 }
 
-/// Chunks of each group that are unpacked together, for many tokens: a panel of two groups stays
-/// in the first cache. A whole number of blocks of any type.
-constexpr int64_t panelChunks = 16;
+/// Many tokens, as panels_avx512-inl.h has them.
+template <class W> struct ManyTokens {
+  static constexpr int tokens = 6;
+  static constexpr int64_t panelColumns = 512, tileTokens = 258, tileColumns = 2048;
 
-/// y += the products of a panel of R groups with T tokens; the first panel begins the sums.
-/// `chunks` chunks of each group, from block `first` of the tokens on.
-template <int parts, int R, int T>
-__attribute__((noinline)) void
-multiplyPanel(const LinearArgs &args, const Chunk<parts> (&panel)[R][panelChunks], int64_t first,
-              int64_t chunks, int64_t token, const __mmask16 (&masks)[R], float *y) {
-  constexpr int words = 8 / parts;
-  __m512 acc[R][T];
-#pragma GCC unroll 8
-  for (int t = 0; t < T; ++t)
-#pragma GCC unroll 2
-    for (int r = 0; r < R; ++r)
-      acc[r][t] =
-          first == 0
-              ? _mm512_setzero_ps()
-              : _mm512_maskz_loadu_ps(masks[r], y + (token + t) * args.yStride + r * groupRows);
-  const int64_t rowBytes = q8RowBytes(args.inputs);
-  const Q8Row x(args.quantized, token, args.inputs);
-  const auto of = [&](auto *at, int t) {
-    return reinterpret_cast<decltype(at)>(reinterpret_cast<const std::byte *>(at) + t * rowBytes);
+  template <int R> struct Panel {
+    Chunk<W::parts> chunks[R][panelColumns / q8BlockLength];
   };
-  for (int64_t c = 0; c < chunks; ++c) {
-    const int64_t b = first + c;
+
+  static int64_t bytesOf(int64_t columns) {
+    constexpr int64_t blockBytes = sizeof(typename W::Block) * groupRows;
+    return columns / (q8BlockLength * W::chunks) * blockBytes;
+  }
+
+  template <int R> static void load(Panel<R> &panel, int r, const uint8_t *at, int64_t columns) {
+    for (int64_t c = 0; c < columns / q8BlockLength; c += W::chunks) {
+      const typename W::Header header(at);
+      for (int s = 0; s < W::chunks; ++s)
+        panel.chunks[r][c + s] = W::load(at, header, s);
+      at += sizeof(typename W::Block) * groupRows;
+    }
+  }
+
+  template <int R, int T>
+  __attribute__((always_inline)) static void add(const LinearArgs &args, const Panel<R> &panel,
+                                                 int64_t column, int64_t end, int64_t token,
+                                                 __m512 (&acc)[R][T]) {
+    constexpr int parts = W::parts, words = 8 / parts;
+    const int64_t rowBytes = q8RowBytes(args.inputs);
+    const Q8Row x(args.quantized, token, args.inputs);
+    const auto of = [&](auto *at, int t) {
+      return reinterpret_cast<decltype(at)>(reinterpret_cast<const std::byte *>(at) + t * rowBytes);
+    };
+    const int64_t first = column / q8BlockLength, last = end / q8BlockLength;
+    for (int64_t b = first; b < last; ++b) {
 #pragma GCC unroll 2
-    for (int part = 0; part < parts; ++part) {
-      __m512i sums[R][T];
+      for (int part = 0; part < parts; ++part) {
+        __m512i sums[R][T];
 #pragma GCC unroll 8
-      for (int t = 0; t < T; ++t)
-#pragma GCC unroll 2
-        for (int r = 0; r < R; ++r)
-          sums[r][t] = _mm512_setzero_si512();
-#pragma GCC unroll 8
-      for (int g = part * words; g < (part + 1) * words; ++g) {
-        __m512i weights[R];
-#pragma GCC unroll 2
-        for (int r = 0; r < R; ++r)
-          weights[r] = panel[r][c].values[g];
-#pragma GCC unroll 8
-        for (int t = 0; t < T; ++t) {
-          const __m512i values = broadcastWord(of(x.values + b * q8BlockLength + 4 * g, t));
+        for (int t = 0; t < T; ++t)
 #pragma GCC unroll 2
           for (int r = 0; r < R; ++r)
-            sums[r][t] = _mm512_dpbusd_epi32(sums[r][t], weights[r], values);
+            sums[r][t] = _mm512_setzero_si512();
+#pragma GCC unroll 8
+        for (int g = part * words; g < (part + 1) * words; ++g) {
+          __m512i weights[R];
+#pragma GCC unroll 2
+          for (int r = 0; r < R; ++r)
+            weights[r] = panel.chunks[r][b - first].values[g];
+#pragma GCC unroll 8
+          for (int t = 0; t < T; ++t) {
+            const __m512i values = broadcastWord(of(x.values + b * q8BlockLength + 4 * g, t));
+#pragma GCC unroll 2
+            for (int r = 0; r < R; ++r)
+              sums[r][t] = _mm512_dpbusd_epi32(sums[r][t], weights[r], values);
+          }
+        }
+#pragma GCC unroll 8
+        for (int t = 0; t < T; ++t) {
+          const __m512 xScale = _mm512_set1_ps(*of(x.scales + b, t));
+          const __m512 xSum = _mm512_set1_ps(*of(sumAt<parts>(x, b, part), t));
+#pragma GCC unroll 2
+          for (int r = 0; r < R; ++r) {
+            const Chunk<parts> &chunk = panel.chunks[r][b - first];
+            acc[r][t] = addScaled(sums[r][t], chunk.scales[part], chunk.minimums[part], xScale,
+                                  xSum, acc[r][t]);
+          }
         }
       }
-#pragma GCC unroll 8
-      for (int t = 0; t < T; ++t) {
-        const __m512 xScale = _mm512_set1_ps(*of(x.scales + b, t));
-        const __m512 xSum = _mm512_set1_ps(*of(sumAt<parts>(x, b, part), t));
-#pragma GCC unroll 2
-        for (int r = 0; r < R; ++r)
-          acc[r][t] = addScaled(sums[r][t], panel[r][c].scales[part], panel[r][c].minimums[part],
-                                xScale, xSum, acc[r][t]);
-      }
     }
   }
-#pragma GCC unroll 8
-  for (int t = 0; t < T; ++t)
-#pragma GCC unroll 2
-    for (int r = 0; r < R; ++r)
-      _mm512_mask_storeu_ps(y + (token + t) * args.yStride + r * groupRows, masks[r], acc[r][t]);
-}
-
-/// Tokens from `token` to `last` with a panel: T at a time, then fewer.
-template <int parts, int R, int T>
-void multiplyTokens(const LinearArgs &args, const Chunk<parts> (&panel)[R][panelChunks],
-                    int64_t first, int64_t chunks, int64_t token, int64_t last,
-                    const __mmask16 (&masks)[R], float *y) {
-  for (; token + T <= last; token += T)
-    multiplyPanel<parts, R, T>(args, panel, first, chunks, token, masks, y);
-  if constexpr (T > 1)
-    multiplyTokens<parts, R, T - 1>(args, panel, first, chunks, token, last, masks, y);
-}
-
-/// R groups of rows of y for tokens [token, last), columns of blocks [first, end) of the tokens.
-template <class W, int R>
-void multiplyGroups(const LinearArgs &args, const uint8_t *group, int64_t rows, int64_t first,
-                    int64_t end, int64_t token, int64_t last, float *y) {
-  constexpr int64_t blockBytes = sizeof(typename W::Block) * groupRows;
-  const int64_t groupBytes = args.inputs / q8BlockLength / W::chunks * blockBytes;
-  __mmask16 masks[R];
-  for (int r = 0; r < R; ++r)
-    masks[r] =
-        static_cast<__mmask16>((1u << std::clamp<int64_t>(rows - r * groupRows, 0, groupRows)) - 1);
-  Chunk<W::parts> panel[R][panelChunks];
-  const int64_t begin = first;
-  for (; first < end; first += panelChunks) {
-    const int64_t chunks = std::min(panelChunks, end - first);
-    for (int r = 0; r < R; ++r) {
-      const uint8_t *block = group + r * groupBytes + first / W::chunks * blockBytes;
-      for (int64_t c = 0; c < chunks; c += W::chunks, block += blockBytes) {
-        const typename W::Header header(block);
-        for (int s = 0; s < W::chunks; ++s)
-          panel[r][c + s] = W::load(block, header, s);
-      }
-      // While this panel is multiplied the next one comes: of these groups, or of the next.
-      const uint8_t *next = first + panelChunks < end
-                                ? block
-                                : group + (R + r) * groupBytes + begin / W::chunks * blockBytes;
-      for (int64_t line = 0; line < panelChunks / W::chunks * blockBytes; line += 64)
-        __builtin_prefetch(next + line, 0, 2);
-    }
-    multiplyTokens<W::parts, R, 6>(args, panel, first, chunks, token, last, masks, y);
-  }
-}
+};
 
 template <class W> void linear(const LinearArgs &args, Part part) {
-  const int64_t rowBytes =
-      args.inputs / q8BlockLength / W::chunks * static_cast<int64_t>(sizeof(typename W::Block));
+  if (args.tokens != 1)
+    return multiplyAll<ManyTokens<W>>(args, part);
+  const int64_t rowBytes = ManyTokens<W>::bytesOf(args.inputs) / groupRows;
   const PartRange range = partRange(args.outputs, part, groupRows);
-  const auto *weight = static_cast<const uint8_t *>(args.weight);
-  if (args.tokens == 1) {
-    for (int64_t row = range.begin; row < range.end; row += groupRows) {
-      const int64_t rows = std::min(groupRows, range.end - row);
-      streamGroup<W>(args, weight + row * rowBytes, static_cast<__mmask16>((1u << rows) - 1),
-                     args.y + row);
-    }
-    return;
-  }
-  // A tile of tokens and columns, which all rows meet, stays in the second cache.
-  constexpr int64_t tileTokens = 258, tileBlocks = 64;
-  const int64_t blocks = args.inputs / q8BlockLength;
-  if (blocks == 0)
-    for (int64_t t = 0; t < args.tokens; ++t)
-      std::fill(args.y + t * args.yStride + range.begin, args.y + t * args.yStride + range.end,
-                0.0f);
-  for (int64_t token = 0; token < args.tokens; token += tileTokens) {
-    const int64_t last = std::min(args.tokens, token + tileTokens);
-    for (int64_t first = 0; first < blocks; first += tileBlocks) {
-      const int64_t end = std::min(blocks, first + tileBlocks);
-      int64_t row = range.begin;
-      for (; row + groupRows < range.end; row += 2 * groupRows)
-        multiplyGroups<W, 2>(args, weight + row * rowBytes, range.end - row, first, end, token,
-                             last, args.y + row);
-      if (row < range.end)
-        multiplyGroups<W, 1>(args, weight + row * rowBytes, range.end - row, first, end, token,
-                             last, args.y + row);
-    }
+  for (int64_t row = range.begin; row < range.end; row += groupRows) {
+    const int64_t rows = std::min(groupRows, range.end - row);
+    streamGroup<W>(args, static_cast<const uint8_t *>(args.weight) + row * rowBytes,
+                   static_cast<__mmask16>((1u << rows) - 1), args.y + row);
   }
 }
 

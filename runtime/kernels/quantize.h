@@ -20,17 +20,21 @@ constexpr int64_t alignedTo64(int64_t bytes) {
   return (bytes + 63) / 64 * 64;
 }
 
+/// Bytes behind each row that mean nothing. Rows of a power of two would lie in the same few
+/// sets of a cache, and drive each other out where several are read side by side.
+inline constexpr int64_t rowGap = 64;
+
 /// A row of `columns` elements (a multiple of 32, in blocks of 32) in ActivationForm::q8 is
 ///   int8 values[columns],
 ///   float scales[blocks],
 ///   float sums[blocks], scale times the sum of the block's values, and
 ///   float halfSums[2 * blocks], of each half of a block, for kernels whose weights have an
 ///     offset or a minimum,
-/// each up to a multiple of 64 bytes. Element i stands for scales[i / 32] * values[i];
+/// each up to a multiple of 64 bytes, then rowGap. Element i stands for scales[i / 32] * values[i];
 /// values are in [-127, 127].
 constexpr int64_t q8RowBytes(int64_t columns) {
   const int64_t blocks = columns / q8BlockLength;
-  return alignedTo64(columns) + 2 * alignedTo64(blocks * 4) + alignedTo64(blocks * 8);
+  return alignedTo64(columns) + 2 * alignedTo64(blocks * 4) + alignedTo64(blocks * 8) + rowGap;
 }
 
 /// Row `row` of such rows; Byte is std::byte or const std::byte.
@@ -56,18 +60,18 @@ template <class Byte> struct Q8Row {
 inline constexpr int q16Largest = 8191;
 
 /// A row in ActivationForm::q16 is int16 values[columns] and float scales[blocks], each up to
-/// a multiple of 64 bytes; values are in [-q16Largest, q16Largest].
+/// a multiple of 64 bytes, then rowGap; values are in [-q16Largest, q16Largest].
 constexpr int64_t q16ScalesOffset(int64_t columns) {
   return alignedTo64(columns * 2);
 }
 constexpr int64_t q16RowBytes(int64_t columns) {
-  return q16ScalesOffset(columns) + alignedTo64(columns / q8BlockLength * 4);
+  return q16ScalesOffset(columns) + alignedTo64(columns / q8BlockLength * 4) + rowGap;
 }
 
 /// A row in ActivationForm::bf16 is its elements, rounded to nearest (ties to even), up to a
-/// multiple of 64 bytes.
+/// multiple of 64 bytes, then rowGap.
 constexpr int64_t bf16RowBytes(int64_t columns) {
-  return alignedTo64(columns * 2);
+  return alignedTo64(columns * 2) + rowGap;
 }
 
 /// The bytes of a row of `columns` elements, a multiple of 64; a row of plain floats where
