@@ -63,8 +63,8 @@ struct ScratchSizes {
   int64_t mergedRows; ///< at most
   int64_t blocks;     ///< of a slot
 
-  ScratchSizes(const AttentionArgs &args, int64_t dims, int64_t blockKeys)
-      : panel(blockKeys * dims), rows(tileRows * dims), scores(tileRows * blockKeys),
+  ScratchSizes(const AttentionArgs &args, int64_t dims, int64_t blockKeys, int64_t scoreStride)
+      : panel(blockKeys * dims), rows(tileRows * dims), scores(tileRows * scoreStride),
         part(2 * panel + 2 * rows + scores),
         mergedRows(std::min(maxMergedTokens * args.heads, tileRows)),
         blocks((args.context + blockKeys - 1) / blockKeys) {}
@@ -91,7 +91,7 @@ struct Scratch {
   int64_t blocks;
 
   Scratch(const AttentionArgs &args, Part part) {
-    const ScratchSizes sizes(args, paddedDims(args.headDim), blockKeys);
+    const ScratchSizes sizes(args, paddedDims(args.headDim), blockKeys, scoreStride);
     keys = args.scratch + part.index * sizes.part;
     values = keys + sizes.panel;
     q = values + sizes.panel;
@@ -204,15 +204,10 @@ private:
       const int64_t most = i < manyCount ? stripRows : fewStripRows;
       const int64_t strips = (bundle.count + most - 1) / most;
       bundle.stripRows = (bundle.count + strips - 1) / strips;
-      const int64_t firstRow = bundle.rows.keys - keys;
-      for (int64_t row = 0; row < bundle.count; row += bundle.stripRows) {
-        const int64_t inStrip = std::min(bundle.stripRows, bundle.count - row);
-        float *to = scratch.q + (firstRow + row) * dims;
-        for (int64_t r = 0; r < inStrip; ++r)
-          for (int64_t j = 0; j < args.headDim; ++j)
-            to[j * inStrip + r] = inputs[firstRow + row + r][j] * scale;
-      }
     }
+    for (int64_t row = 0; row < rowCount; ++row)
+      for (int64_t j = 0; j < args.headDim; ++j)
+        scratch.q[row * dims + j] = inputs[row][j] * scale;
     clear(0, rowCount);
   }
 
@@ -256,7 +251,8 @@ private:
   void attendBlockOfFew(int64_t begin, int64_t end, int64_t block, const uint8_t *next) {
     const FewArgs fewArgs{args.headDim,   keyBytes,       scratch.keys,
                           scratch.scores, scratch.values, factors};
-    FewRowsBlock<S>(fewArgs, bundles + begin, end - begin, block, next).run();
+    FewRowsBlock<S>(fewArgs, bundles + begin, end - begin, block, next, isCold).run();
+    isCold = next == nullptr;
   }
 
   void savePiece(const Bundle &bundle, int64_t block) {
@@ -274,6 +270,7 @@ private:
   int64_t dims;
   int64_t keyBytes; ///< from one to the next
   int64_t rowCount = 0, bundleCount = 0;
+  bool isCold = true;    ///< the block that comes next has not been prefetched
   int64_t manyCount = 0; ///< of the bundles, those of more than fewRows
   Bundle bundles[tileRows];
   MergeFactors factors[tileRows];
@@ -353,7 +350,8 @@ void mergeAttention(const AttentionArgs &args, Part part) {
 
 int64_t attentionScratch(const AttentionArgs &args, int parts) {
   const int64_t dims = paddedDims(args.headDim);
-  return ScratchSizes(args, dims, blockKeys).total(dims, parts) * int64_t{sizeof(float)};
+  return ScratchSizes(args, dims, blockKeys, scoreStride).total(dims, parts) *
+         int64_t{sizeof(float)};
 }
 
 } // namespace cleave::rt::HWY_NAMESPACE

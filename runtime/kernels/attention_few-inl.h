@@ -18,30 +18,32 @@ namespace cleave::rt::HWY_NAMESPACE {
 /// a tile, since other work needs registers, too.
 inline constexpr int fewStripRows = stripVectors == 4 ? 8 : 6;
 inline constexpr int fewVectors = 2;
-/// Two halves of a panel: keys are packed into one while those in the other are read.
-inline constexpr int64_t halfPanel = panelKeys / 2;
+static_assert(keysTogether == fewVectors * hn::MaxLanes(FloatTag()));
 
 /// What rows have in common that read one slot.
 struct FewArgs {
   int64_t headDim;
   int64_t keyBytes;      ///< from one key to the next
-  float *panel;          ///< [paddedDims][panelKeys]
-  float *scores;         ///< [rows][blockKeys]
+  float *panel;          ///< [panelKeys][paddedDims]
+  float *scores;         ///< [rows][scoreStride]
   float *acc;            ///< [rows][paddedDims]: sums of a block
   MergeFactors *factors; ///< one a bundle
 };
 
-/// Packs some of the next keys where scores are computed: the two need different parts of
-/// a processor. (A lambda would not be inlined.)
+/// Packs some of the next keys where scores are computed, and prefetches what comes after
+/// them: these need different parts of a processor. (A lambda would not be inlined.)
 template <class S> struct PackBeside {
-  KeyPacker<S> &packer;
+  KeyPacker<S, S> &packer;
+  Prefetcher &prefetcher;
+  int64_t lines; ///< to be prefetched at a time
+  static constexpr int64_t dims = panelDims;
   HWY_INLINE void operator()() const {
-    packer.step();
+    prefetcher.prefetch(lines);
     packer.step();
   }
 };
 
-/// acc[r][..] += the sum of weights times values.
+/// acc[r][..] += the sum of weights times values. Prefetches `lines` lines a value.
 template <class S, int R>
 HWY_INLINE void addValuesOfFew(const float *weights, const StateRows &v, float *acc, int64_t dims,
                                Prefetcher &prefetcher, int64_t lines) {
@@ -53,7 +55,13 @@ HWY_INLINE void addValuesOfFew(const float *weights, const StateRows &v, float *
     for (int r = 0; r < R; ++r)
       for (int i = 0; i < J; ++i)
         sums[r][i] = hn::Load(d, acc + r * dims + column + i * lanes);
-    addValues<S, R, J>(d, weights, v, column, sums, prefetcher, column == 0 ? lines : 0);
+    for (int64_t key = 0; key < v.count; key += 16) {
+      if (column == 0)
+        prefetcher.prefetch(16 * lines);
+      addValues<S, R, J>(d, weights + key,
+                         {v.first + key * v.stride, v.stride, std::min<int64_t>(16, v.count - key)},
+                         column, sums);
+    }
     for (int r = 0; r < R; ++r)
       for (int i = 0; i < J; ++i)
         hn::Store(sums[r][i], d, acc + r * dims + column + i * lanes);
@@ -66,18 +74,19 @@ HWY_INLINE void addValuesOfFew(const float *weights, const StateRows &v, float *
 }
 
 /// Adds block `number` of the keys to what the rows of some bundles, all of one slot, have
-/// seen so far. `next` is the first key that will be read after the block, or null.
+/// seen so far. `next` is the first key that will be read after the block, or null, and
+/// isCold says that none of this block has been prefetched.
 template <class S> class FewRowsBlock {
 public:
   FewRowsBlock(const FewArgs &args, const Bundle *bundles, int64_t count, int64_t number,
-               const uint8_t *next)
+               const uint8_t *next, bool isCold)
       : args(args), bundles(bundles), bundleCount(count), first(number * blockKeys), next(next) {
     const Bundle &last = bundles[count - 1];
     headBytes = args.headDim * S::blockBytes;
     keyBytesRead = last.k - bundles[0].k + headBytes;
     // So many keys at a time that what is asked for in advance stays in a cache.
-    step = std::clamp<int64_t>(32768 / std::max<int64_t>(1, keyBytesRead) / panelDims * panelDims,
-                               panelDims, panelKeys);
+    step = std::clamp<int64_t>(
+        32768 / std::max<int64_t>(1, keyBytesRead) / keysTogether * keysTogether, keysTogether, 64);
     keys = {blockKeys, 0};
     for (int64_t i = 0; i < count; ++i) {
       const KeyRange seen = bundles[i].keys.inBlock(first);
@@ -87,6 +96,9 @@ public:
       }
     }
     keys.begin = keys.begin / step * step;
+    if (isCold)
+      prefetcher(bundles[0].k + (first + keys.begin) * args.keyBytes)
+          .prefetch((keyBytesRead + 63) / 64 * std::min(step, keys.end - keys.begin));
   }
 
   void run() {
@@ -106,28 +118,26 @@ private:
   /// Computes scores of some keys of one head while the next keys are packed.
   void scoreAll() {
     const uint8_t *k = bundles[0].k + first * args.keyBytes;
-    float *half = args.panel;
+    const uint8_t *v = bundles[0].v + first * args.keyBytes;
+    uint8_t *panel = panels();
     for (int64_t key = keys.begin; key < keys.end; key += step) {
-      Prefetcher prefetch =
-          prefetcher(key + step < keys.end ? k + (key + step) * args.keyBytes
-                                           : bundles[0].v + (first + keys.begin) * args.keyBytes);
+      prefetch = prefetcher(key + step < keys.end ? k + (key + step) * args.keyBytes
+                                                  : v + keys.begin * args.keyBytes);
       int64_t row = 0;
       for (const Bundle *bundle = bundles; bundle != bundles + bundleCount; ++bundle) {
         const KeyRange seen = bundle->keys.inBlock(first);
         const int64_t end = std::min(key + step, seen.end);
-        for (int64_t at = key; at < end && end > seen.begin; at += halfPanel) {
-          const int64_t count = std::min(halfPanel, end - at);
-          prefetch.prefetch(linesOfKey() * count);
-          packer = KeyPacker<S>({bundle->k + (first + at) * args.keyBytes, args.keyBytes, count},
-                                args.headDim, half);
+        for (int64_t at = key; at < end && end > seen.begin; at += keysTogether) {
+          const int64_t count = std::min(keysTogether, end - at);
+          packer.start({bundle->k + (first + at) * args.keyBytes, args.keyBytes, count},
+                       args.headDim, panel, panelStride);
           scorePacked();
-          packed = {bundle, half, args.scores + row * blockKeys + at, count};
-          half = half == args.panel ? args.panel + halfPanel : args.panel;
+          packed = {bundle, panel, args.scores + row * scoreStride + at, count};
+          panel = panel == panels() ? panels() + dims() * panelStride : panels();
         }
         row += bundle->count;
       }
     }
-    packer = KeyPacker<S>();
     scorePacked();
   }
 
@@ -136,12 +146,18 @@ private:
     const FloatTag d;
     constexpr int64_t lanes = hn::MaxLanes(d);
     if (const Bundle *bundle = packed.bundle) {
-      const int64_t to = (packed.count + lanes - 1) / lanes * lanes;
+      const PackBeside<S> beside{packer, prefetch,
+                                 packed.count * linesOfKey() * panelDims / dims()};
       for (int64_t r = 0; r < bundle->count; r += bundle->stripRows)
         withRows<fewStripRows>(std::min(bundle->stripRows, bundle->count - r), [&](auto rows) {
-          scoreRange<decltype(rows)::value, fewVectors>(
-              d, bundle->rows.q + r * dims(), packed.panel, args.headDim, 0, to,
-              packed.scores + r * blockKeys, PackBeside<S>{packer});
+          constexpr int R = decltype(rows)::value;
+          const float *q = bundle->rows.q + r * dims();
+          float *scores = packed.scores + r * scoreStride;
+          if (packed.count > lanes)
+            scoreKeys<S, R, fewVectors>(d, q, packed.panel, panelStride, args.headDim, scores,
+                                        beside);
+          else
+            scoreKeys<S, R, 1>(d, q, packed.panel, panelStride, args.headDim, scores, beside);
         });
     }
     packer.finish();
@@ -154,7 +170,7 @@ private:
       const KeyRange seen = bundles[i].keys.inBlock(first);
       if (seen.begin < seen.end)
         softmaxRows(bundles[i].rows, bundles[i].count, first, seen.begin / lanes * lanes,
-                    (seen.end + lanes - 1) / lanes * lanes, args.scores + row * blockKeys,
+                    (seen.end + lanes - 1) / lanes * lanes, args.scores + row * scoreStride,
                     args.factors[i]);
       row += bundles[i].count;
     }
@@ -166,8 +182,7 @@ private:
     const uint8_t *v = bundles[0].v + first * args.keyBytes;
     const bool isPacked = dims() != args.headDim;
     for (int64_t key = keys.begin; key < keys.end; key += step) {
-      Prefetcher prefetch =
-          prefetcher(key + step < keys.end ? v + (key + step) * args.keyBytes : next);
+      prefetch = prefetcher(key + step < keys.end ? v + (key + step) * args.keyBytes : next);
       int64_t row = 0;
       for (const Bundle *bundle = bundles; bundle != bundles + bundleCount; ++bundle) {
         const KeyRange seen = bundle->keys.inBlock(first);
@@ -176,7 +191,7 @@ private:
         if (begin < end) {
           const StateRows rows{bundle->v + (first + begin) * args.keyBytes, args.keyBytes,
                                end - begin};
-          const float *weights = args.scores + row * blockKeys + begin;
+          const float *weights = args.scores + row * scoreStride + begin;
           float *acc = args.acc + row * dims();
           if (isPacked) {
             packValues<S>(d, rows, args.headDim, args.panel);
@@ -197,7 +212,7 @@ private:
                                 float *acc, Prefetcher &prefetch) {
     for (int64_t r = 0; r < bundle.count; r += bundle.stripRows)
       withRows<fewStripRows>(std::min(bundle.stripRows, bundle.count - r), [&](auto rows) {
-        addValuesOfFew<T, decltype(rows)::value>(weights + r * blockKeys, v, acc + r * dims(),
+        addValuesOfFew<T, decltype(rows)::value>(weights + r * scoreStride, v, acc + r * dims(),
                                                  dims(), prefetch, r == 0 ? linesOfKey() : 0);
       });
   }
@@ -216,6 +231,10 @@ private:
 
   int64_t dims() const { return paddedDims(args.headDim); }
 
+  /// Two panels of keysTogether keys, of which one is packed while the other is read.
+  static constexpr int64_t panelStride = keysTogether * S::blockBytes;
+  uint8_t *panels() const { return reinterpret_cast<uint8_t *>(args.panel); }
+
   const FewArgs &args;
   const Bundle *bundles;
   int64_t bundleCount;
@@ -224,10 +243,11 @@ private:
   int64_t headBytes, keyBytesRead;
   int64_t step;
   KeyRange keys; ///< of the block, what is read
-  KeyPacker<S> packer;
+  KeyPacker<S, S> packer;
+  Prefetcher prefetch;
   struct {
     const Bundle *bundle = nullptr;
-    const float *panel = nullptr;
+    const uint8_t *panel = nullptr;
     float *scores = nullptr;
     int64_t count = 0;
   } packed;

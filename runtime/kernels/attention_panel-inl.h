@@ -1,6 +1,5 @@
-// Keys and values of a block, of f16 or f32, as panels of f32: the keys transposed,
-// so that a vector holds one dimension of many keys, and the values row by row.
-// Included once per Highway target.
+// Keys and values as panels: the keys transposed, so that a vector holds one dimension of
+// many keys, and the values row by row. Included once per Highway target.
 #if defined(CLEAVE_KERNELS_ATTENTION_PANEL_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef CLEAVE_KERNELS_ATTENTION_PANEL_INL_H
 #undef CLEAVE_KERNELS_ATTENTION_PANEL_INL_H
@@ -14,11 +13,12 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 HWY_BEFORE_NAMESPACE();
 namespace cleave::rt::HWY_NAMESPACE {
 
-/// Keys of a panel: [dimensions][panelKeys].
+/// Keys of a tile's panel: [dimensions][panelKeys].
 inline constexpr int64_t panelKeys = 64;
 /// Panels have whole vectors of dimensions, whatever a head has.
 inline constexpr int64_t panelDims = 16;
@@ -33,23 +33,31 @@ class Prefetcher {
 public:
   Prefetcher() = default;
   Prefetcher(const uint8_t *first, int64_t stride, int64_t rowBytes, int64_t rows)
-      : row(first), at(first), stride(stride), rowBytes(rowBytes), rows(rows) {}
+      : row(first), stride(stride), rowBytes(rowBytes), rows(rows) {
+    if (stride == rowBytes) { // one long row
+      this->rowBytes *= rows;
+      this->rows = std::min<int64_t>(rows, 1);
+    }
+  }
 
   HWY_INLINE void prefetch(int64_t lines) {
-    for (; lines > 0 && rows > 0; --lines) {
-      hwy::Prefetch(at);
-      at += 64;
-      if (at >= row + rowBytes) {
+    while (lines > 0 && rows > 0) {
+      const int64_t now = std::min(lines, (rowBytes - at + 63) / 64);
+      for (int64_t i = 0; i < now; ++i)
+        hwy::Prefetch(row + at + i * 64);
+      lines -= now;
+      at += now * 64;
+      if (at >= rowBytes) {
+        at = 0;
         row += stride;
-        at = row;
         --rows;
       }
     }
   }
 
 private:
-  const uint8_t *row = nullptr, *at = nullptr;
-  int64_t stride = 0, rowBytes = 0, rows = 0;
+  const uint8_t *row = nullptr;
+  int64_t at = 0, stride = 0, rowBytes = 0, rows = 0;
 };
 
 /// Keys or values of one head in memory.
@@ -76,109 +84,114 @@ template <int N, class D> HWY_INLINE void transposeBlocks(D d, hn::Vec<D> (&v)[N
   }
 }
 
-/// How many keys are transposed together.
-template <class D> constexpr int64_t keysTogether(D d) {
-  return std::max<int64_t>(8, hn::MaxLanes(d));
-}
+/// How many keys are transposed together, panelDims dimensions of each.
+inline constexpr int64_t keysTogether = 2 * hn::MaxLanes(FloatTag());
 
-/// panelDims dimensions from `first` on of keysTogether keys, transposed.
-template <class D>
-HWY_INLINE void transposeKeys(D d, WeightsF32, const uint8_t *const *rows, int64_t first,
-                              float *panel) {
-  constexpr int64_t lanes = hn::MaxLanes(d);
-  const hn::CappedTag<float, 4> d4;
-  const auto piece = [&](int64_t key, int64_t j) {
-    return hn::LoadU(d4, reinterpret_cast<const float *>(rows[key]) + first + j);
-  };
-  for (int64_t key = 0; key < keysTogether(d); key += lanes)
-    for (int64_t j = 0; j < panelDims; j += 4) {
-      hn::Vec<D> v[4]; // of each block of 4 lanes another key
-      HWY_UNROLL(4)
-      for (int64_t i = 0; i < 4; ++i) {
-        if constexpr (lanes == 4) {
-          v[i] = piece(key + i, j);
-        } else {
-          const hn::Half<D> dh;
-          if constexpr (lanes == 8) {
-            v[i] = hn::Combine(d, piece(key + i + 4, j), piece(key + i, j));
-          } else {
-            v[i] = hn::Combine(d, hn::Combine(dh, piece(key + i + 12, j), piece(key + i + 8, j)),
-                               hn::Combine(dh, piece(key + i + 4, j), piece(key + i, j)));
-          }
-        }
-      }
-      transposeBlocks(d, v);
-      HWY_UNROLL(4)
-      for (int64_t i = 0; i < 4; ++i)
-        hn::Store(v[i], d, panel + (j + i) * panelKeys + key);
-    }
-}
-
-template <class D>
-HWY_INLINE void transposeKeys(D d, WeightsF16, const uint8_t *const *rows, int64_t first,
-                              float *panel) {
-  constexpr int64_t lanes = hn::MaxLanes(d);
-  const hn::Repartition<uint16_t, D> d16;
-  const hn::Half<decltype(d16)> dh16;
-  const hn::Rebind<hwy::float16_t, D> df16;
-  const hn::CappedTag<uint16_t, 8> d8;
-  using V = hn::Vec<decltype(d16)>;
-  const auto piece = [&](int64_t key, int64_t j) {
-    return hn::LoadU(d8, reinterpret_cast<const uint16_t *>(rows[key]) + first + j);
-  };
-  // A vector of 16-bit elements has two halves of `lanes`; each becomes a vector of f32.
-  constexpr int64_t dims = lanes == 4 ? 8 : 16;
-  for (int64_t j = 0; j < panelDims; j += dims) {
-    V v[8];
-    HWY_UNROLL(8)
-    for (int64_t i = 0; i < 8; ++i) {
-      if constexpr (lanes == 4) {
-        v[i] = piece(i, j);
-      } else if constexpr (lanes == 8) {
-        v[i] = hn::LoadU(d16, reinterpret_cast<const uint16_t *>(rows[i]) + first + j);
-      } else {
-        v[i] = hn::Combine(d16, hn::Combine(dh16, piece(i + 8, j + 8), piece(i, j + 8)),
-                           hn::Combine(dh16, piece(i + 8, j), piece(i, j)));
-      }
-    }
-    transposeBlocks(d16, v);
-    float *to = panel + j * panelKeys;
-    HWY_UNROLL(8)
-    for (int64_t i = 0; i < 8; ++i) {
-      const auto low = hn::PromoteTo(d, hn::BitCast(df16, hn::LowerHalf(dh16, v[i])));
-      const auto high = hn::PromoteTo(d, hn::BitCast(df16, hn::UpperHalf(dh16, v[i])));
-      hn::Store(low, d, to + i * panelKeys);
-      hn::Store(high, d, to + (lanes == 4 ? i * panelKeys + 4 : (i + 8) * panelKeys));
+/// One vector of keys' elements of S as elements of To at a place of a panel.
+template <class S, class To, class V> HWY_INLINE void storeKeys(V keys, uint8_t *to) {
+  const FloatTag d;
+  if constexpr (S::blockBytes == 4) {
+    static_assert(To::blockBytes == 4);
+    hn::Store(keys, d, reinterpret_cast<float *>(to));
+  } else {
+    const hn::Repartition<uint16_t, FloatTag> d16;
+    if constexpr (To::blockBytes == 2) {
+      hn::Store(keys, d16, reinterpret_cast<uint16_t *>(to));
+    } else {
+      const hn::Half<decltype(d16)> dh16;
+      const hn::Rebind<hwy::float16_t, FloatTag> df16;
+      auto *floats = reinterpret_cast<float *>(to);
+      hn::Store(hn::PromoteTo(d, hn::BitCast(df16, hn::LowerHalf(dh16, keys))), d, floats);
+      hn::Store(hn::PromoteTo(d, hn::BitCast(df16, hn::UpperHalf(dh16, keys))), d,
+                floats + hn::MaxLanes(d));
     }
   }
 }
 
-/// Packs keys, at most panelKeys of them, piece by piece into a panel [paddedDims][panelKeys];
-/// behind the last key it stands again, up to keysTogether.
-template <class S> class KeyPacker {
+/// Keys in memory, as transposeKeys() finds them.
+struct StridedKeys {
+  const uint8_t *first;
+  int64_t stride;
+  HWY_INLINE const uint8_t *operator[](int64_t i) const { return first + i * stride; }
+};
+
+/// Two vectors, in whose i-th blocks of 128 bits are the first and the second block at `offset`
+/// of key `key` + i * step: few and wide loads.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE void loadBlocks(D d, const StridedKeys &keys, int64_t key, int64_t step, int64_t offset,
+                           V &first, V &second) {
+  using T = hn::TFromD<D>;
+  const auto at = [&](int64_t i) HWY_ATTR {
+    return reinterpret_cast<const T *>(keys[key + i * step] + offset);
+  };
+  constexpr int64_t blocks = hn::MaxLanes(d) * sizeof(T) / 16;
+  if constexpr (blocks == 1) {
+    first = hn::LoadU(d, at(0));
+    second = hn::LoadU(d, at(0) + hn::MaxLanes(d));
+  } else if constexpr (blocks == 2) {
+    const V a = hn::LoadU(d, at(0)), b = hn::LoadU(d, at(1));
+    first = hn::ConcatLowerLower(d, b, a);
+    second = hn::ConcatUpperUpper(d, b, a);
+  } else {
+    const hn::Half<D> dh;
+    const auto a = hn::LoadU(dh, at(0)), b = hn::LoadU(dh, at(1)), e = hn::LoadU(dh, at(2)),
+               f = hn::LoadU(dh, at(3));
+    first = hn::Combine(d, hn::ConcatLowerLower(dh, f, e), hn::ConcatLowerLower(dh, b, a));
+    second = hn::Combine(d, hn::ConcatUpperUpper(dh, f, e), hn::ConcatUpperUpper(dh, b, a));
+  }
+}
+
+/// panelDims dimensions from `dim` on of keysTogether keys, transposed.
+template <class S, class To>
+HWY_INLINE void transposeKeys(const StridedKeys &keys, int64_t dim, uint8_t *panel,
+                              int64_t stride) {
+  constexpr int64_t inBlock = 16 / S::blockBytes; // elements
+  using Element = std::conditional_t<S::blockBytes == 2, uint16_t, float>;
+  const hn::Repartition<Element, FloatTag> d;
+  constexpr int64_t lanes = hn::MaxLanes(d);
+  for (int64_t j = 0; j < panelDims; j += 2 * inBlock)
+    for (int64_t key = 0; key < keysTogether; key += lanes) {
+      hn::Vec<decltype(d)> first[inBlock], second[inBlock];
+      HWY_UNROLL(8)
+      for (int64_t i = 0; i < inBlock; ++i)
+        loadBlocks(d, keys, key + i, inBlock, (dim + j) * S::blockBytes, first[i], second[i]);
+      uint8_t *to = panel + j * stride + key * To::blockBytes;
+      transposeBlocks(d, first);
+      HWY_UNROLL(8)
+      for (int64_t i = 0; i < inBlock; ++i)
+        storeKeys<S, To>(first[i], to + i * stride);
+      transposeBlocks(d, second);
+      HWY_UNROLL(8)
+      for (int64_t i = 0; i < inBlock; ++i)
+        storeKeys<S, To>(second[i], to + (inBlock + i) * stride);
+    }
+}
+
+/// Packs keys of S as elements of To into a panel, piece by piece: [paddedDims][..], with rows
+/// `stride` bytes apart; behind the last key it stands again, up to keysTogether.
+template <class S, class To> class KeyPacker {
 public:
-  KeyPacker() = default;
-  KeyPacker(const StateRows &k, int64_t headDim, float *panel)
-      : k(k), headDim(headDim), panel(panel) {
-    startGroup();
+  HWY_INLINE void start(const StateRows &newK, int64_t newHeadDim, uint8_t *newPanel,
+                        int64_t newStride) {
+    k = newK;
+    headDim = newHeadDim;
+    panel = newPanel;
+    stride = newStride;
+    key = dim = 0;
   }
 
   /// Packs keysTogether keys' next panelDims dimensions, if there are any.
   HWY_INLINE void step() {
     if (key >= k.count)
       return;
-    const FloatTag d;
-    constexpr int64_t together = keysTogether(d);
-    if (dim + panelDims <= headDim) {
-      transposeKeys(d, S(), rows, dim, panel + dim * panelKeys + key);
-    } else {
+    if (dim + panelDims <= headDim && key + keysTogether <= k.count)
+      transposeKeys<S, To>(StridedKeys{k.first + key * k.stride, k.stride}, dim, place(), stride);
+    else
       packRest();
-    }
     dim += panelDims;
     if (dim >= headDim) {
       dim = 0;
-      key += together;
-      startGroup();
+      key += keysTogether;
     }
   }
   HWY_INLINE void finish() {
@@ -187,36 +200,33 @@ public:
   }
 
 private:
-  /// The last dimensions, where they are no panelDims.
-  HWY_NOINLINE void packRest() {
-    const FloatTag d;
-    constexpr int64_t together = keysTogether(d);
-    alignas(64) uint8_t rest[together][panelDims * S::blockBytes] = {};
-    const uint8_t *restRows[together];
-    for (int64_t i = 0; i < together; ++i) {
-      std::memcpy(rest[i], rows[i] + dim * S::blockBytes, (headDim - dim) * S::blockBytes);
-      restRows[i] = rest[i];
-    }
-    transposeKeys(d, S(), restRows, 0, panel + dim * panelKeys + key);
-  }
+  uint8_t *place() const { return panel + dim * stride + key * To::blockBytes; }
 
-  HWY_INLINE void startGroup() {
-    for (int64_t i = 0; i < keysTogether(FloatTag()); ++i)
-      rows[i] = k.first + std::min(key + i, k.count - 1) * k.stride;
+  /// Where there are no keysTogether keys left, or no panelDims dimensions.
+  HWY_NOINLINE void packRest() {
+    constexpr int64_t rowBytes = panelDims * S::blockBytes;
+    alignas(64) uint8_t rest[keysTogether * rowBytes] = {};
+    for (int64_t i = 0; i < keysTogether; ++i)
+      std::memcpy(rest + i * rowBytes,
+                  k.first + std::min(key + i, k.count - 1) * k.stride + dim * S::blockBytes,
+                  std::min(panelDims, headDim - dim) * S::blockBytes);
+    transposeKeys<S, To>(StridedKeys{rest, rowBytes}, 0, place(), stride);
   }
 
   StateRows k = {};
   int64_t headDim = 0;
-  float *panel = nullptr;
+  uint8_t *panel = nullptr;
+  int64_t stride = 0;
   int64_t key = 0, dim = 0;
-  const uint8_t *rows[16];
 };
 
-/// Keys as panels of panelKeys each.
+/// Keys as panels of f32, of panelKeys each.
 template <class S> HWY_INLINE void packKeys(const StateRows &k, int64_t headDim, float *panels) {
   for (int64_t key = 0; key < k.count; key += panelKeys) {
-    KeyPacker<S> packer({k.first + key * k.stride, k.stride, std::min(panelKeys, k.count - key)},
-                        headDim, panels + key * paddedDims(headDim));
+    auto *panel = reinterpret_cast<uint8_t *>(panels + key * paddedDims(headDim));
+    KeyPacker<S, WeightsF32> packer;
+    packer.start({k.first + key * k.stride, k.stride, std::min(panelKeys, k.count - key)}, headDim,
+                 panel, panelKeys * static_cast<int64_t>(sizeof(float)));
     packer.finish();
   }
 }

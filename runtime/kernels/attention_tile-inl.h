@@ -21,28 +21,46 @@ namespace cleave::rt::HWY_NAMESPACE {
 /// Keys over which a softmax is taken before it is put together with the others: blocks
 /// begin at multiples of it. The longer, the less often that is, and the larger the panels.
 inline constexpr int64_t blockKeys = 256;
+/// From one row's scores of a block to the next one's: not a power of two, by which rows would
+/// have to share a few places of a cache.
+inline constexpr int64_t scoreStride = blockKeys + 16;
 
 /// Query rows that are taken together, and the vectors that each has in registers.
 inline constexpr int stripRows = 6;
 inline constexpr int stripVectors = HWY_TARGET <= HWY_AVX3 || HWY_ARCH_ARM ? 4 : 2;
 
 /// 2 to the power of x <= 0, or of -100 where x is less, which adds nothing to a sum of
-/// weights of which one is 1. Within 2.7 * 2^-24, and exact at 0.
-template <class D> HWY_INLINE hn::Vec<D> powerOfTwo(D d, hn::Vec<D> x) {
+/// weights of which one is 1. Within 2.7 * 2^-24, and exact at 0. (Of several vectors at a
+/// time, since the constants do not stay in registers.)
+template <int N, class D> HWY_INLINE void powersOfTwo(D d, hn::Vec<D> (&x)[N]) {
   const hn::RebindToSigned<D> di;
-  x = hn::Max(hn::Set(d, -100.0f), x); // in this order a NaN stays one
+  using V = hn::Vec<D>;
   // Adding 1.5 * 2^23 rounds to an integer, in the lowest bits.
-  const auto magic = hn::Set(d, 12582912.0f);
-  const auto shifted = hn::Add(x, magic);
-  const auto fraction = hn::Sub(x, hn::Sub(shifted, magic));
+  const V magic = hn::Set(d, 12582912.0f);
+  V shifted[N], y[N];
+  HWY_UNROLL(4)
+  for (int i = 0; i < N; ++i) {
+    x[i] = hn::Max(hn::Set(d, -100.0f), x[i]); // in this order a NaN stays one
+    shifted[i] = hn::Add(x[i], magic);
+    x[i] = hn::Sub(x[i], hn::Sub(shifted[i], magic));
+  }
   // The polynomial with value 1 at 0 of the least relative error in [-0.5, 0.5].
-  auto y = hn::Set(d, 0x1.5bba14p-10f);
-  y = hn::MulAdd(y, fraction, hn::Set(d, 0x1.3cea88p-7f));
-  y = hn::MulAdd(y, fraction, hn::Set(d, 0x1.c6b752p-5f));
-  y = hn::MulAdd(y, fraction, hn::Set(d, 0x1.ebf9bcp-3f));
-  y = hn::MulAdd(y, fraction, hn::Set(d, 0x1.62e42ap-1f));
-  y = hn::MulAdd(y, fraction, hn::Set(d, 1.0f));
-  return hn::BitCast(d, hn::Add(hn::BitCast(di, y), hn::ShiftLeft<23>(hn::BitCast(di, shifted))));
+  const V leading = hn::Set(d, 0x1.5bba14p-10f);
+  HWY_UNROLL(4)
+  for (int i = 0; i < N; ++i)
+    y[i] = leading;
+  HWY_UNROLL(5)
+  for (const float factor :
+       {0x1.3cea88p-7f, 0x1.c6b752p-5f, 0x1.ebf9bcp-3f, 0x1.62e42ap-1f, 1.0f}) {
+    const V next = hn::Set(d, factor);
+    HWY_UNROLL(4)
+    for (int i = 0; i < N; ++i)
+      y[i] = hn::MulAdd(y[i], x[i], next);
+  }
+  HWY_UNROLL(4)
+  for (int i = 0; i < N; ++i)
+    x[i] = hn::BitCast(
+        d, hn::Add(hn::BitCast(di, y[i]), hn::ShiftLeft<23>(hn::BitCast(di, shifted[i]))));
 }
 
 /// Keys [begin, end) of a slot.
@@ -86,53 +104,65 @@ struct KeyBlock {
   int64_t first;       ///< the number of the first
 };
 
-/// scores[r][0 .. J vectors) = the rows' products with keys of a panel. Calls side() every
-/// panelDims dimensions, for work that can be done beside.
-template <int R, int J, class D, class Side>
-HWY_INLINE void scoreKeys(D d, const float *q, const float *panel, int64_t headDim, float *scores,
-                          Side side) {
+/// Nothing to do beside a computation.
+struct NothingBeside {
+  static constexpr int64_t dims = std::numeric_limits<int32_t>::max();
+  void operator()() const {}
+};
+
+/// scores[r][0 .. J vectors) = the rows' products with keys of a panel of S, whose rows are
+/// `stride` bytes apart. Calls side() every Side::dims dimensions, for what else can be done.
+template <class S, int R, int J, class D, class Side>
+HWY_INLINE void scoreKeys(D d, const float *q, const uint8_t *panel, int64_t stride,
+                          int64_t headDim, float *scores, Side side) {
   constexpr int64_t lanes = hn::MaxLanes(d);
+  const int64_t qStride = paddedDims(headDim);
   hn::Vec<D> acc[R][J];
   for (int r = 0; r < R; ++r)
     for (int v = 0; v < J; ++v)
       acc[r][v] = hn::Zero(d);
-  for (int64_t first = 0; first < headDim; first += panelDims) {
-    const int64_t dims = std::min(panelDims, headDim - first);
+  for (int64_t first = 0; first < headDim; first += Side::dims) {
+    const int64_t dims = std::min(Side::dims, headDim - first);
     for (int64_t j = 0; j < dims; ++j) {
       hn::Vec<D> keys[J];
       HWY_UNROLL(4)
       for (int v = 0; v < J; ++v)
-        keys[v] = hn::Load(d, panel + v * lanes);
+        keys[v] = S::load(d, panel, v * lanes);
       HWY_UNROLL(8)
       for (int r = 0; r < R; ++r) {
-        const auto query = hn::Set(d, q[r]);
+        const auto query = hn::Set(d, q[r * qStride]);
         HWY_UNROLL(4)
         for (int v = 0; v < J; ++v)
           acc[r][v] = hn::MulAdd(query, keys[v], acc[r][v]);
       }
-      q += R;
-      panel += panelKeys;
+      ++q;
+      panel += stride;
     }
     side();
   }
   for (int r = 0; r < R; ++r)
     for (int v = 0; v < J; ++v)
-      hn::Store(acc[r][v], d, scores + r * blockKeys + v * lanes);
+      hn::Store(acc[r][v], d, scores + r * scoreStride + v * lanes);
 }
 
-/// The same for keys [from, to), whole vectors, of several panels.
-template <int R, int J, class D, class Side>
-HWY_INLINE void scoreRange(D d, const float *q, const float *panels, int64_t headDim, int64_t from,
-                           int64_t to, float *scores, Side side) {
+/// The same for keys [from, to), whole vectors, of a block's panels.
+template <int R, class D>
+HWY_INLINE void scoreBlock(D d, const float *q, const float *panels, int64_t headDim, int64_t from,
+                           int64_t to, float *scores) {
   constexpr int64_t lanes = hn::MaxLanes(d);
+  constexpr int J = stripVectors;
+  constexpr int64_t stride = panelKeys * static_cast<int64_t>(sizeof(float));
   for (int64_t key = from; key < to;) {
-    const float *panel =
-        panels + key / panelKeys * (panelKeys * paddedDims(headDim)) + key % panelKeys;
+    const auto *panel = reinterpret_cast<const uint8_t *>(
+        panels + key / panelKeys * (panelKeys * paddedDims(headDim)) + key % panelKeys);
     if (key % (J * lanes) == 0 && key + J * lanes <= to) {
-      scoreKeys<R, J>(d, q, panel, headDim, scores + key, side);
+      scoreKeys<WeightsF32, R, J>(d, q, panel, stride, headDim, scores + key, NothingBeside());
       key += J * lanes;
+    } else if (J > 2 && key % (2 * lanes) == 0 && key + 2 * lanes <= to) {
+      scoreKeys<WeightsF32, R, 2>(d, q, panel, stride, headDim, scores + key, NothingBeside());
+      key += 2 * lanes;
     } else {
-      scoreKeys<R, 1>(d, q, panel, headDim, scores + key, [] {});
+      scoreKeys<WeightsF32, R, 1>(d, q, panel, stride, headDim, scores + key, NothingBeside());
       key += lanes;
     }
   }
@@ -156,16 +186,29 @@ HWY_INLINE BlockSums softmaxBlock(float *scores, int64_t begin, int64_t end, int
     largest = hn::Max(largest, hn::Load(d, scores + i));
   const auto maximum = hn::MaxOfLanes(d, largest);
   auto sum = hn::Zero(d);
-  for (int64_t i = from; i < to; i += lanes) {
-    const auto weight = powerOfTwo(d, hn::Sub(hn::Load(d, scores + i), maximum));
-    hn::Store(weight, d, scores + i);
-    sum = hn::Add(sum, weight);
-  }
+  const auto weigh = [&](auto vectors, int64_t i) HWY_ATTR {
+    constexpr int N = decltype(vectors)::value;
+    hn::Vec<decltype(d)> weights[N];
+    HWY_UNROLL(4)
+    for (int v = 0; v < N; ++v)
+      weights[v] = hn::Sub(hn::Load(d, scores + i + v * lanes), maximum);
+    powersOfTwo(d, weights);
+    HWY_UNROLL(4)
+    for (int v = 0; v < N; ++v) {
+      hn::Store(weights[v], d, scores + i + v * lanes);
+      sum = hn::Add(sum, weights[v]);
+    }
+  };
+  int64_t i = from;
+  for (; i + 4 * lanes <= to; i += 4 * lanes)
+    weigh(std::integral_constant<int, 4>(), i);
+  for (; i < to; i += lanes)
+    weigh(std::integral_constant<int, 1>(), i);
   if (from != begin || end != to) {
     std::fill(scores + from, scores + begin, 0.0f);
     std::fill(scores + end, scores + to, 0.0f);
     sum = hn::Zero(d);
-    for (int64_t i = from; i < to; i += lanes)
+    for (i = from; i < to; i += lanes)
       sum = hn::Add(sum, hn::Load(d, scores + i));
   }
   return {hn::GetLane(maximum), sumLanes(d, sum)};
@@ -196,8 +239,9 @@ HWY_INLINE void mergeSums(int64_t count, const BlockSums *added, float *maxima, 
   for (int64_t r = 0; r < count; r += hn::MaxLanes(d)) {
     const auto oldMaximum = hn::Load(d, oldMaxima + r), newMaximum = hn::Load(d, newMaxima + r);
     const auto maximum = hn::Max(oldMaximum, newMaximum);
-    const auto older = powerOfTwo(d, hn::Sub(oldMaximum, maximum));
-    const auto newer = powerOfTwo(d, hn::Sub(newMaximum, maximum));
+    hn::Vec<decltype(d)> powers[] = {hn::Sub(oldMaximum, maximum), hn::Sub(newMaximum, maximum)};
+    powersOfTwo(d, powers);
+    const auto older = powers[0], newer = powers[1];
     hn::Store(older, d, factors.older + r);
     hn::Store(newer, d, factors.newer + r);
     hn::Store(maximum, d, newMaxima + r);
@@ -214,7 +258,7 @@ HWY_INLINE void softmaxRows(const Rows &rows, int64_t count, int64_t first, int6
                             int64_t to, float *scores, MergeFactors &factors) {
   BlockSums added[mergedRows];
   for (int64_t r = 0; r < count; ++r) {
-    float *row = scores + r * blockKeys;
+    float *row = scores + r * scoreStride;
     const KeyRange keys = rows.keys[r].inBlock(first);
     if (keys.begin < keys.end) {
       added[r] = softmaxBlock(row, keys.begin, keys.end, from, to);
@@ -227,21 +271,20 @@ HWY_INLINE void softmaxRows(const Rows &rows, int64_t count, int64_t first, int6
 }
 
 /// acc[r][..] += the sum of weights times values, for J vectors of columns. Values are of S;
-/// row r's weights are r * blockKeys further. Prefetches `lines` lines a value.
+/// row r's weights are r * scoreStride further.
 template <class S, int R, int J, class D>
 HWY_INLINE void addValues(D d, const float *weights, const StateRows &v, int64_t column,
-                          hn::Vec<D> (&acc)[R][J], Prefetcher &prefetcher, int64_t lines) {
+                          hn::Vec<D> (&acc)[R][J]) {
   constexpr int64_t lanes = hn::MaxLanes(d);
   const uint8_t *row = v.first;
   for (int64_t key = 0; key < v.count; ++key) {
-    prefetcher.prefetch(lines);
     hn::Vec<D> value[J];
     HWY_UNROLL(4)
     for (int i = 0; i < J; ++i)
       value[i] = S::load(d, row, column + i * lanes);
     HWY_UNROLL(8)
     for (int r = 0; r < R; ++r) {
-      const auto weight = hn::Set(d, weights[r * blockKeys + key]);
+      const auto weight = hn::Set(d, weights[r * scoreStride + key]);
       HWY_UNROLL(4)
       for (int i = 0; i < J; ++i)
         acc[r][i] = hn::MulAdd(weight, value[i], acc[r][i]);
@@ -265,10 +308,9 @@ HWY_INLINE void addValuesOfBlock(D d, const float *weights, const KeyBlock &bloc
   for (int r = 0; r < R; ++r)
     for (int v = 0; v < J; ++v)
       acc[r][v] = hn::Zero(d);
-  Prefetcher none;
   const StateRows v{reinterpret_cast<const uint8_t *>(block.values + begin * dims),
                     dims * static_cast<int64_t>(sizeof(float)), end - begin};
-  addValues<WeightsF32, R, J>(d, weights + begin, v, column, acc, none, 0);
+  addValues<WeightsF32, R, J>(d, weights + begin, v, column, acc);
   HWY_UNROLL(8)
   for (int r = 0; r < R; ++r) {
     HWY_UNROLL(4)
@@ -296,8 +338,8 @@ HWY_NOINLINE void attendBlock(const Rows &rows, const KeyBlock &block, int64_t h
   if (begin >= end)
     return;
   const int64_t from = begin / lanes * lanes, to = (end + lanes - 1) / lanes * lanes;
-  alignas(64) float scores[R * blockKeys];
-  scoreRange<R, J>(d, rows.q, block.keys, headDim, from, to, scores, [] {});
+  alignas(64) float scores[R * scoreStride];
+  scoreBlock<R>(d, rows.q, block.keys, headDim, from, to, scores);
 
   MergeFactors factors;
   softmaxRows(rows, R, block.first, from, to, scores, factors);
