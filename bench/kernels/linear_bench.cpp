@@ -200,6 +200,8 @@ void addAll() {
     if (isBlockType(info)) {
       const std::string name(info.name);
       addHighway("linear_q8_" + name, info.type, linear_q8(info.type), q8Form);
+      addVariant("linear_q8_" + name + "_avx2", info.type, linear_q8_avx2(info.type), q8Form);
+      addVariant("linear_q8_" + name + "_avxvnni", info.type, linear_q8_avxvnni(info.type), q8Form);
       addVariant("linear_q8_" + name + "_avx512vnni", info.type, linear_q8_avx512vnni(info.type),
                  q8Form);
       addHighway("linear_f32_" + name, info.type, linear_f32_interleaved(info.type), f32Form);

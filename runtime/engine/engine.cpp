@@ -5,6 +5,7 @@
 #include "runtime/engine/size.h"
 #include "runtime/engine/step_builder.h"
 #include "runtime/engine/team.h"
+#include "runtime/kernels/cpu_features.h"
 
 #include <algorithm>
 #include <chrono>
@@ -66,6 +67,7 @@ struct Engine::Impl {
        const EngineOptions &options)
       : program(program), threads(options.threads), team(options.threads),
         profiler(options.profiler) {
+    cpuFeatures(); // bounds what kernels may use, before the first one runs
     const fb::Program &root = program.root();
     if (threads < 1 || threads > maxThreads)
       throw std::runtime_error(std::to_string(threads) + " threads: the number must be 1 to " +

@@ -7,7 +7,7 @@ namespace {
 
 /// For activations of 8 bits: the fastest that this CPU has; null for types without blocks.
 LinearKernel selectQ8(ElementType weight) {
-  for (const auto kernelOf : {linear_q8_avx512vnni, linear_q8})
+  for (const auto kernelOf : {linear_q8_avx512vnni, linear_q8_avxvnni, linear_q8_avx2, linear_q8})
     if (LinearKernel kernel = kernelOf(weight))
       return kernel;
   return nullptr;

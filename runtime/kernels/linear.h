@@ -71,7 +71,9 @@ void linear_f32_f32(const LinearArgs &args, Part part);
 LinearKernel linear_f32_interleaved(ElementType weight); ///< f16, bf16 and block types
 LinearKernel linear_q8(ElementType weight);              ///< block types
 
-/// The same with an instruction that Highway lacks; null where this CPU has it not.
+/// The same with instructions that Highway lacks; null where cpuFeatures() has them not.
+LinearKernel linear_q8_avx2(ElementType weight);
+LinearKernel linear_q8_avxvnni(ElementType weight);
 LinearKernel linear_q8_avx512vnni(ElementType weight);
 LinearKernel linear_q16_f16_avx512vnni();
 LinearKernel linear_bf16_bf16_avx512bf16();

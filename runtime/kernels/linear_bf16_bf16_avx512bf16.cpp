@@ -1,5 +1,6 @@
 // Many tokens in bf16 times weights of bf16, with the AVX-512 instruction for that: products are
 // exact, pairs of them are summed in f32.
+#include "runtime/kernels/cpu_features.h"
 #include "runtime/kernels/linear.h"
 #include "runtime/kernels/quantize.h"
 #include "runtime/program/layout.h"
@@ -67,9 +68,7 @@ struct ManyTokens {
 namespace cleave::rt {
 
 LinearKernel linear_bf16_bf16_avx512bf16() {
-  const bool has = __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bf16");
-  return has ? multiplyAll<ManyTokens> : nullptr;
+  return cpuFeatures().avx512Bf16 ? multiplyAll<ManyTokens> : nullptr;
 }
 
 } // namespace cleave::rt

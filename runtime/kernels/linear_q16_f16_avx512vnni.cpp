@@ -1,6 +1,7 @@
 // Many tokens in 16-bit integers times weights of f16, with AVX-512 VNNI, which multiplies pairs
 // of 16 bits twice as fast as floats. 32 columns of a row of the weight become integers with
 // one scale, once for all tokens: an element's error is at most 2^-14 of the largest of the 32.
+#include "runtime/kernels/cpu_features.h"
 #include "runtime/kernels/linear.h"
 #include "runtime/kernels/quantize.h"
 #include "runtime/program/layout.h"
@@ -130,9 +131,7 @@ struct ManyTokens {
 namespace cleave::rt {
 
 LinearKernel linear_q16_f16_avx512vnni() {
-  const bool has = __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
-  return has ? multiplyAll<ManyTokens> : nullptr;
+  return cpuFeatures().avx512Vnni ? multiplyAll<ManyTokens> : nullptr;
 }
 
 } // namespace cleave::rt

@@ -198,13 +198,4 @@ template <class W> void linear(const LinearArgs &args, Part part) {
 
 #pragma GCC pop_options
 
-namespace cleave::rt {
-
-inline bool hasAvx512Vnni() {
-  return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
-}
-
-} // namespace cleave::rt
-
 #endif

@@ -1,6 +1,8 @@
 // The linear_q8 kernels with AVX-512 VNNI: how a block of each type becomes chunks.
 #include "runtime/kernels/linear_q8_avx512vnni-inl.h"
 
+#include "runtime/kernels/cpu_features.h"
+
 #if defined(__x86_64__)
 
 #pragma GCC push_options
@@ -170,7 +172,7 @@ struct WeightsQ6_K {
 
 cleave::rt::LinearKernel cleave::rt::linear_q8_avx512vnni([[maybe_unused]] ElementType weight) {
 #if defined(__x86_64__)
-  if (!hasAvx512Vnni())
+  if (!cpuFeatures().avx512Vnni)
     return nullptr;
   switch (weight) {
 #define CLEAVE_CASE(type, Name)                                                                    \

@@ -197,7 +197,8 @@ struct QuantizedX {
 
 /// All kernels for one weight type: Highway's and the variants of this CPU.
 std::vector<LinearKernel> quantizedKernels(ElementType type) {
-  std::vector<LinearKernel> kernels = {linear_q8(type), linear_q8_avx512vnni(type)};
+  std::vector<LinearKernel> kernels = {linear_q8(type), linear_q8_avx2(type),
+                                       linear_q8_avxvnni(type), linear_q8_avx512vnni(type)};
   std::erase(kernels, nullptr);
   return kernels;
 }

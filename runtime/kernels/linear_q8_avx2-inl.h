@@ -1,0 +1,337 @@
+// What the linear_q8 kernels with 256-bit vectors share: with AVX2 alone and, where
+// CLEAVE_LINEAR_AVXVNNI is 1, with AVX-VNNI. A lane is a row of the weight, as Layout::interleaved
+// has it, and a group of rows is two vectors. Both instructions multiply unsigned by signed bytes.
+// AVX2's sums two products in 16 bits, where the sums of several may follow as far as they fit.
+#pragma once
+
+#include "runtime/kernels/linear.h"
+#include "runtime/kernels/quantize.h"
+#include "runtime/program/block_formats.h"
+#include "runtime/program/layout.h"
+
+#include <immintrin.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+
+// After all includes, so that no function of a header is compiled for AVX2.
+#pragma GCC push_options
+#if CLEAVE_LINEAR_AVXVNNI
+#pragma GCC target("avx2,fma,f16c,avxvnni")
+#else
+#pragma GCC target("avx2,fma,f16c")
+#endif
+
+namespace cleave::rt {
+namespace {
+
+constexpr bool hasByteDot = CLEAVE_LINEAR_AVXVNNI;
+
+/// Rows of a vector, and vectors of a group.
+constexpr int64_t halfRows = 8;
+constexpr int halves = groupRows / halfRows;
+
+/// A chunk: 32 columns of 8 rows. Lane r of values[g] is columns 4g .. 4g + 3 of row r as bytes. A
+/// row has a scale and a minimum for all of them, or, with two parts, one for each half.
+template <int parts> struct Chunk {
+  __m256i values[8];
+  __m256 scales[parts];
+  __m256 minimums[parts];
+};
+
+/// Vector `number` of those at `offset` of a block: 4 bytes of each of the 8 rows of a half.
+inline __m256i wordsAt(const uint8_t *block, int half, int64_t offset, int number = 0) {
+  return _mm256_loadu_si256(
+      reinterpret_cast<const __m256i *>(block + groupRows * offset + 64 * number + 32 * half));
+}
+inline __m256 halvesAt(const uint8_t *block, int half, int64_t offset) {
+  return _mm256_cvtph_ps(
+      _mm_loadu_si128(reinterpret_cast<const __m128i *>(block + groupRows * offset + 16 * half)));
+}
+
+// A weight type (linear_q8_avx2_weights-inl.h) is a struct with its Block, how many chunks are in
+// it, `parts`, `hasMinimum`, `isSigned` (with unsigned values otherwise; AVX2 alone only), `run`,
+// over how many words products of AVX2 fit 16 bits when summed, a Header that is made of half a
+// block and that all its chunks share, and
+//   load(block, half, header, s): chunk s of 8 of the block's 16 rows.
+
+/// Four bytes of a token, in every lane.
+inline __m256i broadcastWord(const int8_t *values) {
+  int32_t word;
+  std::memcpy(&word, values, sizeof(word));
+  return _mm256_set1_epi32(word);
+}
+
+/// Pairs of products of bytes, in 16 bits; `magnitudes` are those of signed weights.
+template <class W>
+inline __m256i pairProducts(__m256i weights, __m256i magnitudes, __m256i values) {
+  if constexpr (W::isSigned)
+    return _mm256_maddubs_epi16(magnitudes, _mm256_sign_epi8(values, weights));
+  else
+    return _mm256_maddubs_epi16(weights, values);
+}
+
+/// sum + the sums of pairs of 16 bits; `first` where there is no sum yet.
+inline __m256i addPairs(__m256i sum, __m256i pairs, bool first) {
+  const __m256i sums = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+  return first ? sums : _mm256_add_epi32(sum, sums);
+}
+
+/// acc + what a part of a chunk adds: its integer sum in the scale of weights and activations,
+/// less the minimum. The one place where sums are rounded, so that all tiles agree.
+template <bool hasMinimum>
+inline __m256 addScaled(__m256i sum, __m256 scale, __m256 minimum, __m256 xScale, __m256 xSum,
+                        __m256 acc) {
+  acc = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), _mm256_mul_ps(scale, xScale), acc);
+  return hasMinimum ? _mm256_fnmadd_ps(minimum, xSum, acc) : acc;
+}
+
+/// The scaled sums of part `part` of block b of a token.
+template <int parts>
+inline const float *sumAt(const Q8Row<const std::byte> &x, int64_t b, int part) {
+  return parts == 1 ? x.sums + b : x.halfSums + 2 * b + part;
+}
+
+/// The integer sums of a part of a chunk with a token's values.
+template <class W> inline __m256i dotPart(const __m256i (&values)[8], int part, const int8_t *x) {
+  constexpr int words = 8 / W::parts;
+  __m256i sum = _mm256_setzero_si256();
+#if CLEAVE_LINEAR_AVXVNNI
+  __m256i odd = _mm256_setzero_si256();
+#pragma GCC unroll 4
+  for (int g = part * words; g < (part + 1) * words; g += 2) {
+    sum = _mm256_dpbusd_avx_epi32(sum, values[g], broadcastWord(x + 4 * g));
+    odd = _mm256_dpbusd_avx_epi32(odd, values[g + 1], broadcastWord(x + 4 * g + 4));
+  }
+  sum = _mm256_add_epi32(sum, odd);
+#else
+#pragma GCC unroll 8
+  for (int first = part * words; first < (part + 1) * words; first += W::run) {
+    __m256i pairs;
+#pragma GCC unroll 8
+    for (int g = first; g < first + W::run; ++g) {
+      const __m256i product =
+          pairProducts<W>(values[g], W::isSigned ? _mm256_abs_epi8(values[g]) : values[g],
+                          broadcastWord(x + 4 * g));
+      pairs = g == first ? product : _mm256_add_epi16(pairs, product);
+    }
+    sum = addPairs(sum, pairs, first == part * words);
+  }
+#endif
+  return sum;
+}
+
+/// The first `rows` lanes, of two vectors.
+inline void storeRows(float *y, int64_t rows, const __m256 (&values)[halves]) {
+  if (rows >= groupRows) {
+    _mm256_storeu_ps(y, values[0]);
+    _mm256_storeu_ps(y + halfRows, values[1]);
+    return;
+  }
+  alignas(32) float buffer[groupRows];
+  _mm256_store_ps(buffer, values[0]);
+  _mm256_store_ps(buffer + halfRows, values[1]);
+  std::memcpy(y, buffer, rows * sizeof(float));
+}
+
+/// Bytes that one token's products ask for ahead of their use.
+constexpr int64_t prefetchBytes = 3072;
+
+/// 16 rows of y for one token: the weights stream through registers.
+template <class W>
+void streamGroup(const LinearArgs &args, const uint8_t *group, int64_t rows, float *y) {
+  constexpr int64_t blockBytes = sizeof(typename W::Block) * groupRows;
+  constexpr int64_t lines = (blockBytes + 63) / 64;
+  const Q8Row x(args.quantized, 0, args.inputs);
+  const int64_t blocks = args.inputs / q8BlockLength;
+  __m256 acc[halves] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
+  for (int64_t first = 0; first < blocks; first += W::chunks, group += blockBytes) {
+#pragma GCC unroll 2
+    for (int half = 0; half < halves; ++half) {
+      const typename W::Header header(group, half);
+#pragma GCC unroll 8
+      for (int s = 0; s < W::chunks; ++s) {
+        const int step = half * W::chunks + s;
+        constexpr int steps = halves * W::chunks;
+#pragma GCC unroll 8
+        for (int64_t line = lines * step / steps; line < lines * (step + 1) / steps; ++line)
+          __builtin_prefetch(group + prefetchBytes + 64 * line);
+        const Chunk<W::parts> chunk = W::load(group, half, header, s);
+        const int64_t b = first + s;
+#pragma GCC unroll 2
+        for (int part = 0; part < W::parts; ++part) {
+          const __m256i sum = dotPart<W>(chunk.values, part, x.values + b * q8BlockLength);
+          acc[half] = addScaled<W::hasMinimum>(
+              sum, chunk.scales[part], chunk.minimums[part], _mm256_set1_ps(x.scales[b]),
+              _mm256_set1_ps(*sumAt<W::parts>(x, b, part)), acc[half]);
+        }
+      }
+    }
+  }
+  storeRows(y, rows, acc);
+}
+
+/// Chunks that are unpacked together, for many tokens: a group's panel stays in the first cache.
+/// A whole number of blocks of any type.
+constexpr int64_t panelChunks = 16;
+
+/// Tokens of a tile: as many sums as registers hold beside weights and values.
+constexpr int tileTokens = hasByteDot ? 6 : 4;
+
+/// y += the products of a panel of a group with T tokens; the first panel begins the sums.
+/// `chunks` chunks, from block `first` of the tokens on.
+template <class W, int T>
+__attribute__((noinline)) void
+multiplyPanel(const LinearArgs &args, const Chunk<W::parts> (&panel)[halves][panelChunks],
+              int64_t first, int64_t chunks, int64_t token, int64_t rows, float *y) {
+  constexpr int parts = W::parts, words = 8 / parts, R = halves;
+  // More sums than registers: these wait in memory, which takes one access a chunk.
+  alignas(32) float acc[T][groupRows];
+  for (int t = 0; t < T; ++t)
+    if (first == 0)
+      std::memset(acc[t], 0, sizeof(acc[t]));
+    else
+      std::memcpy(acc[t], y + (token + t) * args.yStride,
+                  std::min(rows, groupRows) * sizeof(float));
+  const int64_t rowBytes = q8RowBytes(args.inputs);
+  const Q8Row x(args.quantized, token, args.inputs);
+  const auto of = [&](auto *at, int t) {
+    return reinterpret_cast<decltype(at)>(reinterpret_cast<const std::byte *>(at) + t * rowBytes);
+  };
+  for (int64_t c = 0; c < chunks; ++c) {
+    const int64_t b = first + c;
+    const int8_t *values = x.values + b * q8BlockLength;
+#pragma GCC unroll 2
+    for (int part = 0; part < parts; ++part) {
+      __m256i sums[R][T];
+#if CLEAVE_LINEAR_AVXVNNI
+#pragma GCC unroll 8
+      for (int t = 0; t < T; ++t)
+#pragma GCC unroll 2
+        for (int r = 0; r < R; ++r)
+          sums[r][t] = _mm256_setzero_si256();
+#pragma GCC unroll 8
+      for (int g = part * words; g < (part + 1) * words; ++g) {
+        const __m256i weights[R] = {panel[0][c].values[g], panel[1][c].values[g]};
+#pragma GCC unroll 8
+        for (int t = 0; t < T; ++t) {
+          const __m256i word = broadcastWord(of(values + 4 * g, t));
+#pragma GCC unroll 2
+          for (int r = 0; r < R; ++r)
+            sums[r][t] = _mm256_dpbusd_avx_epi32(sums[r][t], weights[r], word);
+        }
+      }
+#else
+#pragma GCC unroll 8
+      for (int begin = part * words; begin < (part + 1) * words; begin += W::run) {
+        __m256i pairs[R][T];
+#pragma GCC unroll 8
+        for (int g = begin; g < begin + W::run; ++g)
+#pragma GCC unroll 2
+          for (int r = 0; r < R; ++r) {
+            const __m256i weights = panel[r][c].values[g];
+            const __m256i magnitudes = W::isSigned ? _mm256_abs_epi8(weights) : weights;
+#pragma GCC unroll 8
+            for (int t = 0; t < T; ++t) {
+              const __m256i product =
+                  pairProducts<W>(weights, magnitudes, broadcastWord(of(values + 4 * g, t)));
+              pairs[r][t] = g == begin ? product : _mm256_add_epi16(pairs[r][t], product);
+            }
+          }
+#pragma GCC unroll 8
+        for (int t = 0; t < T; ++t)
+#pragma GCC unroll 2
+          for (int r = 0; r < R; ++r)
+            sums[r][t] = addPairs(sums[r][t], pairs[r][t], begin == part * words);
+      }
+#endif
+#pragma GCC unroll 8
+      for (int t = 0; t < T; ++t) {
+        const __m256 xScale = _mm256_set1_ps(*of(x.scales + b, t));
+        const __m256 xSum = _mm256_set1_ps(*of(sumAt<parts>(x, b, part), t));
+#pragma GCC unroll 2
+        for (int r = 0; r < R; ++r) {
+          float *at = acc[t] + r * halfRows;
+          _mm256_store_ps(at, addScaled<W::hasMinimum>(sums[r][t], panel[r][c].scales[part],
+                                                       panel[r][c].minimums[part], xScale, xSum,
+                                                       _mm256_load_ps(at)));
+        }
+      }
+    }
+  }
+  for (int t = 0; t < T; ++t)
+    std::memcpy(y + (token + t) * args.yStride, acc[t], std::min(rows, groupRows) * sizeof(float));
+}
+
+/// Tokens from `token` to `last` with a panel: T at a time, then fewer.
+template <class W, int T>
+void multiplyTokens(const LinearArgs &args, const Chunk<W::parts> (&panel)[halves][panelChunks],
+                    int64_t first, int64_t chunks, int64_t token, int64_t last, int64_t rows,
+                    float *y) {
+  for (; token + T <= last; token += T)
+    multiplyPanel<W, T>(args, panel, first, chunks, token, rows, y);
+  if constexpr (T > 1)
+    multiplyTokens<W, T - 1>(args, panel, first, chunks, token, last, rows, y);
+}
+
+/// A group of rows of y for tokens [token, last), columns of blocks [first, end) of the tokens.
+template <class W>
+void multiplyGroup(const LinearArgs &args, const uint8_t *group, int64_t rows, int64_t first,
+                   int64_t end, int64_t token, int64_t last, float *y) {
+  constexpr int64_t blockBytes = sizeof(typename W::Block) * groupRows;
+  const int64_t groupBytes = args.inputs / q8BlockLength / W::chunks * blockBytes;
+  Chunk<W::parts> panel[halves][panelChunks];
+  const int64_t begin = first;
+  for (; first < end; first += panelChunks) {
+    const int64_t chunks = std::min(panelChunks, end - first);
+    const uint8_t *block = group + first / W::chunks * blockBytes;
+    for (int64_t c = 0; c < chunks; c += W::chunks, block += blockBytes)
+#pragma GCC unroll 2
+      for (int half = 0; half < halves; ++half) {
+        const typename W::Header header(block, half);
+        for (int s = 0; s < W::chunks; ++s)
+          panel[half][c + s] = W::load(block, half, header, s);
+      }
+    // While this panel is multiplied the next one comes: of this group, or of the next.
+    const uint8_t *next =
+        first + panelChunks < end ? block : group + groupBytes + begin / W::chunks * blockBytes;
+    for (int64_t line = 0; line < panelChunks / W::chunks * blockBytes; line += 64)
+      __builtin_prefetch(next + line, 0, 2);
+    multiplyTokens<W, tileTokens>(args, panel, first, chunks, token, last, rows, y);
+  }
+}
+
+template <class W> void linear(const LinearArgs &args, Part part) {
+  const int64_t rowBytes =
+      args.inputs / q8BlockLength / W::chunks * static_cast<int64_t>(sizeof(typename W::Block));
+  const PartRange range = partRange(args.outputs, part, groupRows);
+  const auto *weight = static_cast<const uint8_t *>(args.weight);
+  if (args.tokens == 1) {
+    for (int64_t row = range.begin; row < range.end; row += groupRows)
+      streamGroup<W>(args, weight + row * rowBytes, range.end - row, args.y + row);
+    return;
+  }
+  // A block of tokens and columns, which all rows meet, stays in the second cache.
+  constexpr int64_t blockTokens = 132, columnBlocks = 64;
+  static_assert(blockTokens % tileTokens == 0);
+  const int64_t blocks = args.inputs / q8BlockLength;
+  if (blocks == 0)
+    for (int64_t t = 0; t < args.tokens; ++t)
+      std::fill(args.y + t * args.yStride + range.begin, args.y + t * args.yStride + range.end,
+                0.0f);
+  for (int64_t token = 0; token < args.tokens; token += blockTokens) {
+    const int64_t last = std::min(args.tokens, token + blockTokens);
+    for (int64_t first = 0; first < blocks; first += columnBlocks) {
+      const int64_t end = std::min(blocks, first + columnBlocks);
+      for (int64_t row = range.begin; row < range.end; row += groupRows)
+        multiplyGroup<W>(args, weight + row * rowBytes, range.end - row, first, end, token, last,
+                         args.y + row);
+    }
+  }
+}
+
+} // namespace
+} // namespace cleave::rt
+
+#pragma GCC pop_options

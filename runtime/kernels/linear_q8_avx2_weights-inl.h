@@ -1,0 +1,175 @@
+// How a block of each type becomes chunks of 256-bit vectors (linear_q8_avx2-inl.h).
+#pragma once
+
+#include "runtime/kernels/linear_q8_avx2-inl.h"
+
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,f16c")
+
+namespace cleave::rt {
+namespace {
+
+/// The low or, with `high`, the high halves of bytes.
+inline __m256i nibbles(__m256i bytes, bool high) {
+  return _mm256_and_si256(high ? _mm256_srli_epi16(bytes, 4) : bytes, _mm256_set1_epi8(15));
+}
+
+/// The bits of bytes from `first` on, moved to bit 4; those that `mask` has there.
+inline __m256i bitsAbove(__m256i bytes, int first, char mask) {
+  return _mm256_and_si256(first <= 4 ? _mm256_slli_epi16(bytes, 4 - first)
+                                     : _mm256_srli_epi16(bytes, first - 4),
+                          _mm256_set1_epi8(mask));
+}
+
+/// Byte `i` of each lane as a number.
+inline __m256 byteAt(__m256i v, int i) {
+  return _mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srli_epi32(v, 8 * i), _mm256_set1_epi32(255)));
+}
+inline __m256 signedByteAt(__m256i v, int i) {
+  return _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(v, 24 - 8 * i), 24));
+}
+
+struct NoHeader {
+  NoHeader(const uint8_t *, int) {}
+};
+
+struct WeightsQ8_0 {
+  using Block = BlockQ8_0;
+  using Header = NoHeader;
+  static constexpr int chunks = 1, parts = 1, run = 1;
+  static constexpr bool isSigned = !hasByteDot, hasMinimum = hasByteDot;
+
+  static Chunk<1> load(const uint8_t *block, int half, const Header &, int) {
+    Chunk<1> chunk;
+#pragma GCC unroll 8
+    for (int g = 0; g < 8; ++g) {
+      chunk.values[g] = wordsAt(block, half, offsetof(Block, values), g);
+      if (!isSigned) // -128 .. 127 to 0 .. 255
+        chunk.values[g] =
+            _mm256_xor_si256(chunk.values[g], _mm256_set1_epi8(static_cast<char>(0x80)));
+    }
+    chunk.scales[0] = halvesAt(block, half, offsetof(Block, scale));
+    chunk.minimums[0] = _mm256_mul_ps(chunk.scales[0], _mm256_set1_ps(128));
+    return chunk;
+  }
+};
+
+struct WeightsQ4_0 {
+  using Block = BlockQ4_0;
+  using Header = NoHeader;
+  static constexpr int chunks = 1, parts = 1, run = 8; // 16 * 15 * 127 < 2^15
+  static constexpr bool isSigned = false, hasMinimum = true;
+
+  static Chunk<1> load(const uint8_t *block, int half, const Header &, int) {
+    Chunk<1> chunk;
+#pragma GCC unroll 4
+    for (int g = 0; g < 4; ++g) {
+      const __m256i bytes = wordsAt(block, half, offsetof(Block, nibbles), g);
+      chunk.values[g] = nibbles(bytes, false);
+      chunk.values[g + 4] = nibbles(bytes, true);
+    }
+    chunk.scales[0] = halvesAt(block, half, offsetof(Block, scale));
+    chunk.minimums[0] = _mm256_mul_ps(chunk.scales[0], _mm256_set1_ps(8));
+    return chunk;
+  }
+};
+
+/// The scales and minimums of 8 sub-blocks, which begin blocks of q4_k and q5_k: 4 to a vector
+/// of bytes.
+struct SubBlockHeader {
+  __m256 scale, minimum;
+  __m256i scales[2], minimums[2];
+
+  static __m256i joined(__m256i bits, __m256i above) {
+    return _mm256_or_si256(bits,
+                           _mm256_and_si256(_mm256_srli_epi16(above, 2), _mm256_set1_epi8(48)));
+  }
+
+  SubBlockHeader(const uint8_t *block, int half)
+      : scale(halvesAt(block, half, offsetof(BlockQ4_K, scale))),
+        minimum(halvesAt(block, half, offsetof(BlockQ4_K, minimum))) {
+    const __m256i low = _mm256_set1_epi8(63);
+    const __m256i packed[3] = {wordsAt(block, half, offsetof(BlockQ4_K, packed), 0),
+                               wordsAt(block, half, offsetof(BlockQ4_K, packed), 1),
+                               wordsAt(block, half, offsetof(BlockQ4_K, packed), 2)};
+    scales[0] = _mm256_and_si256(packed[0], low);
+    scales[1] = joined(nibbles(packed[2], false), packed[0]);
+    minimums[0] = _mm256_and_si256(packed[1], low);
+    minimums[1] = joined(nibbles(packed[2], true), packed[1]);
+  }
+
+  void writeTo(int s, Chunk<1> &chunk) const {
+    chunk.scales[0] = _mm256_mul_ps(scale, byteAt(scales[s / 4], s % 4));
+    chunk.minimums[0] = _mm256_mul_ps(minimum, byteAt(minimums[s / 4], s % 4));
+  }
+};
+static_assert(offsetof(BlockQ4_K, packed) == offsetof(BlockQ5_K, packed));
+
+struct WeightsQ4_K {
+  using Block = BlockQ4_K;
+  using Header = SubBlockHeader;
+  static constexpr int chunks = 8, parts = 1, run = 8;
+  static constexpr bool isSigned = false, hasMinimum = true;
+
+  static Chunk<1> load(const uint8_t *block, int half, const Header &header, int s) {
+    Chunk<1> chunk;
+#pragma GCC unroll 8
+    for (int g = 0; g < 8; ++g)
+      chunk.values[g] =
+          nibbles(wordsAt(block, half, offsetof(Block, nibbles) + s / 2 * 32, g), s % 2 != 0);
+    header.writeTo(s, chunk);
+    return chunk;
+  }
+};
+
+struct WeightsQ5_K {
+  using Block = BlockQ5_K;
+  using Header = SubBlockHeader;
+  static constexpr int chunks = 8, parts = 1, run = 4; // 8 * 31 * 127 < 2^15
+  static constexpr bool isSigned = false, hasMinimum = true;
+
+  static Chunk<1> load(const uint8_t *block, int half, const Header &header, int s) {
+    Chunk<1> chunk;
+#pragma GCC unroll 8
+    for (int g = 0; g < 8; ++g)
+      chunk.values[g] = _mm256_or_si256(
+          nibbles(wordsAt(block, half, offsetof(Block, nibbles) + s / 2 * 32, g), s % 2 != 0),
+          bitsAbove(wordsAt(block, half, offsetof(Block, highBits), g), s, 16));
+    header.writeTo(s, chunk);
+    return chunk;
+  }
+};
+
+struct WeightsQ6_K {
+  using Block = BlockQ6_K;
+  static constexpr int chunks = 8, parts = 2, run = 2; // 4 * 63 * 127 < 2^15
+  static constexpr bool isSigned = false, hasMinimum = true;
+
+  struct Header {
+    __m256 scale;
+    Header(const uint8_t *block, int half) : scale(halvesAt(block, half, offsetof(Block, scale))) {}
+  };
+
+  static Chunk<2> load(const uint8_t *block, int half, const Header &header, int s) {
+    Chunk<2> chunk;
+#pragma GCC unroll 8
+    for (int g = 0; g < 8; ++g)
+      chunk.values[g] = _mm256_or_si256(
+          nibbles(wordsAt(block, half, offsetof(Block, nibbles) + s / 4 * 64 + s % 2 * 32, g),
+                  s % 4 >= 2),
+          bitsAbove(wordsAt(block, half, offsetof(Block, highBits) + s / 4 * 32, g), s % 4 * 2,
+                    48));
+    const __m256i scales = wordsAt(block, half, offsetof(Block, scales) + s / 2 * 4);
+#pragma GCC unroll 2
+    for (int part = 0; part < 2; ++part) {
+      chunk.scales[part] = _mm256_mul_ps(header.scale, signedByteAt(scales, s % 2 * 2 + part));
+      chunk.minimums[part] = _mm256_mul_ps(chunk.scales[part], _mm256_set1_ps(32));
+    }
+    return chunk;
+  }
+};
+
+} // namespace
+} // namespace cleave::rt
+
+#pragma GCC pop_options

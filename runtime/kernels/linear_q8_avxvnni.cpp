@@ -1,0 +1,27 @@
+// The linear_q8 kernels with AVX-VNNI: AVX2's vectors, and products of bytes that are summed in 32
+// bits.
+#include "runtime/kernels/cpu_features.h"
+#include "runtime/kernels/linear.h"
+
+#if defined(__x86_64__)
+#define CLEAVE_LINEAR_AVXVNNI 1
+#include "runtime/kernels/linear_q8_avx2_weights-inl.h"
+#endif
+
+cleave::rt::LinearKernel cleave::rt::linear_q8_avxvnni([[maybe_unused]] ElementType weight) {
+#if defined(__x86_64__)
+  if (!cpuFeatures().avxVnni)
+    return nullptr;
+  switch (weight) {
+#define CLEAVE_CASE(type, Name)                                                                    \
+  case ElementType::type:                                                                          \
+    return linear<Weights##Name>;
+    CLEAVE_BLOCK_TYPES(CLEAVE_CASE)
+#undef CLEAVE_CASE
+  default:
+    return nullptr;
+  }
+#else
+  return nullptr;
+#endif
+}
