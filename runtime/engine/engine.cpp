@@ -159,9 +159,9 @@ struct Engine::Impl {
       size_t end = begin + 1;
       while (end < steps.size() && !steps[end]->usesLibrary())
         ++end;
-      team.run([&](Part part) {
-        Profiler *recorder = part.index == 0 ? profiler : nullptr;
-        RunContext context(team, part, recorder);
+      team.run([&](TeamMember &member) {
+        Profiler *recorder = member.isFirst() ? profiler : nullptr;
+        RunContext context(member, recorder);
         for (size_t i = begin; i < end; ++i) {
           if (recorder)
             recorder->beginOp(i);

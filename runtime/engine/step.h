@@ -42,56 +42,43 @@ private:
   std::vector<int64_t> offsets;
 };
 
-/// One thread's view of a run. All threads of the team take all steps; which pieces of work
-/// are divided among them and which are the first thread's alone, each finds by itself from
-/// sizes that all know. Threads meet between two pieces only where one must wait for another:
-/// not between pieces that are both the first thread's.
+/// One thread's view of a run. All threads of the team take all steps: which pieces of work
+/// are shared and which are the first thread's alone, each finds from sizes that all know. A
+/// thread that comes late goes past what is complete, so that what the pieces have written is
+/// read in the pieces alone.
 class RunContext {
 public:
   /// `profiler`, null on all threads but the first, hears when a piece begins.
-  RunContext(Team &team, Part part, Profiler *profiler = nullptr)
-      : team(team), part(part), profiler(profiler) {}
+  RunContext(TeamMember &member, Profiler *profiler = nullptr)
+      : member(member), profiler(profiler) {}
 
-  /// Calls `work` on the first thread.
+  /// Calls `work` on the first thread, when all pieces before are complete.
   template <typename Work> void runAlone(const Work &work) {
-    begin(Piece::alone);
-    if (part.index == 0)
-      work();
+    if (!member.isFirst())
+      return;
+    begin();
+    work();
   }
 
-  /// Calls work(part) on all threads.
-  template <typename Work> void runShared(const Work &work) {
-    begin(Piece::shared);
-    work(part);
+  /// Calls work(part) for all of `parts` parts, when all pieces before are complete.
+  template <typename Work> void runShared(int parts, const Work &work) {
+    if (member.isFirst())
+      begin();
+    member.share(parts, work);
   }
 
-  /// What `read` returns, on each thread: how they can take a decision by what earlier
-  /// pieces have written.
-  template <typename Read> auto readByAll(const Read &read) {
-    begin(Piece::shared);
-    return read();
-  }
-
-  int threads() const { return part.count; }
+  int threads() const { return member.threads(); }
 
 private:
-  enum class Piece { alone, shared };
-
-  void begin(Piece piece) {
-    bool meets = part.count > 1 && (piece == Piece::shared || last == Piece::shared) && !isFirst;
-    if (meets)
-      team.meet(part.count);
+  void begin() {
+    const bool waits = member.hasOpenPiece();
+    member.finish();
     if (profiler)
-      profiler->beginPiece(meets, last == Piece::shared);
-    isFirst = false;
-    last = piece;
+      profiler->beginPiece(waits, waits);
   }
 
-  Team &team;
-  Part part;
+  TeamMember &member;
   Profiler *profiler;
-  bool isFirst = true; ///< nothing has run since the threads were last together
-  Piece last = Piece::alone;
 };
 
 /// One thing that a run does. Steps are made before memory is planned, and bind() is
@@ -115,24 +102,36 @@ public:
   const char *kind = nullptr;
 };
 
-/// Work of fewer element operations than this is done by one thread: meeting the others
-/// would take longer.
+/// Work of fewer element operations than this is done by one thread: the others would come
+/// too late to it.
 inline constexpr int64_t leastSharedWork = 32768;
 
-/// The number of parts in which runParts() has work done.
+/// The number of parts in which `work` element operations are done, the same on all threads.
 inline int partsOf(int64_t work, const RunContext &context) {
   return work < leastSharedWork ? 1 : context.threads();
 }
 
-/// Calls `kernel` for all parts of its work, `work` being the number of element
-/// operations, the same on all threads.
-template <typename Args>
-void runParts(void (*kernel)(const Args &, Part), const Args &args, int64_t work,
-              RunContext &context) {
-  if (partsOf(work, context) == 1)
-    context.runAlone([&] { kernel(args, Part{}); });
+/// For much work that may be cut anywhere: several parts for each thread, so that one that is
+/// kept from its core leaves the rest to others.
+inline int finePartsOf(int64_t work, const RunContext &context) {
+  constexpr int64_t perPart = 1 << 20, maxPartsOfThread = 4;
+  const int64_t parts = work / (perPart * context.threads());
+  return partsOf(work, context) * static_cast<int>(std::clamp<int64_t>(parts, 1, maxPartsOfThread));
+}
+
+/// Calls work(part) for all parts of a piece of so many element operations.
+template <typename Work> void runParts(int64_t operations, RunContext &context, const Work &work) {
+  if (int parts = partsOf(operations, context); parts == 1)
+    context.runAlone([&] { work(Part{}); });
   else
-    context.runShared([&](Part part) { kernel(args, part); });
+    context.runShared(parts, work);
+}
+
+/// Calls `kernel` for all parts.
+template <typename Args>
+void runParts(void (*kernel)(const Args &, Part), const Args &args, int64_t operations,
+              RunContext &context) {
+  runParts(operations, context, [&](Part part) { kernel(args, part); });
 }
 
 } // namespace cleave::rt

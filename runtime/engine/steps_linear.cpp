@@ -106,8 +106,12 @@ public:
         args.y = form.data;
         runParts(quantizeKernel(form.form), args, args.tokens * args.columns * 2, context);
       }
-    if (work > 0)
-      runParts(runRows, *this, work, context);
+    if (work == 0)
+      return;
+    if (partsOf(work, context) == 1)
+      context.runAlone([&] { runRows(*this, Part{}); });
+    else
+      context.runShared(finePartsOf(work, context), [&](Part part) { runRows(*this, part); });
   }
 
 private:
@@ -115,7 +119,7 @@ private:
     int64_t total = 0;
     for (const Product &product : step.products)
       total += product.cost();
-    // Fits: 15 weights of 2^48 bytes, and 2^10 threads.
+    // Fits: 15 weights of 2^48 bytes, and 2^12 parts.
     int64_t begin = total * part.index / part.count;
     int64_t end = total * (part.index + 1) / part.count;
     for (const Product &product : step.products) {

@@ -139,9 +139,8 @@ public:
   }
   void run(RunContext &context) const override {
     context.runAlone([&] { moeRows(rows); });
-    int64_t count = context.readByAll([&] { return rows.begins[rows.experts]; });
-    if (count > 0)
-      runExperts(count, context);
+    if (rows.tokens * rows.perToken > 0)
+      runExperts(context);
     runParts(moeSum, sum, sum.tokens * sum.perToken * sum.columns, context);
   }
 
@@ -155,29 +154,36 @@ private:
     args.begins = rows.begins;
   }
 
-  /// The rows' experts: down(silu(gate x) * up x).
-  void runExperts(int64_t count, RunContext &context) const {
+  /// The rows' experts: down(silu(gate x) * up x). How many rows there are, moeRows() has
+  /// written; the choices bound it.
+  void runExperts(RunContext &context) const {
+    const int64_t choices = rows.tokens * rows.perToken;
+    const int64_t inner = gate.linear.outputs;
+    auto count = [&] { return int64_t{rows.begins[rows.experts]}; };
     if (integers.rowBytes > 0)
       runParts(quantizeQ8, quantizeX, quantizeX.tokens * quantizeX.columns * 2, context);
     for (const ExpertRows *each : {&floats, &integers})
-      if (each->rowBytes > 0) {
-        MoeCopyArgs args = each->args;
-        args.rows = count;
-        runParts(moeCopy, args, count * each->rowBytes / 4, context);
-      }
+      if (each->rowBytes > 0)
+        runParts(choices * each->rowBytes / 4, context, [&](Part part) {
+          MoeCopyArgs args = each->args;
+          args.rows = count();
+          moeCopy(args, part);
+        });
     for (const MoeLinearArgs *args : {&gate, &up})
-      runParts(moeLinear, *args, count * args->linear.outputs * args->linear.inputs, context);
-    const int64_t inner = gate.linear.outputs;
+      runParts(moeLinear, *args, choices * args->linear.outputs * args->linear.inputs, context);
     float *gated = gate.linear.y;
-    runParts(silu, UnaryArgs{gated, gated, count * inner}, count * inner * 8, context);
-    runParts(mul, BinaryArgs{gated, up.linear.y, gated, count, inner, inner, inner, inner},
-             count * inner, context);
-    if (downReadsIntegers) {
-      QuantizeArgs args = quantize;
-      args.tokens = count;
-      runParts(quantizeQ8, args, count * args.columns * 2, context);
-    }
-    runParts(moeLinear, down, count * down.linear.outputs * down.linear.inputs, context);
+    runParts(choices * inner * 8, context,
+             [&](Part part) { silu(UnaryArgs{gated, gated, count() * inner}, part); });
+    runParts(choices * inner, context, [&](Part part) {
+      mul(BinaryArgs{gated, up.linear.y, gated, count(), inner, inner, inner, inner}, part);
+    });
+    if (downReadsIntegers)
+      runParts(choices * quantize.columns * 2, context, [&](Part part) {
+        QuantizeArgs args = quantize;
+        args.tokens = count();
+        quantizeQ8(args, part);
+      });
+    runParts(moeLinear, down, choices * down.linear.outputs * down.linear.inputs, context);
   }
 };
 
