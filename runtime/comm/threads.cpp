@@ -131,10 +131,10 @@ bool configureOpenMp(const ThreadShare &share) {
     setenv("OMP_PROC_BIND", "close", 1);
     changed = true;
   }
-  // libgomp's threads wait for each other by spinning, for milliseconds, before they
-  // sleep. On a machine with other work that keeps the awaited thread from its core:
-  // two threads on two busy cores then generated 2 tokens/s, with this bound 20, and
-  // one thread 36. It outlasts the gaps between the kernels of a step.
+  // libgomp's threads wait for their next region, and for each other at its end, by
+  // spinning, for milliseconds, before they sleep. On a machine with other work that keeps
+  // the awaited thread from its core. This bound is some tens of microseconds, as the
+  // engine's own within a region.
   if (share.threads > 1 && !isSet("GOMP_SPINCOUNT") && !isSet("OMP_WAIT_POLICY")) {
     setenv("GOMP_SPINCOUNT", "2000", 1);
     changed = true;

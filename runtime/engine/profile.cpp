@@ -158,7 +158,6 @@ void Profiler::beginStep() {
   stepCalls = {};
   isInStep = true;
   isInOp = hasLastOp = false;
-  meeting = 0;
   step = {};
   step.begin = profileClock();
 }
@@ -176,7 +175,6 @@ void Profiler::endStep() {
   ++total.count;
   total.tokens += step.tokens;
   total.nanoseconds += step.end - step.begin;
-  total.meeting += meeting;
   for (size_t kind = 0; kind < callKindCount; ++kind) {
     CallTotals &calls = profile.callTotals[phase][kind];
     calls.count += stepCalls[kind].count;
@@ -201,14 +199,10 @@ void Profiler::beginOp(size_t number) {
   op.begin = profileClock();
 }
 
-void Profiler::beginPiece(bool met, bool afterShared) {
-  if (isInOp && isFirstPiece && met) {
-    int64_t now = profileClock();
-    if (afterShared)
-      extendLastOp(now);
-    else
-      meeting += now - op.begin;
-    op.begin = now;
+void Profiler::beginPiece(bool waited) {
+  if (isInOp && isFirstPiece && waited) {
+    op.begin = profileClock();
+    extendLastOp(op.begin);
   }
   isFirstPiece = false;
 }

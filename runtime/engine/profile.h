@@ -58,7 +58,6 @@ struct StepTotals {
   int64_t count = 0;
   int64_t tokens = 0;
   int64_t nanoseconds = 0;
-  int64_t meeting = 0; ///< nanoseconds between ops, until all threads were there
 };
 struct OpTotals {
   int64_t count = 0;
@@ -140,11 +139,11 @@ public:
   /// once more before its end goes on.
   void beginOp(size_t op);
   void endOp(const int64_t *symbols);
-  /// A piece of the current op's work begins. If the threads of the team have `met` for it, and
-  /// it is the op's first, the op begins now. Where they had shared the piece before, others
-  /// were still at that, so that the op before lasted until now; where not, they came late.
-  void beginPiece(bool met, bool afterShared);
-  /// The threads have met for the last time, so that the last op ends now.
+  /// A piece of the current op's work begins. Where the first thread has `waited` for others,
+  /// which were still at a part of the piece before, and it is the op's first, the op before
+  /// lasted until now.
+  void beginPiece(bool waited);
+  /// All threads have ended, so that the last op ends now.
   void endRegion();
   void addCall(const CallEvent &call);
 
@@ -167,7 +166,6 @@ private:
   uint32_t lastOp = 0;
   int64_t lastOpEnd = 0;
   int64_t callNanoseconds = 0; ///< in the current op
-  int64_t meeting = 0;         ///< in the current step
   /// Of the current step, whose phase may not be known yet.
   std::array<CallTotals, callKindCount> stepCalls{};
 };

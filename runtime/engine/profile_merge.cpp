@@ -154,7 +154,6 @@ PhaseSummary summarize(Phase phase, std::span<const RankProfile> ranks,
     const RankProfile &profile = ranks[rank];
     PhaseSummary::Rank row;
     row.step = static_cast<double>(profile.stepTotals[number].nanoseconds);
-    row.meeting = static_cast<double>(profile.stepTotals[number].meeting);
     for (size_t i = 0; i < profile.ops.size(); ++i) {
       const OpTotals &own = profile.opTotals[i][number];
       if (own.count == 0)

@@ -42,7 +42,6 @@ struct PhaseSummary {
   struct Rank {
     double step = 0; ///< all steps' time
     double ops = 0;  ///< of that, in ops but not in calls
-    double meeting = 0;
     double waiting = 0;
     double exchange = 0;
   };

@@ -74,7 +74,7 @@ private:
     const bool waits = member.hasOpenPiece();
     member.finish();
     if (profiler)
-      profiler->beginPiece(waits, waits);
+      profiler->beginPiece(waits);
   }
 
   TeamMember &member;

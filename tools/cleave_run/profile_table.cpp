@@ -39,7 +39,6 @@ public:
     for (const PhaseSummary::Rank &rank : summary.ranks) {
       sum.step += rank.step;
       sum.ops += rank.ops;
-      sum.meeting += rank.meeting;
       sum.waiting += rank.waiting;
       sum.exchange += rank.exchange;
     }
@@ -80,9 +79,7 @@ public:
       printRest("exchange", sum.exchange);
       printRest("waiting", sum.waiting);
     }
-    if (sum.meeting > 0)
-      printRest("threads meet", sum.meeting);
-    printRest("between ops", sum.step - sum.ops - sum.waiting - sum.exchange - sum.meeting);
+    printRest("between ops", sum.step - sum.ops - sum.waiting - sum.exchange);
     printRest("all", sum.step);
   }
 
