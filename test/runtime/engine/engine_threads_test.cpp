@@ -87,12 +87,14 @@ void setTokens(Engine &engine, int64_t tokens, int32_t first) {
   setInput(engine, "positions", positions);
 }
 
-/// A prompt that oneDNN has a part in, one that it has none in, and single tokens.
+/// Prompts that oneDNN has a part in, one that it has none in, and enough single tokens that
+/// threads get into each other's way where they may.
 std::vector<float> generate(Engine &engine) {
   std::vector<float> all;
   int32_t position = 0;
-  for (int64_t tokens : {maxTokens, int64_t{15}, int64_t{1}, int64_t{1}, int64_t{0}, int64_t{1},
-                         int64_t{33}, int64_t{1}}) {
+  std::vector<int64_t> counts{maxTokens, 15, 1, 0, 33};
+  counts.resize(60, 1);
+  for (int64_t tokens : counts) {
     setTokens(engine, tokens, position);
     position += static_cast<int32_t>(tokens);
     engine.run();
