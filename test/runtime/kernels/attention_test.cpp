@@ -7,6 +7,7 @@
 #include "runtime/kernels/attention.h"
 #include "runtime/kernels/state_update.h"
 
+#include <cmath>
 #include <cstdlib>
 #include <memory>
 #include <numeric>
@@ -273,6 +274,33 @@ INSTANTIATE_TEST_SUITE_P(CacheTypes, Attention, testing::Values(ElementType::f32
                          [](const auto &info) {
                            return std::string(elementTypeInfo(info.param).name);
                          });
+
+/// Of two keys with the scores 0 and -x, the second one's weight.
+TEST(AttentionWeights, AreExponentials) {
+  const float q = 1;
+  const int32_t slot = 0, position = 1;
+  const float v[] = {0, 1};
+  forEachTarget([&] {
+    for (float x = 0; x < 60; x += 0.0371f) {
+      const float k[] = {0, -x};
+      float y = 77;
+      AttentionArgs args;
+      args.q = &q;
+      args.k = k;
+      args.v = v;
+      args.slots = &slot;
+      args.positions = &position;
+      args.y = &y;
+      args.tokens = args.heads = args.headDim = args.kvWidth = args.qStride = args.yStride = 1;
+      args.context = 2;
+      attend(args, 1);
+      const double expected = 1 / (1 + std::exp(static_cast<double>(x)));
+      // The score is rounded twice, and so is the factor that makes its base 2; the power is
+      // within 3 units, and a sum and a quotient of two roundings follow.
+      ASSERT_NEAR(y, expected, (3 * x + 7) * 0x1p-24 * expected) << x;
+    }
+  });
+}
 
 TEST(StateUpdate, WritesRowsRoundedToNearest) {
   const int64_t tokens = 4, context = 5;
