@@ -137,8 +137,46 @@ static uint64_t mix(uint64_t x) {
   return x ^ (x >> 31);
 }
 
+/// 2^exponent as a half, which may be subnormal.
+static constexpr uint16_t halfPower(int exponent) {
+  return static_cast<uint16_t>(exponent >= -14 ? (exponent + 15) << 10 : 1 << (exponent + 24));
+}
+static constexpr uint16_t negated(uint16_t half) {
+  return half | 1u << 15;
+}
+
+/// Gives a block of random bits scales with which magnitudes are at most 1/16, of either sign.
+static void setScales(BlockQ8_0 &block) {
+  block.scale = halfPower(-11);
+}
+static void setScales(BlockQ4_0 &block) {
+  block.scale = halfPower(-7);
+}
+static void setScales(BlockQ4_1 &block) {
+  block.scale = halfPower(-8);
+  block.minimum = negated(halfPower(-5));
+}
+static void setScales(BlockQ5_0 &block) {
+  block.scale = halfPower(-8);
+}
+static void setScales(BlockQ5_1 &block) {
+  block.scale = halfPower(-9);
+  block.minimum = negated(halfPower(-5));
+}
+static void setScales(BlockQ4_K &block) {
+  block.scale = halfPower(-14);
+  block.minimum = halfPower(-11);
+}
+static void setScales(BlockQ5_K &block) {
+  block.scale = halfPower(-15);
+  block.minimum = halfPower(-11);
+}
+static void setScales(BlockQ6_K &block) {
+  block.scale = halfPower(-16);
+}
+
 /// One element or block from random bits: of either sign and, unquantized, of a magnitude
-/// in [1/32, 1/16); quantized with scales that give magnitudes up to 1/16.
+/// in [1/32, 1/16).
 static void makeBlock(const ElementTypeInfo &info, uint64_t bits, std::byte *block) {
   auto put = [&](auto value) { std::memcpy(block, &value, sizeof value); };
   uint64_t sign = bits >> 63;
@@ -152,28 +190,16 @@ static void makeBlock(const ElementTypeInfo &info, uint64_t bits, std::byte *blo
   default:
     break;
   }
-  // A block: random bits, then halves as scale and minimum.
   for (uint32_t at = 0; at < info.blockBytes; at += 8) {
     bits = mix(bits);
     std::memcpy(block + at, &bits, std::min<uint32_t>(8, info.blockBytes - at));
   }
-  auto putPower = [&](size_t at, int exponent) { // 2^exponent, which may be subnormal
-    uint16_t half = exponent >= -14 ? (exponent + 15) << 10 : 1 << (exponent + 24);
-    std::memcpy(block + at, &half, sizeof half);
-  };
   switch (info.type) {
-  case ElementType::q8_0:
-    return putPower(offsetof(BlockQ8_0, scale), -11);
-  case ElementType::q4_0:
-    return putPower(offsetof(BlockQ4_0, scale), -7);
-  case ElementType::q4_k:
-    putPower(offsetof(BlockQ4_K, scale), -14);
-    return putPower(offsetof(BlockQ4_K, minimum), -11);
-  case ElementType::q5_k:
-    putPower(offsetof(BlockQ5_K, scale), -15);
-    return putPower(offsetof(BlockQ5_K, minimum), -11);
-  case ElementType::q6_k:
-    return putPower(offsetof(BlockQ6_K, scale), -16);
+#define CLEAVE_CASE(type, Name)                                                                    \
+  case ElementType::type:                                                                          \
+    return setScales(*reinterpret_cast<Block##Name *>(block));
+    CLEAVE_BLOCK_TYPES(CLEAVE_CASE)
+#undef CLEAVE_CASE
   default:
     llvm_unreachable("a type without blocks");
   }

@@ -79,7 +79,8 @@ def parser() -> argparse.ArgumentParser:
         add.add_argument(f"--{name}", type=int, required=True, metavar="N", help=text)
     add.add_argument("--context", type=int, default=2048, metavar="N", help="context length (2048)")
     add.add_argument("--type", default="f32", dest="kind", metavar="TYPE",
-                     help="f32, f16, bf16, q8_0, q4_0, q4_k, q5_k, q6_k, q4_k_m or q5_k_m (f32)")
+                     help="f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k, q4_k_m "
+                          "or q5_k_m (f32)")
     add.add_argument("--experts", type=int, default=0, metavar="N",
                      help="experts in the place of each feed-forward block (none)")
     add.add_argument("--experts-used", type=int, default=2, metavar="N",

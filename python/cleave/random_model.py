@@ -22,10 +22,15 @@ from .llama_file import LlamaShape, complete_file
 from .vocabulary import Vocabulary
 
 TYPES = {"f32": Type.F32, "f16": Type.F16, "bf16": Type.BF16, "q8_0": Type.Q8_0, "q4_0": Type.Q4_0,
-         "q4_k": Type.Q4_K, "q5_k": Type.Q5_K, "q6_k": Type.Q6_K}
+         "q4_1": Type.Q4_1, "q5_0": Type.Q5_0, "q5_1": Type.Q5_1, "q4_k": Type.Q4_K,
+         "q5_k": Type.Q5_K, "q6_k": Type.Q6_K}
 MIXES = {"q4_k_m": Type.Q4_K, "q5_k_m": Type.Q5_K}
 """Files of two types, as they are usual: this one, and Q6_K for the matrices of FINER."""
 FINER = re.compile(r"output\.weight|blk\.\d*[02468]\.(attn_v|ffn_down)\.weight")
+SPREAD = {Type.Q8_0: 73.3, Type.Q4_0: 4.6, Type.Q4_1: 4.6, Type.Q5_0: 9.2, Type.Q5_1: 9.2}
+"""The deviation of uniform integers in blocks of 32: of [-127, 127], of 4 and of 5 bits."""
+MIDDLE = {Type.Q4_1: 7.5, Type.Q5_1: 15.5}
+"""Their mean, where a block has a minimum that moves it to zero."""
 PIECE = 1 << 22
 """Weights drawn at once."""
 
@@ -132,12 +137,16 @@ def draw_piece(
     if block == 256:
         fill_wide(blocks, scales, kind, generator)
         return blocks
-    # A half-precision scale, then whole bytes of integers, all of them valid. Uniform integers of
-    # [-127, 127] and [-8, 7] deviate by 73.3 and 4.6.
-    blocks[:, :2] = halves(scales / np.float32(73.3 if kind == Type.Q8_0 else 4.6))
+    # A half-precision scale, perhaps a minimum, then whole bytes of integers, all of them valid.
+    scales /= np.float32(SPREAD[kind])
+    blocks[:, :2] = halves(scales)
+    first = 2
+    if kind in MIDDLE:
+        blocks[:, 2:4] = halves(scales * np.float32(-MIDDLE[kind]))
+        first = 4
     low, high = (-127, 128) if kind == Type.Q8_0 else (-128, 128)
-    integers = generator.integers(low, high, (len(blocks), width - 2), np.int8)
-    blocks[:, 2:] = integers.view(np.uint8)
+    integers = generator.integers(low, high, (len(blocks), width - first), np.int8)
+    blocks[:, first:] = integers.view(np.uint8)
     return blocks
 
 

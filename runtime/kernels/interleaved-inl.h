@@ -125,20 +125,34 @@ struct InterleavedQ8_0 {
   }
 };
 
-struct InterleavedQ4_0 {
-  using Block = BlockQ4_0;
-  static constexpr int chunks = 1, parts = 1, offset = 8;
-  static constexpr bool hasMinimum = false;
+/// Blocks of 32 elements of 4 bits, or of 5 where there are high bits.
+template <class B> struct InterleavedNibbles {
+  using Block = B;
+  static constexpr bool hasMinimum = cleave::hasMinimum<Block>;
+  static constexpr int chunks = 1, parts = 1, offset = hasMinimum ? 0 : hasHighBits<Block> ? 16 : 8;
   template <class D>
   static HWY_INLINE ChunkScales<D, 1> chunk(D d, const uint8_t *block, int, int64_t lane) {
-    return {{halvesAt(d, block, offsetof(Block, scale), lane)}, hn::Zero(d)};
+    ChunkScales<D, 1> chunk{{halvesAt(d, block, offsetof(Block, scale), lane)}, hn::Zero(d)};
+    if constexpr (hasMinimum) // added, not subtracted
+      chunk.minimum = hn::Neg(halvesAt(d, block, offsetof(Block, minimum), lane));
+    return chunk;
   }
   template <class D>
   static HWY_INLINE auto integers(D d, const uint8_t *block, int, int j, int64_t lane) {
-    return bitsOf(wordsAt(d, block, offsetof(Block, nibbles) + j % 16 / 4 * 4, lane),
-                  j % 4 * 8 + j / 16 * 4, 4);
+    const auto low = bitsOf(wordsAt(d, block, offsetof(Block, nibbles) + j % 16 / 4 * 4, lane),
+                            j % 4 * 8 + j / 16 * 4, 4);
+    if constexpr (hasHighBits<Block>)
+      return hn::Or(
+          low, hn::ShiftLeft<4>(bitsOf(wordsAt(d, block, offsetof(Block, highBits), lane), j, 1)));
+    else
+      return low;
   }
 };
+
+using InterleavedQ4_0 = InterleavedNibbles<BlockQ4_0>;
+using InterleavedQ4_1 = InterleavedNibbles<BlockQ4_1>;
+using InterleavedQ5_0 = InterleavedNibbles<BlockQ5_0>;
+using InterleavedQ5_1 = InterleavedNibbles<BlockQ5_1>;
 
 /// The scale and minimum of sub-block s; see block_formats.h.
 template <class Block, class D>

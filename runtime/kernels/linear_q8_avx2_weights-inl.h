@@ -54,10 +54,25 @@ struct WeightsQ8_0 {
   }
 };
 
-struct WeightsQ4_0 {
-  using Block = BlockQ4_0;
+/// The bytes of `to`, with 16 more where their columns, 4g .. 4g + 3, have bits in words of one bit
+/// a column.
+inline __m256i addHighBits(__m256i to, __m256i words, int g) {
+  // Each byte of a lane takes the byte that has its bit, and looks at this bit alone.
+  const __m256i from = _mm256_add_epi8(_mm256_set_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0,
+                                                        0x0c0c0c0c, 0x08080808, 0x04040404, 0),
+                                       _mm256_set1_epi8(static_cast<char>(g / 2)));
+  const __m256i bit = _mm256_set1_epi32(g % 2 == 0 ? 0x08040201 : static_cast<int>(0x80402010u));
+  const __m256i set =
+      _mm256_cmpeq_epi8(_mm256_and_si256(_mm256_shuffle_epi8(words, from), bit), bit);
+  return _mm256_or_si256(to, _mm256_and_si256(set, _mm256_set1_epi8(16)));
+}
+
+/// Blocks of 32 elements of 4 bits, or of 5 where there are high bits.
+template <class B> struct NibbleWeights {
+  using Block = B;
   using Header = NoHeader;
-  static constexpr int chunks = 1, parts = 1, run = 8; // 16 * 15 * 127 < 2^15
+  static constexpr int chunks = 1, parts = 1;
+  static constexpr int run = hasHighBits<Block> ? 4 : 8; // 8 * 31 * 127 and 16 * 15 * 127 < 2^15
   static constexpr bool isSigned = false, hasMinimum = true;
 
   static Chunk<1> load(const uint8_t *block, int half, const Header &, int) {
@@ -68,11 +83,27 @@ struct WeightsQ4_0 {
       chunk.values[g] = nibbles(bytes, false);
       chunk.values[g + 4] = nibbles(bytes, true);
     }
+    if constexpr (hasHighBits<Block>) {
+      const __m256i words = wordsAt(block, half, offsetof(Block, highBits));
+#pragma GCC unroll 8
+      for (int g = 0; g < 8; ++g)
+        chunk.values[g] = addHighBits(chunk.values[g], words, g);
+    }
     chunk.scales[0] = halvesAt(block, half, offsetof(Block, scale));
-    chunk.minimums[0] = _mm256_mul_ps(chunk.scales[0], _mm256_set1_ps(8));
+    if constexpr (cleave::hasMinimum<Block>) // added, not subtracted
+      chunk.minimums[0] =
+          _mm256_sub_ps(_mm256_setzero_ps(), halvesAt(block, half, offsetof(Block, minimum)));
+    else
+      chunk.minimums[0] =
+          _mm256_mul_ps(chunk.scales[0], _mm256_set1_ps(hasHighBits<Block> ? 16 : 8));
     return chunk;
   }
 };
+
+using WeightsQ4_0 = NibbleWeights<BlockQ4_0>;
+using WeightsQ4_1 = NibbleWeights<BlockQ4_1>;
+using WeightsQ5_0 = NibbleWeights<BlockQ5_0>;
+using WeightsQ5_1 = NibbleWeights<BlockQ5_1>;
 
 /// The scales and minimums of 8 sub-blocks, which begin blocks of q4_k and q5_k: 4 to a vector
 /// of bytes.

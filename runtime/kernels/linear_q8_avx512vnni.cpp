@@ -53,8 +53,20 @@ struct WeightsQ8_0 {
   }
 };
 
-struct WeightsQ4_0 {
-  using Block = BlockQ4_0;
+/// The bytes of `to`, with 16 more where their columns, 4g .. 4g + 3, have bits in words of one bit
+/// a column.
+inline __m512i addHighBits(__m512i to, __m512i words, int g) {
+  // Each byte of a lane takes the byte that has its bit, and looks at this bit alone.
+  const __m512i from = _mm512_add_epi8(_mm512_set4_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0),
+                                       _mm512_set1_epi8(static_cast<char>(g / 2)));
+  const __m512i bit = _mm512_set1_epi32(g % 2 == 0 ? 0x08040201 : static_cast<int>(0x80402010u));
+  const __mmask64 set = _mm512_test_epi8_mask(_mm512_shuffle_epi8(words, from), bit);
+  return _mm512_mask_add_epi8(to, set, to, _mm512_set1_epi8(16));
+}
+
+/// Blocks of 32 elements of 4 bits, or of 5 where there are high bits.
+template <class B> struct NibbleWeights {
+  using Block = B;
   using Header = NoHeader;
   static constexpr int chunks = 1, parts = 1;
 
@@ -66,11 +78,27 @@ struct WeightsQ4_0 {
       chunk.values[g] = nibbles(bytes, false);
       chunk.values[g + 4] = nibbles(bytes, true);
     }
+    if constexpr (hasHighBits<Block>) {
+      const __m512i words = wordsAt(block, offsetof(Block, highBits));
+#pragma GCC unroll 8
+      for (int g = 0; g < 8; ++g)
+        chunk.values[g] = addHighBits(chunk.values[g], words, g);
+    }
     chunk.scales[0] = halvesAt(block, offsetof(Block, scale));
-    chunk.minimums[0] = _mm512_mul_ps(chunk.scales[0], _mm512_set1_ps(8));
+    if constexpr (hasMinimum<Block>) // added, not subtracted
+      chunk.minimums[0] =
+          _mm512_sub_ps(_mm512_setzero_ps(), halvesAt(block, offsetof(Block, minimum)));
+    else
+      chunk.minimums[0] =
+          _mm512_mul_ps(chunk.scales[0], _mm512_set1_ps(hasHighBits<Block> ? 16 : 8));
     return chunk;
   }
 };
+
+using WeightsQ4_0 = NibbleWeights<BlockQ4_0>;
+using WeightsQ4_1 = NibbleWeights<BlockQ4_1>;
+using WeightsQ5_0 = NibbleWeights<BlockQ5_0>;
+using WeightsQ5_1 = NibbleWeights<BlockQ5_1>;
 
 /// The scales and minimums of 8 sub-blocks, which begin blocks of q4_k and q5_k: 4 to a vector
 /// of bytes.

@@ -104,25 +104,45 @@ struct WeightsQ8_0 {
   }
 };
 
-struct WeightsQ4_0 {
+/// Blocks of 32 elements of 4 bits, or of 5 where there are high bits.
+template <class Block> struct NibbleWeights {
   static constexpr int64_t blockLength = 32;
-  static constexpr int64_t blockBytes = sizeof(BlockQ4_0);
+  static constexpr int64_t blockBytes = sizeof(Block);
   template <class D> struct Group {
     const uint8_t *nibbles;
-    hn::Vec<D> scale;
+    uint32_t highBits;
+    hn::Vec<D> scale, minimum;
   };
 
   template <class D> static HWY_INLINE Group<D> group(D d, const uint8_t *row, int64_t column) {
-    const BlockQ4_0 &block = reinterpret_cast<const BlockQ4_0 *>(row)[column / blockLength];
-    return {block.nibbles, hn::Set(d, halfToFloat(block.scale))};
+    const Block &block = reinterpret_cast<const Block *>(row)[column / blockLength];
+    Group<D> group{block.nibbles, 0, hn::Set(d, halfToFloat(block.scale)), hn::Zero(d)};
+    if constexpr (hasHighBits<Block>)
+      std::memcpy(&group.highBits, block.highBits, sizeof(group.highBits));
+    if constexpr (hasMinimum<Block>)
+      group.minimum = hn::Set(d, halfToFloat(block.minimum));
+    return group;
   }
   template <class D> static HWY_INLINE hn::Vec<D> load(D d, const Group<D> &group, size_t j) {
     const hn::Rebind<int32_t, D> di32;
+    const hn::Rebind<uint32_t, D> du32;
     const auto bytes = loadBytes(d, group.nibbles + (j & 15));
-    const auto values = j < 16 ? hn::And(bytes, hn::Set(di32, 15)) : hn::ShiftRight<4>(bytes);
-    return hn::Mul(group.scale, hn::ConvertTo(d, hn::Sub(values, hn::Set(di32, 8))));
+    auto values = j < 16 ? hn::And(bytes, hn::Set(di32, 15)) : hn::ShiftRight<4>(bytes);
+    if constexpr (hasHighBits<Block>) {
+      const auto high = hn::Shr(hn::Set(du32, group.highBits), hn::Iota(du32, j));
+      values = hn::Or(values, hn::BitCast(di32, hn::ShiftLeft<4>(hn::And(high, hn::Set(du32, 1)))));
+    }
+    if constexpr (hasMinimum<Block>)
+      return hn::MulAdd(group.scale, hn::ConvertTo(d, values), group.minimum);
+    const auto offset = hn::Set(di32, hasHighBits<Block> ? 16 : 8);
+    return hn::Mul(group.scale, hn::ConvertTo(d, hn::Sub(values, offset)));
   }
 };
+
+using WeightsQ4_0 = NibbleWeights<BlockQ4_0>;
+using WeightsQ4_1 = NibbleWeights<BlockQ4_1>;
+using WeightsQ5_0 = NibbleWeights<BlockQ5_0>;
+using WeightsQ5_1 = NibbleWeights<BlockQ5_1>;
 
 // The types with blocks of 256: a group is a sub-block, or two.
 

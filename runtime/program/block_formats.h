@@ -23,6 +23,29 @@ struct BlockQ4_0 {
   uint8_t nibbles[16];
 };
 
+/// As BlockQ4_0, but an element is `scale * nibble + minimum`.
+struct BlockQ4_1 {
+  uint16_t scale;
+  uint16_t minimum;
+  uint8_t nibbles[16];
+};
+
+/// As BlockQ4_0 with 5 bits: bit i % 8 of highBits[i / 8] is worth 16 in element i; an element
+/// is `scale * (bits - 16)`.
+struct BlockQ5_0 {
+  uint16_t scale;
+  uint8_t highBits[4];
+  uint8_t nibbles[16];
+};
+
+/// As BlockQ5_0, but an element is `scale * bits + minimum`.
+struct BlockQ5_1 {
+  uint16_t scale;
+  uint16_t minimum;
+  uint8_t highBits[4];
+  uint8_t nibbles[16];
+};
+
 /// 256 elements of 4 bits, in 8 sub-blocks of 32: an element of sub-block s is `scale *
 /// scales[s] * nibble - minimum * minimums[s]`, the sub-blocks' scales and minimums being
 /// integers of 6 bits. Those of sub-blocks 0-3 are the low 6 bits of packed[s] and
@@ -88,6 +111,10 @@ struct BlockQ6_K {
   int8_t scales[16];
   uint16_t scale;
 };
+
+/// What the blocks that have the same parts share code by.
+template <class Block> inline constexpr bool hasMinimum = requires { Block::minimum; };
+template <class Block> inline constexpr bool hasHighBits = requires { Block::highBits; };
 
 #define CLEAVE_CHECK_SIZE(type, Name)                                                              \
   static_assert(sizeof(Block##Name) == elementTypeInfo(ElementType::type).blockBytes);

@@ -26,6 +26,9 @@ enum class ElementType : uint8_t {
   q4_k = 18,
   q5_k = 19,
   q6_k = 20,
+  q4_1 = 21,
+  q5_0 = 22,
+  q5_1 = 23,
 };
 
 /// One row of the table. A tensor's last dimension is stored in blocks of
@@ -57,6 +60,9 @@ inline constexpr std::array elementTypes = {
     ElementTypeInfo{ElementType::q4_k, "q4_k", 256, 144, 12, 0, 4},
     ElementTypeInfo{ElementType::q5_k, "q5_k", 256, 176, 13, 0, 4},
     ElementTypeInfo{ElementType::q6_k, "q6_k", 256, 210, 14, 208, 210},
+    ElementTypeInfo{ElementType::q4_1, "q4_1", 32, 20, 3, 0, 4},
+    ElementTypeInfo{ElementType::q5_0, "q5_0", 32, 22, 6, 0, 2},
+    ElementTypeInfo{ElementType::q5_1, "q5_1", 32, 24, 7, 0, 4},
 };
 
 /// X(type, Name) for each type with blocks: ElementType::type, whose block is the struct BlockName
@@ -67,7 +73,7 @@ inline constexpr std::array elementTypes = {
   X(q4_0, Q4_0)                                                                                    \
   X(q4_k, Q4_K)                                                                                    \
   X(q5_k, Q5_K)                                                                                    \
-  X(q6_k, Q6_K)
+  X(q6_k, Q6_K) X(q4_1, Q4_1) X(q5_0, Q5_0) X(q5_1, Q5_1)
 
 /// The row of `type`, or null for a number that names no type (hostile input).
 constexpr const ElementTypeInfo *findElementType(ElementType type) {

@@ -179,10 +179,12 @@ def test_random_models(models, package, name):
 
 
 @pytest.mark.parametrize("name, degrees", [
+    ("random-q4_1", (1, 2, 8)), ("random-q5_0-tied", (1, 3, 8)), ("random-q5_1-tied", (1, 4)),
     ("random-q4_k", (1, 4, 8)), ("random-q5_k-tied", (4, 8)), ("random-q6_k-tied", (4, 8)),
     ("random-q4_k_m", (3, 16))])
-def test_blocks_of_256_cut_inside(models, package, name, degrees):
-    """A rank has 16 to 96 columns of attn_output's blocks, and whole blocks of ffn_down or none."""
+def test_blocks_cut_inside(models, package, name, degrees):
+    """A rank has 16 to 96 columns of attn_output's blocks of 256, or 8 to 32 of those of 32, and
+    whole blocks of ffn_down or none."""
     model = models / f"{name}.gguf"
     tokens = np.random.default_rng(6).integers(3, 380, 40).tolist()
     tolerance = Tolerance(model, tokens)

@@ -24,6 +24,8 @@ from families import make_families  # noqa: E402
 SMALL = "--width 64 --layers 3 --heads 8 --kv-heads 4 --ffn 172 --vocab 512 --context 256"
 # Three blocks of 256 in the feed-forward block; eight heads of 32, or 32 of 8, in a block.
 WIDE = "--width 256 --layers 2 --ffn 768 --vocab 512 --context 256"
+# Three blocks of 32 in the feed-forward block; four heads in a block.
+NARROW = "--width 64 --layers 2 --heads 8 --kv-heads 4 --ffn 96 --vocab 512 --context 256"
 RANDOM = {
     "random-f32": f"{SMALL} --type f32",
     "random-f32-tied-bias": f"{SMALL} --type f32 --tied --bias",
@@ -37,6 +39,9 @@ RANDOM = {
     "random-q6_k-tied": f"{WIDE} --heads 8 --kv-heads 2 --type q6_k --tied",
     "random-q4_k_m": f"{WIDE} --heads 32 --kv-heads 4 --type q4_k_m",
     "random-odd-f32": "--width 72 --layers 2 --heads 9 --kv-heads 3 --ffn 101 --vocab 389",
+    "random-q4_1": f"{NARROW} --type q4_1",
+    "random-q5_0-tied": f"{NARROW} --type q5_0 --tied",
+    "random-q5_1-tied": f"{NARROW} --type q5_1 --tied",
 }
 QUANTIZED = {"stories-f16": Type.F16, "stories-q8_0": Type.Q8_0, "stories-q4_0": Type.Q4_0}
 

@@ -71,8 +71,8 @@ def test_test_models_cover_every_type(models):
     assert kinds["random-q4_0.gguf"] == {"F32", "F16", "Q4_0"}
     assert kinds["stories-q8_0.gguf"] == {"F32", "Q8_0"}
     assert kinds["random-q4_k_m.gguf"] == {"F32", "Q4_K", "Q6_K"}
-    assert set.union(*kinds.values()) == {"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_K", "Q5_K",
-                                          "Q6_K"}
+    assert set.union(*kinds.values()) == {"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0",
+                                          "Q5_1", "Q4_K", "Q5_K", "Q6_K"}
 
 
 @pytest.mark.usefixtures("built_tools")

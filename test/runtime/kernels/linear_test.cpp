@@ -257,7 +257,7 @@ TEST_P(LinearQuantized, ExtremesDoNotOverflow) {
     uint8_t *bytes = problem.weight.bytes.data() + block * info.blockBytes;
     double *values = problem.weight.values.data() + block * info.blockLength;
     const bool set = block % 2;
-    double low = 0, high = 0, minimum = 0;
+    double low = 0, high = 0, lowMinimum = 0, highMinimum = 0; // the latter is subtracted
     size_t scaleAt = 0, minimumAt = 0;
     switch (GetParam()) {
     case ElementType::q8_0:
@@ -268,13 +268,29 @@ TEST_P(LinearQuantized, ExtremesDoNotOverflow) {
       low = -8;
       high = 7;
       break;
+    case ElementType::q4_1:
+      high = 15;
+      minimumAt = 2;
+      lowMinimum = highMinimum = -1;
+      break;
+    case ElementType::q5_0:
+      low = -16;
+      high = 15;
+      break;
+    case ElementType::q5_1:
+      high = 31;
+      minimumAt = 2;
+      lowMinimum = highMinimum = -1;
+      break;
     case ElementType::q4_k:
       high = 63 * 15;
       minimumAt = 2;
+      highMinimum = 63;
       break;
     case ElementType::q5_k:
       high = 63 * 31;
       minimumAt = 2;
+      highMinimum = 63;
       break;
     default: // a sub-block's scale of -128
       low = 128 * 32;
@@ -290,9 +306,10 @@ TEST_P(LinearQuantized, ExtremesDoNotOverflow) {
       std::memset(bytes + 2, set ? 127 : -128, 32);
     if (GetParam() == ElementType::q6_k)
       std::memset(bytes + 192, -128, 16);
+    double minimum = 0;
     if (minimumAt) {
       std::memcpy(bytes + minimumAt, &minimumScale, 2);
-      minimum = set ? 63 * halfValue(minimumScale) : 0;
+      minimum = (set ? highMinimum : lowMinimum) * halfValue(minimumScale);
     }
     std::memcpy(bytes + scaleAt, &scale, 2);
     // Integers are shifted to be without sign.

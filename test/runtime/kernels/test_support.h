@@ -204,6 +204,36 @@ void makeWideBlock(uint8_t *at, double *values, double *magnitudes, double *shif
   }
 }
 
+/// The same for a block of 32 of 4 or 5 bits.
+template <class Block>
+void makeNarrowBlock(uint8_t *at, double *values, double *magnitudes, double *shifted,
+                     Random &random) {
+  for (size_t i = 0; i < sizeof(Block); ++i)
+    at[i] = static_cast<uint8_t>(random.integer(0, 255));
+  Block block;
+  std::memcpy(&block, at, sizeof(block));
+  block.scale = nearestHalf(random.uniform(-0.02f, 0.02f));
+  const double scale = halfValue(block.scale);
+  double minimum = 0;
+  int offset = 8;
+  if constexpr (requires { block.highBits; })
+    offset = 16;
+  if constexpr (requires { block.minimum; }) {
+    block.minimum = nearestHalf(random.uniform(-0.2f, 0.2f));
+    minimum = halfValue(block.minimum);
+    offset = 0;
+  }
+  std::memcpy(at, &block, sizeof(block));
+  for (int i = 0; i < 32; ++i) {
+    int bits = block.nibbles[i % 16] >> (i / 16 * 4) & 15;
+    if constexpr (requires { block.highBits; })
+      bits += (block.highBits[i / 8] >> (i % 8) & 1) * 16;
+    values[i] = static_cast<float>(scale * (bits - offset) + minimum);
+    magnitudes[i] = std::abs(scale * (bits - offset)) + std::abs(minimum);
+    shifted[i] = std::abs(scale * bits) + std::abs(scale * offset) + std::abs(minimum);
+  }
+}
+
 /// Random elements of `type`, a whole number of blocks.
 inline TestWeight makeWeight(ElementType type, int64_t count, Random &random) {
   const ElementTypeInfo &info = elementTypeInfo(type);
@@ -254,18 +284,18 @@ inline TestWeight makeWeight(ElementType type, int64_t count, Random &random) {
       std::memcpy(at, &block, sizeof(block));
       break;
     }
-    case ElementType::q4_0: {
-      BlockQ4_0 block;
-      block.scale = scale;
-      for (int i = 0; i < 16; ++i) {
-        block.nibbles[i] = static_cast<uint8_t>(random.integer(0, 255));
-        values[i] = halfValue(scale) * ((block.nibbles[i] & 15) - 8);
-        values[i + 16] = halfValue(scale) * ((block.nibbles[i] >> 4) - 8);
-      }
-      offset = 8;
-      std::memcpy(at, &block, sizeof(block));
-      break;
-    }
+    case ElementType::q4_0:
+      makeNarrowBlock<BlockQ4_0>(at, values, magnitudes, shifted, random);
+      continue;
+    case ElementType::q4_1:
+      makeNarrowBlock<BlockQ4_1>(at, values, magnitudes, shifted, random);
+      continue;
+    case ElementType::q5_0:
+      makeNarrowBlock<BlockQ5_0>(at, values, magnitudes, shifted, random);
+      continue;
+    case ElementType::q5_1:
+      makeNarrowBlock<BlockQ5_1>(at, values, magnitudes, shifted, random);
+      continue;
     case ElementType::q4_k:
       makeWideBlock<BlockQ4_K>(at, values, magnitudes, shifted, random);
       continue;

@@ -154,6 +154,30 @@ TEST(GgufReader, DescribesTensors) {
   EXPECT_EQ(file.findTensor("e"), nullptr);
 }
 
+/// Numbers and sizes as ggml has them, so that the table is not held against itself.
+TEST(GgufReader, KnowsTheBlockTypes) {
+  struct Case {
+    const char *name;
+    uint32_t number;
+    uint64_t elements;
+    size_t bytes;
+  };
+  const Case cases[] = {{"q4_0", 2, 32, 18},    {"q4_1", 3, 32, 20},   {"q5_0", 6, 32, 22},
+                        {"q5_1", 7, 32, 24},    {"q8_0", 8, 32, 34},   {"q4_k", 12, 256, 144},
+                        {"q5_k", 13, 256, 176}, {"q6_k", 14, 256, 210}};
+  GgufWriter writer;
+  for (const Case &c : cases)
+    writer.tensor(c.name, {c.elements, 3}, c.number, std::string(3 * c.bytes, 'x'));
+  TemporaryFile temporary(writer.bytes());
+  File file = openOrFail(temporary.path);
+  for (const Case &c : cases) {
+    const Tensor *tensor = file.findTensor(c.name);
+    ASSERT_TRUE(tensor && tensor->type) << c.name;
+    EXPECT_EQ(tensor->type->name, c.name);
+    EXPECT_EQ(tensor->dataSize, 3 * c.bytes) << c.name;
+  }
+}
+
 TEST(GgufReader, ReadsVersion2AndItsAlignment) {
   GgufWriter writer;
   writer.version = 2;

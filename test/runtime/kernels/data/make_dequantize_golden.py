@@ -37,3 +37,9 @@ with open("dequantize.txt", "w") as out:
         write(name, kind, np.frombuffer(b"".join(rows), dtype=np.uint8))
     rows = [tail + s.tobytes() for s, tail in zip(scales[1:], tails(208))]
     write("q6_k", T.Q6_K, np.frombuffer(b"".join(rows), dtype=np.uint8))
+    # Blocks of 32 with a scale or with a scale and a minimum before 16 or 20 bytes.
+    write("q5_0", T.Q5_0, blocks(20))
+    for name, kind, payload in (("q4_1", T.Q4_1, 18), ("q5_1", T.Q5_1, 22)):
+        data = blocks(payload).reshape(len(scales), -1).copy()
+        data[:, 2:4] = scales[[3, 1, 2, 5, 4, 0]].view(np.uint8).reshape(-1, 2)
+        write(name, kind, data)
