@@ -32,13 +32,19 @@ constexpr bool hasByteDot = CLEAVE_LINEAR_AVXVNNI;
 constexpr int64_t halfRows = 8;
 constexpr int halves = groupRows / halfRows;
 
-/// A chunk: 32 columns of 8 rows. Lane r of values[g] is columns 4g .. 4g + 3 of row r as bytes. A
-/// row has a scale and a minimum for all of them, or, with two parts, one for each half.
-template <int parts> struct Chunk {
-  __m256i values[8];
+/// Words, of four columns, of a chunk.
+constexpr int chunkWords = 8;
+
+/// A chunk: 32 columns of 8 rows. Lane r of values[g] is columns 4g .. 4g + 3 of row r as unsigned
+/// bytes. With two digits, these are of a number in base 16: the low ones of all columns, then the
+/// high ones. A row has a scale and a minimum for all columns, or, with two parts, one for each
+/// half.
+template <int parts, int digits> struct Chunk {
+  __m256i values[chunkWords * digits];
   __m256 scales[parts];
   __m256 minimums[parts];
 };
+template <class W> using ChunkOf = Chunk<W::parts, W::digits>;
 
 /// Vector `number` of those at `offset` of a block: 4 bytes of each of the 8 rows of a half.
 inline __m256i wordsAt(const uint8_t *block, int half, int64_t offset, int number = 0) {
@@ -51,9 +57,8 @@ inline __m256 halvesAt(const uint8_t *block, int half, int64_t offset) {
 }
 
 // A weight type (linear_q8_avx2_weights-inl.h) is a struct with its Block, how many chunks are in
-// it, `parts`, `hasMinimum`, `isSigned` (with unsigned values otherwise; AVX2 alone only), `run`,
-// over how many words products of AVX2 fit 16 bits when summed, a Header that is made of half a
-// block and that all its chunks share, and
+// it, `parts`, `digits`, `run`, over how many words AVX2's products fit 16 bits when summed, a
+// Header that is made of half a block and that all its chunks share, and
 //   load(block, half, header, s): chunk s of 8 of the block's 16 rows.
 
 /// Four bytes of a token, in every lane.
@@ -63,28 +68,25 @@ inline __m256i broadcastWord(const int8_t *values) {
   return _mm256_set1_epi32(word);
 }
 
-/// Pairs of products of bytes, in 16 bits; `magnitudes` are those of signed weights.
-template <class W>
-inline __m256i pairProducts(__m256i weights, __m256i magnitudes, __m256i values) {
-  if constexpr (W::isSigned)
-    return _mm256_maddubs_epi16(magnitudes, _mm256_sign_epi8(values, weights));
-  else
-    return _mm256_maddubs_epi16(weights, values);
+/// a + b of 16 bits. GCC reassociates integer sums, and would then hold all products before it adds
+/// the first two: more than there are registers.
+inline __m256i addInOrder(__m256i a, __m256i b) {
+  __m256i sum = _mm256_add_epi16(a, b);
+  asm("" : "+x"(sum));
+  return sum;
 }
 
-/// sum + the sums of pairs of 16 bits; `first` where there is no sum yet.
-inline __m256i addPairs(__m256i sum, __m256i pairs, bool first) {
-  const __m256i sums = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
-  return first ? sums : _mm256_add_epi32(sum, sums);
+/// The sums of pairs of 16 bits that are of a digit.
+inline __m256i sumOfPairs(__m256i pairs, int digit) {
+  return _mm256_madd_epi16(pairs, _mm256_set1_epi16(digit == 0 ? 1 : 16));
 }
 
 /// acc + what a part of a chunk adds: its integer sum in the scale of weights and activations,
 /// less the minimum. The one place where sums are rounded, so that all tiles agree.
-template <bool hasMinimum>
 inline __m256 addScaled(__m256i sum, __m256 scale, __m256 minimum, __m256 xScale, __m256 xSum,
                         __m256 acc) {
   acc = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), _mm256_mul_ps(scale, xScale), acc);
-  return hasMinimum ? _mm256_fnmadd_ps(minimum, xSum, acc) : acc;
+  return _mm256_fnmadd_ps(minimum, xSum, acc);
 }
 
 /// The scaled sums of part `part` of block b of a token.
@@ -93,33 +95,46 @@ inline const float *sumAt(const Q8Row<const std::byte> &x, int64_t b, int part) 
   return parts == 1 ? x.sums + b : x.halfSums + 2 * b + part;
 }
 
-/// The integer sums of a part of a chunk with a token's values.
-template <class W> inline __m256i dotPart(const __m256i (&values)[8], int part, const int8_t *x) {
-  constexpr int words = 8 / W::parts;
-  __m256i sum = _mm256_setzero_si256();
+/// sums = the integer sums of a part of a group's chunk with a token's values.
+template <class W>
+inline void dotPart(const ChunkOf<W> (&chunk)[halves], int part, const int8_t *x,
+                    __m256i (&sums)[halves]) {
+  constexpr int words = chunkWords / W::parts;
 #if CLEAVE_LINEAR_AVXVNNI
-  __m256i odd = _mm256_setzero_si256();
-#pragma GCC unroll 4
-  for (int g = part * words; g < (part + 1) * words; g += 2) {
-    sum = _mm256_dpbusd_avx_epi32(sum, values[g], broadcastWord(x + 4 * g));
-    odd = _mm256_dpbusd_avx_epi32(odd, values[g + 1], broadcastWord(x + 4 * g + 4));
+  sums[0] = sums[1] = _mm256_setzero_si256();
+#pragma GCC unroll 8
+  for (int g = part * words; g < (part + 1) * words; ++g) {
+    const __m256i word = broadcastWord(x + 4 * g);
+#pragma GCC unroll 2
+    for (int r = 0; r < halves; ++r)
+      sums[r] = _mm256_dpbusd_avx_epi32(sums[r], chunk[r].values[g], word);
   }
-  sum = _mm256_add_epi32(sum, odd);
 #else
 #pragma GCC unroll 8
-  for (int first = part * words; first < (part + 1) * words; first += W::run) {
-    __m256i pairs;
+  for (int begin = part * words; begin < (part + 1) * words; begin += W::run) {
+    __m256i pairs[W::digits][halves];
 #pragma GCC unroll 8
-    for (int g = first; g < first + W::run; ++g) {
-      const __m256i product =
-          pairProducts<W>(values[g], W::isSigned ? _mm256_abs_epi8(values[g]) : values[g],
-                          broadcastWord(x + 4 * g));
-      pairs = g == first ? product : _mm256_add_epi16(pairs, product);
+    for (int g = begin; g < begin + W::run; ++g) {
+      const __m256i word = broadcastWord(x + 4 * g);
+#pragma GCC unroll 2
+      for (int digit = 0; digit < W::digits; ++digit)
+#pragma GCC unroll 2
+        for (int r = 0; r < halves; ++r) {
+          const __m256i products =
+              _mm256_maddubs_epi16(chunk[r].values[g + digit * chunkWords], word);
+          __m256i &sum = pairs[digit][r];
+          sum = g == begin ? products : addInOrder(sum, products);
+        }
     }
-    sum = addPairs(sum, pairs, first == part * words);
+#pragma GCC unroll 2
+    for (int r = 0; r < halves; ++r)
+#pragma GCC unroll 2
+      for (int digit = 0; digit < W::digits; ++digit) {
+        const __m256i sum = sumOfPairs(pairs[digit][r], digit);
+        sums[r] = begin + digit == part * words ? sum : _mm256_add_epi32(sums[r], sum);
+      }
   }
 #endif
-  return sum;
 }
 
 /// The first `rows` lanes, of two vectors.
@@ -147,25 +162,26 @@ void streamGroup(const LinearArgs &args, const uint8_t *group, int64_t rows, flo
   const int64_t blocks = args.inputs / q8BlockLength;
   __m256 acc[halves] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
   for (int64_t first = 0; first < blocks; first += W::chunks, group += blockBytes) {
-#pragma GCC unroll 2
-    for (int half = 0; half < halves; ++half) {
-      const typename W::Header header(group, half);
+    const typename W::Header headers[halves] = {{group, 0}, {group, 1}};
 #pragma GCC unroll 8
-      for (int s = 0; s < W::chunks; ++s) {
-        const int step = half * W::chunks + s;
-        constexpr int steps = halves * W::chunks;
-#pragma GCC unroll 8
-        for (int64_t line = lines * step / steps; line < lines * (step + 1) / steps; ++line)
-          __builtin_prefetch(group + prefetchBytes + 64 * line);
-        const Chunk<W::parts> chunk = W::load(group, half, header, s);
-        const int64_t b = first + s;
+    for (int s = 0; s < W::chunks; ++s) {
+#pragma GCC unroll 16
+      for (int64_t line = lines * s / W::chunks; line < lines * (s + 1) / W::chunks; ++line)
+        __builtin_prefetch(group + prefetchBytes + 64 * line);
+      // Loading again is cheaper than keeping in memory what registers cannot hold.
+      asm volatile("" ::: "memory");
+      const ChunkOf<W> chunk[halves] = {W::load(group, 0, headers[0], s),
+                                        W::load(group, 1, headers[1], s)};
+      const int64_t b = first + s;
 #pragma GCC unroll 2
-        for (int part = 0; part < W::parts; ++part) {
-          const __m256i sum = dotPart<W>(chunk.values, part, x.values + b * q8BlockLength);
-          acc[half] = addScaled<W::hasMinimum>(
-              sum, chunk.scales[part], chunk.minimums[part], _mm256_set1_ps(x.scales[b]),
-              _mm256_set1_ps(*sumAt<W::parts>(x, b, part)), acc[half]);
-        }
+      for (int part = 0; part < W::parts; ++part) {
+        __m256i sums[halves];
+        dotPart<W>(chunk, part, x.values + b * q8BlockLength, sums);
+#pragma GCC unroll 2
+        for (int r = 0; r < halves; ++r)
+          acc[r] = addScaled(sums[r], chunk[r].scales[part], chunk[r].minimums[part],
+                             _mm256_set1_ps(x.scales[b]),
+                             _mm256_set1_ps(*sumAt<W::parts>(x, b, part)), acc[r]);
       }
     }
   }
@@ -177,15 +193,15 @@ void streamGroup(const LinearArgs &args, const uint8_t *group, int64_t rows, flo
 constexpr int64_t panelChunks = 16;
 
 /// Tokens of a tile: as many sums as registers hold beside weights and values.
-constexpr int tileTokens = hasByteDot ? 6 : 4;
+template <class W> constexpr int tileTokens = hasByteDot ? 6 : 4 / W::digits;
 
 /// y += the products of a panel of a group with T tokens; the first panel begins the sums.
 /// `chunks` chunks, from block `first` of the tokens on.
 template <class W, int T>
 __attribute__((noinline)) void
-multiplyPanel(const LinearArgs &args, const Chunk<W::parts> (&panel)[halves][panelChunks],
-              int64_t first, int64_t chunks, int64_t token, int64_t rows, float *y) {
-  constexpr int parts = W::parts, words = 8 / parts, R = halves;
+multiplyPanel(const LinearArgs &args, const ChunkOf<W> (&panel)[halves][panelChunks], int64_t first,
+              int64_t chunks, int64_t token, int64_t rows, float *y) {
+  constexpr int parts = W::parts, words = chunkWords / parts, R = halves;
   // More sums than registers: these wait in memory, which takes one access a chunk.
   alignas(32) float acc[T][groupRows];
   for (int t = 0; t < T; ++t)
@@ -225,25 +241,31 @@ multiplyPanel(const LinearArgs &args, const Chunk<W::parts> (&panel)[halves][pan
 #else
 #pragma GCC unroll 8
       for (int begin = part * words; begin < (part + 1) * words; begin += W::run) {
-        __m256i pairs[R][T];
+        __m256i pairs[W::digits][R][T];
 #pragma GCC unroll 8
         for (int g = begin; g < begin + W::run; ++g)
-#pragma GCC unroll 2
-          for (int r = 0; r < R; ++r) {
-            const __m256i weights = panel[r][c].values[g];
-            const __m256i magnitudes = W::isSigned ? _mm256_abs_epi8(weights) : weights;
 #pragma GCC unroll 8
-            for (int t = 0; t < T; ++t) {
-              const __m256i product =
-                  pairProducts<W>(weights, magnitudes, broadcastWord(of(values + 4 * g, t)));
-              pairs[r][t] = g == begin ? product : _mm256_add_epi16(pairs[r][t], product);
-            }
+          for (int t = 0; t < T; ++t) {
+            const __m256i word = broadcastWord(of(values + 4 * g, t));
+#pragma GCC unroll 2
+            for (int digit = 0; digit < W::digits; ++digit)
+#pragma GCC unroll 2
+              for (int r = 0; r < R; ++r) {
+                const __m256i products =
+                    _mm256_maddubs_epi16(panel[r][c].values[g + digit * chunkWords], word);
+                __m256i &sum = pairs[digit][r][t];
+                sum = g == begin ? products : addInOrder(sum, products);
+              }
           }
 #pragma GCC unroll 8
         for (int t = 0; t < T; ++t)
 #pragma GCC unroll 2
           for (int r = 0; r < R; ++r)
-            sums[r][t] = addPairs(sums[r][t], pairs[r][t], begin == part * words);
+#pragma GCC unroll 2
+            for (int digit = 0; digit < W::digits; ++digit) {
+              const __m256i sum = sumOfPairs(pairs[digit][r][t], digit);
+              sums[r][t] = begin + digit == part * words ? sum : _mm256_add_epi32(sums[r][t], sum);
+            }
       }
 #endif
 #pragma GCC unroll 8
@@ -253,9 +275,9 @@ multiplyPanel(const LinearArgs &args, const Chunk<W::parts> (&panel)[halves][pan
 #pragma GCC unroll 2
         for (int r = 0; r < R; ++r) {
           float *at = acc[t] + r * halfRows;
-          _mm256_store_ps(at, addScaled<W::hasMinimum>(sums[r][t], panel[r][c].scales[part],
-                                                       panel[r][c].minimums[part], xScale, xSum,
-                                                       _mm256_load_ps(at)));
+          _mm256_store_ps(at,
+                          addScaled(sums[r][t], panel[r][c].scales[part],
+                                    panel[r][c].minimums[part], xScale, xSum, _mm256_load_ps(at)));
         }
       }
     }
@@ -266,7 +288,7 @@ multiplyPanel(const LinearArgs &args, const Chunk<W::parts> (&panel)[halves][pan
 
 /// Tokens from `token` to `last` with a panel: T at a time, then fewer.
 template <class W, int T>
-void multiplyTokens(const LinearArgs &args, const Chunk<W::parts> (&panel)[halves][panelChunks],
+void multiplyTokens(const LinearArgs &args, const ChunkOf<W> (&panel)[halves][panelChunks],
                     int64_t first, int64_t chunks, int64_t token, int64_t last, int64_t rows,
                     float *y) {
   for (; token + T <= last; token += T)
@@ -281,7 +303,7 @@ void multiplyGroup(const LinearArgs &args, const uint8_t *group, int64_t rows, i
                    int64_t end, int64_t token, int64_t last, float *y) {
   constexpr int64_t blockBytes = sizeof(typename W::Block) * groupRows;
   const int64_t groupBytes = args.inputs / q8BlockLength / W::chunks * blockBytes;
-  Chunk<W::parts> panel[halves][panelChunks];
+  ChunkOf<W> panel[halves][panelChunks];
   const int64_t begin = first;
   for (; first < end; first += panelChunks) {
     const int64_t chunks = std::min(panelChunks, end - first);
@@ -298,7 +320,7 @@ void multiplyGroup(const LinearArgs &args, const uint8_t *group, int64_t rows, i
         first + panelChunks < end ? block : group + groupBytes + begin / W::chunks * blockBytes;
     for (int64_t line = 0; line < panelChunks / W::chunks * blockBytes; line += 64)
       __builtin_prefetch(next + line, 0, 2);
-    multiplyTokens<W, tileTokens>(args, panel, first, chunks, token, last, rows, y);
+    multiplyTokens<W, tileTokens<W>>(args, panel, first, chunks, token, last, rows, y);
   }
 }
 
@@ -314,7 +336,7 @@ template <class W> void linear(const LinearArgs &args, Part part) {
   }
   // A block of tokens and columns, which all rows meet, stays in the second cache.
   constexpr int64_t blockTokens = 132, columnBlocks = 64;
-  static_assert(blockTokens % tileTokens == 0);
+  static_assert(blockTokens % tileTokens<W> == 0);
   const int64_t blocks = args.inputs / q8BlockLength;
   if (blocks == 0)
     for (int64_t t = 0; t < args.tokens; ++t)

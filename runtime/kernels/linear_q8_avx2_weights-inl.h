@@ -4,7 +4,11 @@
 #include "runtime/kernels/linear_q8_avx2-inl.h"
 
 #pragma GCC push_options
+#if CLEAVE_LINEAR_AVXVNNI
+#pragma GCC target("avx2,fma,f16c,avxvnni")
+#else
 #pragma GCC target("avx2,fma,f16c")
+#endif
 
 namespace cleave::rt {
 namespace {
@@ -36,17 +40,21 @@ struct NoHeader {
 struct WeightsQ8_0 {
   using Block = BlockQ8_0;
   using Header = NoHeader;
-  static constexpr int chunks = 1, parts = 1, run = 1;
-  static constexpr bool isSigned = !hasByteDot, hasMinimum = hasByteDot;
+  // Products of whole bytes would not even fit in pairs.
+  static constexpr int chunks = 1, parts = 1, digits = hasByteDot ? 1 : 2, run = 8;
 
-  static Chunk<1> load(const uint8_t *block, int half, const Header &, int) {
-    Chunk<1> chunk;
+  static Chunk<1, digits> load(const uint8_t *block, int half, const Header &, int) {
+    Chunk<1, digits> chunk;
 #pragma GCC unroll 8
-    for (int g = 0; g < 8; ++g) {
-      chunk.values[g] = wordsAt(block, half, offsetof(Block, values), g);
-      if (!isSigned) // -128 .. 127 to 0 .. 255
-        chunk.values[g] =
-            _mm256_xor_si256(chunk.values[g], _mm256_set1_epi8(static_cast<char>(0x80)));
+    for (int g = 0; g < chunkWords; ++g) { // -128 .. 127 to 0 .. 255
+      const __m256i bytes = _mm256_xor_si256(wordsAt(block, half, offsetof(Block, values), g),
+                                             _mm256_set1_epi8(static_cast<char>(0x80)));
+      if constexpr (digits == 1) {
+        chunk.values[g] = bytes;
+      } else {
+        chunk.values[g] = nibbles(bytes, false);
+        chunk.values[g + chunkWords] = nibbles(bytes, true);
+      }
     }
     chunk.scales[0] = halvesAt(block, half, offsetof(Block, scale));
     chunk.minimums[0] = _mm256_mul_ps(chunk.scales[0], _mm256_set1_ps(128));
@@ -71,12 +79,11 @@ inline __m256i addHighBits(__m256i to, __m256i words, int g) {
 template <class B> struct NibbleWeights {
   using Block = B;
   using Header = NoHeader;
-  static constexpr int chunks = 1, parts = 1;
+  static constexpr int chunks = 1, parts = 1, digits = 1;
   static constexpr int run = hasHighBits<Block> ? 4 : 8; // 8 * 31 * 127 and 16 * 15 * 127 < 2^15
-  static constexpr bool isSigned = false, hasMinimum = true;
 
-  static Chunk<1> load(const uint8_t *block, int half, const Header &, int) {
-    Chunk<1> chunk;
+  static Chunk<1, 1> load(const uint8_t *block, int half, const Header &, int) {
+    Chunk<1, 1> chunk;
 #pragma GCC unroll 4
     for (int g = 0; g < 4; ++g) {
       const __m256i bytes = wordsAt(block, half, offsetof(Block, nibbles), g);
@@ -90,7 +97,7 @@ template <class B> struct NibbleWeights {
         chunk.values[g] = addHighBits(chunk.values[g], words, g);
     }
     chunk.scales[0] = halvesAt(block, half, offsetof(Block, scale));
-    if constexpr (cleave::hasMinimum<Block>) // added, not subtracted
+    if constexpr (hasMinimum<Block>) // added, not subtracted
       chunk.minimums[0] =
           _mm256_sub_ps(_mm256_setzero_ps(), halvesAt(block, half, offsetof(Block, minimum)));
     else
@@ -129,7 +136,7 @@ struct SubBlockHeader {
     minimums[1] = joined(nibbles(packed[2], true), packed[1]);
   }
 
-  void writeTo(int s, Chunk<1> &chunk) const {
+  void writeTo(int s, Chunk<1, 1> &chunk) const {
     chunk.scales[0] = _mm256_mul_ps(scale, byteAt(scales[s / 4], s % 4));
     chunk.minimums[0] = _mm256_mul_ps(minimum, byteAt(minimums[s / 4], s % 4));
   }
@@ -139,11 +146,10 @@ static_assert(offsetof(BlockQ4_K, packed) == offsetof(BlockQ5_K, packed));
 struct WeightsQ4_K {
   using Block = BlockQ4_K;
   using Header = SubBlockHeader;
-  static constexpr int chunks = 8, parts = 1, run = 8;
-  static constexpr bool isSigned = false, hasMinimum = true;
+  static constexpr int chunks = 8, parts = 1, digits = 1, run = 8;
 
-  static Chunk<1> load(const uint8_t *block, int half, const Header &header, int s) {
-    Chunk<1> chunk;
+  static Chunk<1, 1> load(const uint8_t *block, int half, const Header &header, int s) {
+    Chunk<1, 1> chunk;
 #pragma GCC unroll 8
     for (int g = 0; g < 8; ++g)
       chunk.values[g] =
@@ -156,11 +162,10 @@ struct WeightsQ4_K {
 struct WeightsQ5_K {
   using Block = BlockQ5_K;
   using Header = SubBlockHeader;
-  static constexpr int chunks = 8, parts = 1, run = 4; // 8 * 31 * 127 < 2^15
-  static constexpr bool isSigned = false, hasMinimum = true;
+  static constexpr int chunks = 8, parts = 1, digits = 1, run = 4; // 8 * 31 * 127 < 2^15
 
-  static Chunk<1> load(const uint8_t *block, int half, const Header &header, int s) {
-    Chunk<1> chunk;
+  static Chunk<1, 1> load(const uint8_t *block, int half, const Header &header, int s) {
+    Chunk<1, 1> chunk;
 #pragma GCC unroll 8
     for (int g = 0; g < 8; ++g)
       chunk.values[g] = _mm256_or_si256(
@@ -173,16 +178,15 @@ struct WeightsQ5_K {
 
 struct WeightsQ6_K {
   using Block = BlockQ6_K;
-  static constexpr int chunks = 8, parts = 2, run = 2; // 4 * 63 * 127 < 2^15
-  static constexpr bool isSigned = false, hasMinimum = true;
+  static constexpr int chunks = 8, parts = 2, digits = 1, run = 2; // 4 * 63 * 127 < 2^15
 
   struct Header {
     __m256 scale;
     Header(const uint8_t *block, int half) : scale(halvesAt(block, half, offsetof(Block, scale))) {}
   };
 
-  static Chunk<2> load(const uint8_t *block, int half, const Header &header, int s) {
-    Chunk<2> chunk;
+  static Chunk<2, 1> load(const uint8_t *block, int half, const Header &header, int s) {
+    Chunk<2, 1> chunk;
 #pragma GCC unroll 8
     for (int g = 0; g < 8; ++g)
       chunk.values[g] = _mm256_or_si256(
