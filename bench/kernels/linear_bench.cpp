@@ -207,8 +207,10 @@ void addAll() {
       addHighway("linear_f32_" + name, info.type, linear_f32_interleaved(info.type), f32Form);
     }
   addHighway("linear_f32_f16", f16, linear_f32_interleaved(f16), f32Form);
+  addHighway("linear_f32_f16_panels", f16, linear_f32_panels(f16), f32Form);
   addVariant("linear_q16_f16_avx512vnni", f16, linear_q16_f16_avx512vnni(), ActivationForm::q16);
   addHighway("linear_f32_bf16", bf16, linear_f32_interleaved(bf16), f32Form);
+  addHighway("linear_f32_bf16_panels", bf16, linear_f32_panels(bf16), f32Form);
   addVariant("linear_bf16_bf16_avx512bf16", bf16, linear_bf16_bf16_avx512bf16(),
              ActivationForm::bf16);
   addHighway("linear_f32_f32", f32, linear_f32_f32, f32Form);

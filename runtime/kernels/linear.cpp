@@ -40,7 +40,9 @@ std::optional<LinearChoice> chooseLinear(ElementType weight, int64_t inputs,
   LinearKernel kernel = selectF32(weight);
   if (!kernel)
     return std::nullopt;
-  LinearChoice choice{{kernel, ActivationForm::f32}, {kernel, ActivationForm::f32}};
+  LinearKernel manyKernel = linear_f32_panels(weight);
+  LinearChoice choice{{kernel, ActivationForm::f32},
+                      {manyKernel ? manyKernel : kernel, ActivationForm::f32}};
   if (quantizedActivations && inputs % q8BlockLength == 0)
     if (LinearVariant many = selectMany(weight); many.kernel)
       choice.many = many;

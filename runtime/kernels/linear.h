@@ -51,7 +51,8 @@ struct LinearVariant {
 inline constexpr int64_t manyTokens = 8;
 
 /// The kernels for a weight on this CPU: for one token or a few, and for at least manyTokens,
-/// which is often the same.
+/// which is often the same. Where it is not, they sum in another order, so that a token's last
+/// bits differ.
 struct LinearChoice {
   LinearVariant few;
   LinearVariant many;
@@ -69,6 +70,7 @@ std::optional<LinearChoice> chooseLinear(ElementType weight, int64_t inputs,
 /// many types of weight, op_activationtype: null for other types.
 void linear_f32_f32(const LinearArgs &args, Part part);
 LinearKernel linear_f32_interleaved(ElementType weight); ///< f16, bf16 and block types
+LinearKernel linear_f32_panels(ElementType weight);      ///< the same, for many tokens
 LinearKernel linear_q8(ElementType weight);              ///< block types
 
 /// The same with instructions that Highway lacks; null where cpuFeatures() has them not.

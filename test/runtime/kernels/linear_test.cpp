@@ -108,9 +108,11 @@ const Shape wideShapes[] = {
 };
 
 const Shape plainShapes[] = {
-    {1, 1, 1},   {2, 3, 5},    {3, 7, 172},       {5, 172, 33},      {17, 9, 172},
-    {1, 64, 64}, {1, 6, 2048}, {0, 4, 64},        {3, 0, 64},        {2, 2, 0},
-    {4, 4, 16},  {4, 4, 31},   {3, 5, 172, 7, 9}, {5, 3, 64, 32, 0}, {1, 3, 40, 39, 1},
+    {1, 1, 1},          {2, 3, 5},         {3, 7, 172},       {5, 172, 33},
+    {17, 9, 172},       {1, 64, 64},       {1, 6, 2048},      {0, 4, 64},
+    {3, 0, 64},         {2, 2, 0},         {4, 4, 16},        {4, 4, 31},
+    {3, 5, 172, 7, 9},  {5, 3, 64, 32, 0}, {1, 3, 40, 39, 1}, {107, 50, 611, 37, 9},
+    {9, 17, 64, 64, 0},
 };
 
 std::span<const Shape> shapesOf(ElementType type) {
@@ -124,28 +126,32 @@ std::span<const Shape> shapesOf(ElementType type) {
   }
 }
 
-/// The kernel for activations of f32.
-LinearKernel exactKernel(ElementType type) {
-  return chooseLinear(type, 256, /*quantizedActivations=*/false).value().few.kernel;
+/// The kernels for activations of f32, for few tokens and for many.
+std::vector<LinearKernel> exactKernels(ElementType type) {
+  const LinearChoice choice = chooseLinear(type, 256, /*quantizedActivations=*/false).value();
+  std::vector<LinearKernel> kernels = {choice.few.kernel};
+  if (choice.many.kernel != choice.few.kernel)
+    kernels.push_back(choice.many.kernel);
+  return kernels;
 }
 
 class LinearFloat : public testing::TestWithParam<ElementType> {};
 
 TEST_P(LinearFloat, MatchesReference) {
-  const LinearKernel kernel = exactKernel(GetParam());
   for (const Shape &shape : shapesOf(GetParam())) {
     SCOPED_TRACE(testing::PrintToString(shape));
     Problem problem(GetParam(), shape, 1);
     const auto expected = reference::linear(problem.exactX(), problem.weight.values,
                                             problem.weight.magnitudes, shape.tokens, shape.outputs,
                                             shape.inputs, problem.xColumns, shape.padBefore);
-    forEachTarget([&] {
-      const std::vector<float> y = problem.run(kernel, 1);
-      // Each product is rounded and added once.
-      problem.expectNear(y, expected, problem.xColumns + 1);
-      for (int parts : partCounts)
-        ASSERT_EQ(problem.run(kernel, parts), y) << parts << " parts";
-    });
+    for (LinearKernel kernel : exactKernels(GetParam()))
+      forEachTarget([&] {
+        const std::vector<float> y = problem.run(kernel, 1);
+        // Each product is rounded and added once.
+        problem.expectNear(y, expected, problem.xColumns + 1);
+        for (int parts : partCounts)
+          ASSERT_EQ(problem.run(kernel, parts), y) << parts << " parts";
+      });
   }
 }
 
@@ -153,20 +159,20 @@ TEST_P(LinearFloat, MatchesReference) {
 TEST_P(LinearFloat, TokensAreIndependent) {
   Problem problem(GetParam(), {23, 11, 3 * std::max(32u, elementTypeInfo(GetParam()).blockLength)},
                   2);
-  const LinearKernel kernel = exactKernel(GetParam());
-  forEachTarget([&] {
-    const std::vector<float> together = problem.run(kernel, 1);
-    for (int64_t t = 0; t < 23; ++t) {
-      LinearArgs args = problem.args;
-      std::vector<float> y(args.yStride, 77.0f);
-      args.tokens = 1;
-      args.x += t * args.xStride;
-      args.y = y.data();
-      kernel(args, Part{});
-      for (int64_t o = 0; o < args.outputs; ++o)
-        ASSERT_EQ(y[o], together[t * args.yStride + o]) << "token " << t;
-    }
-  });
+  for (LinearKernel kernel : exactKernels(GetParam()))
+    forEachTarget([&] {
+      const std::vector<float> together = problem.run(kernel, 1);
+      for (int64_t t = 0; t < 23; ++t) {
+        LinearArgs args = problem.args;
+        std::vector<float> y(args.yStride, 77.0f);
+        args.tokens = 1;
+        args.x += t * args.xStride;
+        args.y = y.data();
+        kernel(args, Part{});
+        for (int64_t o = 0; o < args.outputs; ++o)
+          ASSERT_EQ(y[o], together[t * args.yStride + o]) << "token " << t;
+      }
+    });
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, LinearFloat, testing::ValuesIn(weightTypes()), typeName);
