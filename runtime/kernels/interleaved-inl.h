@@ -65,7 +65,8 @@ template <class V> HWY_INLINE auto asFloats(V integers) {
 // ---- Types without blocks ----
 //
 // A struct with load(d, group, column, lane, columns): column `column`, of `columns` in a row,
-// of rows lane .. lane + Lanes(d).
+// of rows lane .. lane + Lanes(d); and
+//   loadPair(d, group, column, lane, first, second): an even column and the next, which there is.
 
 struct InterleavedF16 {
   static constexpr int64_t bytes = 2;
@@ -73,6 +74,12 @@ struct InterleavedF16 {
   static HWY_INLINE hn::Vec<D> load(D d, const uint8_t *group, int64_t column, int64_t lane,
                                     int64_t) {
     return halvesAt(d, group, column * 2, lane);
+  }
+  template <class D>
+  static HWY_INLINE void loadPair(D d, const uint8_t *group, int64_t column, int64_t lane,
+                                  hn::Vec<D> &first, hn::Vec<D> &second) {
+    first = halvesAt(d, group, column * 2, lane);
+    second = halvesAt(d, group, column * 2 + 2, lane);
   }
 };
 
@@ -82,16 +89,23 @@ struct InterleavedBF16 {
   template <class D>
   static HWY_INLINE hn::Vec<D> load(D d, const uint8_t *group, int64_t column, int64_t lane,
                                     int64_t columns) {
-    const hn::RebindToSigned<D> di32;
     if (column + 1 == columns && columns % 2 != 0) {
       const hn::Rebind<hwy::bfloat16_t, D> db;
       const auto *at =
           reinterpret_cast<const hwy::bfloat16_t *>(unitAt(group, column * 2, lane, 2));
       return hn::PromoteTo(d, hn::LoadU(db, at));
     }
-    const auto words = wordsAt(d, group, column / 2 * 4, lane);
-    return hn::BitCast(d, column % 2 == 0 ? hn::ShiftLeft<16>(words)
-                                          : hn::And(words, hn::Set(di32, ~0xffff)));
+    hn::Vec<D> first, second;
+    loadPair(d, group, column / 2 * 2, lane, first, second);
+    return column % 2 == 0 ? first : second;
+  }
+  template <class D>
+  static HWY_INLINE void loadPair(D d, const uint8_t *group, int64_t column, int64_t lane,
+                                  hn::Vec<D> &first, hn::Vec<D> &second) {
+    const hn::RebindToSigned<D> di32;
+    const auto words = wordsAt(d, group, column * 2, lane);
+    first = hn::BitCast(d, hn::ShiftLeft<16>(words));
+    second = hn::BitCast(d, hn::And(words, hn::Set(di32, ~0xffff)));
   }
 };
 

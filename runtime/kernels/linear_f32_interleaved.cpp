@@ -33,27 +33,37 @@ HWY_INLINE const float *chunkOfX(const LinearArgs &args, int64_t token, int64_t 
   return padded;
 }
 
-/// sums[t] = the products of `count` columns with T tokens; column j of the weight is
-/// load(j). Even and odd columns have an accumulator each: one would wait for itself.
-template <int T, class D, class Load>
+/// sums[t] += the products of `count` columns with T tokens; column j of the weight is load(j),
+/// and columns j and j + 1, for an even j, are loadPair(j, first, second). Even and odd columns
+/// have an accumulator each: one would wait for itself.
+template <int T, class D, class Load, class LoadPair>
 HWY_INLINE void addChunk(D d, const float *const (&x)[T], int64_t count, Load load,
-                         hn::Vec<D> (&sums)[T]) {
+                         LoadPair loadPair, hn::Vec<D> (&sums)[T]) {
   using V = hn::Vec<D>;
   V even[T], odd[T];
   for (int t = 0; t < T; ++t)
     even[t] = odd[t] = hn::Zero(d);
-  int64_t j = 0;
-  for (; j + 2 <= count; j += 2) {
-    const V first = load(j), second = load(j + 1);
+  const auto addPair = [&](int64_t j) HWY_ATTR {
+    V first, second;
+    loadPair(j, first, second);
     HWY_UNROLL(8)
     for (int t = 0; t < T; ++t) {
       even[t] = hn::MulAdd(hn::Set(d, x[t][j]), first, even[t]);
       odd[t] = hn::MulAdd(hn::Set(d, x[t][j + 1]), second, odd[t]);
     }
+  };
+  if (count == chunkColumns) {
+    HWY_UNROLL(16)
+    for (int64_t j = 0; j < chunkColumns; j += 2)
+      addPair(j);
+  } else {
+    int64_t j = 0;
+    for (; j + 2 <= count; j += 2)
+      addPair(j);
+    if (j < count)
+      for (int t = 0; t < T; ++t)
+        even[t] = hn::MulAdd(hn::Set(d, x[t][j]), load(j), even[t]);
   }
-  if (j < count)
-    for (int t = 0; t < T; ++t)
-      even[t] = hn::MulAdd(hn::Set(d, x[t][j]), load(j), even[t]);
   for (int t = 0; t < T; ++t)
     sums[t] = hn::Add(sums[t], hn::Add(even[t], odd[t]));
 }
@@ -80,7 +90,10 @@ HWY_NOINLINE void linearGroup(const LinearArgs &args, const uint8_t *group, int6
       for (int64_t piece = 0; piece < pieces; ++piece)
         addChunk<T>(
             d, x, count,
-            [&](int64_t j) { return W::load(d, group, column + j, piece * lanes, args.inputs); },
+            [&](int64_t j)
+                HWY_ATTR { return W::load(d, group, column + j, piece * lanes, args.inputs); },
+            [&](int64_t j, auto &first, auto &second)
+                HWY_ATTR { W::loadPair(d, group, column + j, piece * lanes, first, second); },
             sums[piece]);
     } else {
       const int64_t number = column / chunkColumns;
@@ -90,12 +103,15 @@ HWY_NOINLINE void linearGroup(const LinearArgs &args, const uint8_t *group, int6
         prefetchAhead(block, sizeof(typename W::Block) * groupRows);
       for (int64_t piece = 0; piece < pieces; ++piece) {
         const auto chunk = W::chunk(d, block, s, piece * lanes);
+        const auto load = [&](int64_t j) HWY_ATTR {
+          const int column = static_cast<int>(j);
+          return dequantize<W>(d, chunk, W::integers(d, block, s, column, piece * lanes), column);
+        };
         addChunk<T>(
-            d, x, chunkColumns,
-            [&](int64_t j) {
-              const int column = static_cast<int>(j);
-              return dequantize<W>(d, chunk, W::integers(d, block, s, column, piece * lanes),
-                                   column);
+            d, x, chunkColumns, load,
+            [&](int64_t j, auto &first, auto &second) HWY_ATTR {
+              first = load(j);
+              second = load(j + 1);
             },
             sums[piece]);
       }
