@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 
+import gguf
 import pytest
 from harness import PATIENCE, Job, command, partition
 
@@ -19,7 +20,7 @@ SPLITS = [pytest.param(2, ("--tp", 2), id="tp 2"), pytest.param(2, ("--stages", 
 @pytest.fixture(scope="module")
 def endless(tmp_path_factory):
     """`endless(*flags)`: a package whose model writes for minutes: a larger one, of random weights,
-    that never finds an end.
+    whose end token has a logit of 0, which is never the largest.
     """
     from cleave.cli import main as cleave
 
@@ -28,6 +29,10 @@ def endless(tmp_path_factory):
     shape = "--width 512 --layers 6 --heads 8 --kv-heads 4 --ffn 1024 --vocab 512 --context 100000"
     assert not cleave(["random-model", *shape.split(), "--type", "q8_0", "--seed", "3", "-o",
                        str(model)])
+    reader = gguf.GGUFReader(model, "r+")
+    end = reader.fields["tokenizer.ggml.eos_token_id"]
+    output = next(each for each in reader.tensors if each.name == "output.weight")
+    output.data[int(end.parts[end.data[0]][0])] = 0
     made = {}
 
     def make(*flags):
@@ -39,7 +44,7 @@ def endless(tmp_path_factory):
 
 
 def start(package, ranks, **environment):
-    return Job(package, ranks, "-p", "Once", "--ctx", 100_000, "-n", 90_000, "--threads", 1,
+    return Job(package, ranks, "-p", "Once", "--ctx", 100_000, "-n", 90_000, "--temp", 0, "-t", 1,
                environment=environment)
 
 
