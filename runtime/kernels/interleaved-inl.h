@@ -10,21 +10,19 @@
 #include "runtime/kernels/weights-inl.h"
 #include "runtime/program/layout.h"
 
-#include <hwy/cache_control.h>
-
 HWY_BEFORE_NAMESPACE();
 namespace cleave::rt::HWY_NAMESPACE {
 
 /// X(type, Name) for each type of which there is a struct InterleavedName.
 #define CLEAVE_INTERLEAVED_TYPES(X) X(f16, F16) X(bf16, BF16) CLEAVE_BLOCK_TYPES(X)
 
-/// Bytes that one token's products ask for ahead of their use. Prefetching may run behind the
-/// end of a weight.
+/// Bytes that one token's products ask for ahead of their use, for this use only: what came to be
+/// kept would be written on to the outer caches. Prefetching may run behind the end of a weight.
 inline constexpr int64_t prefetchBytes = 3072;
 
 HWY_INLINE void prefetchAhead(const uint8_t *at, int64_t bytes) {
   for (int64_t line = 0; line < bytes; line += 64)
-    hwy::Prefetch(at + prefetchBytes + line);
+    __builtin_prefetch(at + prefetchBytes + line, 0, 0);
 }
 
 /// Where byte `offset` of a row of the group is, or of a block of the group that begins at

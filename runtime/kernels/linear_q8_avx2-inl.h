@@ -150,7 +150,8 @@ inline void storeRows(float *y, int64_t rows, const __m256 (&values)[halves]) {
   std::memcpy(y, buffer, rows * sizeof(float));
 }
 
-/// Bytes that one token's products ask for ahead of their use.
+/// Bytes that one token's products ask for ahead of their use, for this use only
+/// (interleaved-inl.h).
 constexpr int64_t prefetchBytes = 3072;
 
 /// 16 rows of y for one token: the weights stream through registers.
@@ -167,7 +168,7 @@ void streamGroup(const LinearArgs &args, const uint8_t *group, int64_t rows, flo
     for (int s = 0; s < W::chunks; ++s) {
 #pragma GCC unroll 16
       for (int64_t line = lines * s / W::chunks; line < lines * (s + 1) / W::chunks; ++line)
-        __builtin_prefetch(group + prefetchBytes + 64 * line);
+        __builtin_prefetch(group + prefetchBytes + 64 * line, 0, 0);
       // Loading again is cheaper than keeping in memory what registers cannot hold.
       asm volatile("" ::: "memory");
       const ChunkOf<W> chunk[halves] = {W::load(group, 0, headers[0], s),

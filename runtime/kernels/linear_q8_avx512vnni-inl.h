@@ -69,7 +69,8 @@ inline const float *sumAt(const Q8Row<const std::byte> &x, int64_t b, int part) 
   return parts == 1 ? x.sums + b : x.halfSums + 2 * b + part;
 }
 
-/// Bytes that one token's products ask for ahead of their use.
+/// Bytes that one token's products ask for ahead of their use, for this use only
+/// (interleaved-inl.h).
 constexpr int64_t prefetchBytes = 3072;
 
 /// 16 rows of y for one token: the weights stream through registers.
@@ -87,7 +88,7 @@ void streamGroup(const LinearArgs &args, const uint8_t *group, __mmask16 mask, f
       constexpr int64_t ahead = (blockBytes / W::chunks + 63) / 64 * 64;
 #pragma GCC unroll 16
       for (int64_t line = 0; line < ahead; line += 64)
-        __builtin_prefetch(group + blockBytes / W::chunks * s + prefetchBytes + line);
+        __builtin_prefetch(group + blockBytes / W::chunks * s + prefetchBytes + line, 0, 0);
       const Chunk<W::parts> chunk = W::load(group, header, s);
       const int64_t b = first + s;
 #pragma GCC unroll 2
