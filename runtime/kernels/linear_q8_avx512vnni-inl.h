@@ -85,10 +85,12 @@ void streamGroup(const LinearArgs &args, const uint8_t *group, __mmask16 mask, f
     const typename W::Header header(group);
 #pragma GCC unroll 8
     for (int s = 0; s < W::chunks; ++s) {
-      constexpr int64_t ahead = (blockBytes / W::chunks + 63) / 64 * 64;
+      constexpr int64_t bytes = (blockBytes / W::chunks + 63) / 64 * 64;
+      // Chunks find their bytes all over a block, so that all of it must be there as it begins.
+      constexpr int64_t ahead = prefetchBytes + (W::chunks > 1 ? blockBytes : 0);
 #pragma GCC unroll 16
-      for (int64_t line = 0; line < ahead; line += 64)
-        __builtin_prefetch(group + blockBytes / W::chunks * s + prefetchBytes + line, 0, 0);
+      for (int64_t line = 0; line < bytes; line += 64)
+        __builtin_prefetch(group + blockBytes / W::chunks * s + ahead + line, 0, 0);
       const Chunk<W::parts> chunk = W::load(group, header, s);
       const int64_t b = first + s;
 #pragma GCC unroll 2
