@@ -98,8 +98,10 @@ def test_an_interrupt_ends_all_ranks(endless):
 
 
 def test_an_interrupt_from_the_keyboard_ends_one_rank(endless):
+    # Tests that a shell runs in the background inherit that interrupts are ignored.
     process = subprocess.Popen(command(endless(), None, ["-p", "Once", "-c", 100_000, "--temp", 0]),
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     assert process.stdout and process.stdout.read(50)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=3)
