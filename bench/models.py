@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from cleave import Package, partition
+from cleave import CleaveError, Package, partition
 
 TYPES = ("q4_0", "q8_0", "q4_k", "q5_k", "q6_k", "q4_k_m", "f16", "bf16")
 
@@ -42,9 +42,15 @@ def model_file(folder: Path, shape: Shape, kind: str, context: int) -> Path:
     file = folder / f"{shape.name}-{context}-{kind}.gguf"
     if not file.exists():
         # NumPy and gguf are needed for this only.
-        from cleave.llama_file import LlamaShape
-        from cleave.random_model import random_model
-
+        try:
+            from cleave.llama_file import LlamaShape
+            from cleave.random_model import MIXES, TYPES as KINDS, random_model
+        except ModuleNotFoundError as error:
+            raise CleaveError(f"making '{file}' needs the Python package '{error.name}'; install it "
+                              "with pip") from error
+        if kind not in (*KINDS, *MIXES):
+            raise CleaveError(f"'{kind}' is no type of a model; there are "
+                              f"{', '.join((*KINDS, *MIXES))}")
         random_model(file, LlamaShape(width=shape.width, layers=shape.layers, heads=shape.heads,
                                       kv_heads=shape.kv_heads, ffn=shape.ffn, vocab=shape.vocab,
                                       context=context), kind)
