@@ -44,13 +44,10 @@ def model_file(folder: Path, shape: Shape, kind: str, context: int) -> Path:
         # NumPy and gguf are needed for this only.
         try:
             from cleave.llama_file import LlamaShape
-            from cleave.random_model import MIXES, TYPES as KINDS, random_model
+            from cleave.random_model import random_model
         except ModuleNotFoundError as error:
             raise CleaveError(f"making '{file}' needs the Python package '{error.name}'; install it "
                               "with pip") from error
-        if kind not in (*KINDS, *MIXES):
-            raise CleaveError(f"'{kind}' is no type of a model; there are "
-                              f"{', '.join((*KINDS, *MIXES))}")
         random_model(file, LlamaShape(width=shape.width, layers=shape.layers, heads=shape.heads,
                                       kv_heads=shape.kv_heads, ffn=shape.ffn, vocab=shape.vocab,
                                       context=context), kind)
