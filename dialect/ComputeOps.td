@@ -39,7 +39,8 @@ def Cleave_LinearOp : Cleave_ComputeOp<"linear", [Pure,
     DeclareOpInterfaceMethods<ShardingRuleOpInterface, ["localize", "getLocalAttributes"]>]> {
   let summary = "a matrix product with a weight";
   let description = [{
-    `x` [t, i], `weight` [o, k] -> [t, o]: the sum over j of x[t, j] * weight[o, pad_before + j].
+    `x` [..., i], `weight` [o, k] -> [..., o]: the sum over j of x[..., j] * weight[o,
+    pad_before + j].
 
     In the logical form k = i. On a rank whose share of the input features begins or ends
     inside a quantization block, the weight holds those blocks whole: `pad_before` of its
@@ -67,10 +68,10 @@ def Cleave_LinearOp : Cleave_ComputeOp<"linear", [Pure,
 def Cleave_RmsNormOp : Cleave_ComputeOp<"rms_norm", [Pure, AllTypesMatch<["x", "result"]>]> {
   let summary = "root-mean-square normalization of the last dimension";
   let description = [{
-    `x` [t, d], `weight` [d] -> x / sqrt(mean(x^2) + epsilon) * weight, the mean over d
+    `x` [..., d], `weight` [d] -> x / sqrt(mean(x^2) + epsilon) * weight, the mean over d
     (Zhang and Sennrich, 2019).
 
-    With `per_head`, `x` is [t, heads * d]: each head is normalized by itself, all with the
+    With `per_head`, `x` is [..., heads * d]: each head is normalized by itself, all with the
     same weight. Then heads can lie on different ranks.
 
     **Constraints**: the weight has x's last dimension; with `per_head`, the weight has a

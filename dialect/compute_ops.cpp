@@ -71,19 +71,24 @@ SmallVector<StringRef, 2> GatherOp::getLocalAttributes() {
 
 LogicalResult cleave::verifyLinear(Operation *op, Value x, Value weight, Value result,
                                    int64_t padBefore) {
-  if (failed(expectRank(op, x, "x", 2)) || failed(expectRank(op, weight, "a weight", 2)) ||
-      failed(expectRank(op, result, "a result", 2)) ||
-      failed(expectSameDim(op, result, 0, "the result", x, 0, "x")) ||
-      failed(expectSameDim(op, result, 1, "the result", weight, 0, "the weight")))
+  int64_t last = tensorOf(x).getRank() - 1;
+  if (last < 0)
+    return op->emitOpError("expects an x of rank 1 at least, found ") << x.getType();
+  if (failed(expectRank(op, weight, "a weight", 2)) ||
+      failed(expectRank(op, result, "a result", last + 1)) ||
+      failed(expectSameDim(op, result, last, "the result", weight, 0, "the weight")))
     return failure();
+  for (int64_t dim = 0; dim < last; ++dim)
+    if (failed(expectSameDim(op, result, dim, "the result", x, dim, "x")))
+      return failure();
   int64_t length = blockLengthOf(weight);
-  if (tensorOf(x).isDynamicDim(1) || tensorOf(weight).isDynamicDim(1))
+  if (tensorOf(x).isDynamicDim(last) || tensorOf(weight).isDynamicDim(1))
     return op->emitOpError("expects input features of static size, found ")
            << x.getType() << " and " << weight.getType();
-  int64_t padding = dimOf(weight, 1) - dimOf(x, 1);
+  int64_t padding = dimOf(weight, 1) - dimOf(x, last);
   if (padBefore < 0 || padBefore >= length || padding < padBefore || padding - padBefore >= length)
     return op->emitOpError("has a weight of ")
-           << dimOf(weight, 1) << " columns for an x of " << dimOf(x, 1)
+           << dimOf(weight, 1) << " columns for an x of " << dimOf(x, last)
            << " with pad_before = " << padBefore << ": at most " << length - 1
            << " columns before it and after it may meet zero";
   return success();
@@ -94,18 +99,26 @@ LogicalResult LinearOp::verify() {
 }
 
 ShardingRule LinearOp::getShardingRule() {
-  enum { t, o, i };
+  enum { o, i };
   ShardingRule rule;
-  rule.factors = {{dimOf(getX(), 0)}, {dimOf(getWeight(), 0)}, {dimOf(getX(), 1), FactorKind::sum}};
+  ArrayRef<int64_t> x = tensorOf(getX()).getShape();
+  rule.factors = {{dimOf(getWeight(), 0)}, {x.back(), FactorKind::sum}};
   rule.factors[i].grain = blockLengthOf(getWeight());
-  rule.operands = {{one(t), one(i)}, {one(o), one(i)}};
-  rule.results = {{one(t), one(o)}};
+  ShardingRule::Dims rows;
+  for (int64_t size : x.drop_back()) {
+    rows.push_back(one(rule.factors.size()));
+    rule.factors.push_back({size});
+  }
+  rule.operands = {rows, {one(o), one(i)}};
+  rule.operands.front().push_back(one(i));
+  rule.results = {rows};
+  rule.results.front().push_back(one(o));
   rule.linearIn = {0};
   return rule;
 }
 
 void LinearOp::localize(const LocalRanges &ranges) {
-  setPadBefore(ranges.operands[0][1].begin - ranges.operands[1][1].begin);
+  setPadBefore(ranges.operands[0].back().begin - ranges.operands[1].back().begin);
 }
 
 SmallVector<StringRef, 2> LinearOp::getLocalAttributes() {
@@ -121,12 +134,14 @@ LogicalResult cleave::verifyRmsNorm(Operation *op, Value x, Value weight) {
 }
 
 LogicalResult RmsNormOp::verify() {
-  if (!getPerHead())
-    return verifyRmsNorm(*this, getX(), getWeight());
-  if (failed(expectRank(*this, getX(), "x", 2)) ||
-      failed(expectRank(*this, getWeight(), "a weight", 1)))
+  int64_t last = tensorOf(getX()).getRank() - 1;
+  if (last < 0)
+    return emitOpError("expects an x of rank 1 at least, found ") << getX().getType();
+  if (failed(expectRank(*this, getWeight(), "a weight", 1)))
     return failure();
-  int64_t width = dimOf(getX(), 1), headDim = dimOf(getWeight(), 0);
+  if (!getPerHead())
+    return expectSameDim(*this, getX(), last, "x", getWeight(), 0, "the weight");
+  int64_t width = dimOf(getX(), last), headDim = dimOf(getWeight(), 0);
   if (headDim < 1 || width < 0 || width % headDim != 0)
     return emitOpError("expects an x of whole heads of the weight's size, found ")
            << getX().getType() << " and " << getWeight().getType();
@@ -134,19 +149,24 @@ LogicalResult RmsNormOp::verify() {
 }
 
 ShardingRule RmsNormOp::getShardingRule() {
+  enum { element, head };
   ShardingRule rule;
+  ArrayRef<int64_t> x = tensorOf(getX()).getShape();
+  int64_t normed = dimOf(getWeight(), 0);
+  rule.factors = {{normed, FactorKind::whole}};
+  ShardingRule::Dim last = one(element);
   if (getPerHead()) {
-    enum { t, head, headElement };
-    int64_t headDim = dimOf(getWeight(), 0);
-    rule.factors = {{dimOf(getX(), 0)}, {dimOf(getX(), 1) / headDim}, {headDim, FactorKind::whole}};
-    rule.operands = {{one(t), {head, headElement}}, {one(headElement)}};
-    rule.results = {{one(t), {head, headElement}}};
-    return rule;
+    rule.factors.push_back({x.back() / normed});
+    last = {head, element};
   }
-  enum { t, d };
-  rule.factors = {{dimOf(getX(), 0)}, {dimOf(getX(), 1), FactorKind::whole}};
-  rule.operands = {{one(t), one(d)}, {one(d)}};
-  rule.results = {{one(t), one(d)}};
+  ShardingRule::Dims dims;
+  for (int64_t size : x.drop_back()) {
+    dims.push_back(one(rule.factors.size()));
+    rule.factors.push_back({size});
+  }
+  dims.push_back(last);
+  rule.operands = {dims, {one(element)}};
+  rule.results = {dims};
   return rule;
 }
 

@@ -154,6 +154,77 @@ Operation_ ProgramBuilder::buildOperation(Operation &op) {
         return operation(Kind::Moe,
                          fb::CreateMoe(buffer, moe.getFirstExpert(), moe.getPadBefore()));
       })
+      .Case([&](MatMulOp product) {
+        return operation(Kind::MatMul, fb::CreateMatMul(buffer, product.getTransposeA(),
+                                                        product.getTransposeB()));
+      })
+      .Case([&](SoftmaxOp softmax) {
+        return operation(Kind::Softmax, fb::CreateSoftmax(buffer, softmax.getDim()));
+      })
+      .Case([&](LogSoftmaxOp softmax) {
+        return operation(Kind::Softmax,
+                         fb::CreateSoftmax(buffer, softmax.getDim(), /*logarithm=*/true));
+      })
+      .Case([&](LayerNormOp norm) {
+        return operation(Kind::LayerNorm, fb::CreateLayerNorm(buffer, norm.getDims(),
+                                                              norm.getEpsilon().convertToFloat()));
+      })
+      .Case([&](ReduceOp reduce) {
+        auto dims = smallNumbers(reduce.getDims());
+        return operation(Kind::Reduce,
+                         fb::CreateReduce(buffer, static_cast<fb::ReduceKind>(reduce.getKind()),
+                                          dims, reduce.getCount().value_or(0)));
+      })
+      .Case([&](ArgMaxOp arg) {
+        return operation(Kind::ArgReduce, fb::CreateArgReduce(buffer, arg.getDim(),
+                                                              /*smallest=*/false, arg.getLast()));
+      })
+      .Case([&](ArgMinOp arg) {
+        return operation(Kind::ArgReduce, fb::CreateArgReduce(buffer, arg.getDim(),
+                                                              /*smallest=*/true, arg.getLast()));
+      })
+      .Case([&](TopElementsOp top) {
+        return operation(Kind::TopElements,
+                         fb::CreateTopElements(buffer, top.getDim(), top.getSmallest()));
+      })
+      .Case([&](CumulativeSumOp sum) {
+        return operation(
+            Kind::CumulativeSum,
+            fb::CreateCumulativeSum(buffer, sum.getDim(), sum.getExclusive(), sum.getReverse()));
+      })
+      .Case([&](PoolOp pool) {
+        auto window = smallNumbers(pool.getWindow()), strides = smallNumbers(pool.getStrides());
+        auto pads = smallNumbers(pool.getPads()), dilations = smallNumbers(pool.getDilations());
+        return operation(Kind::Pool,
+                         fb::CreatePool(buffer, static_cast<fb::PoolKind>(pool.getKind()), window,
+                                        strides, pads, dilations, pool.getCountsPads()));
+      })
+      .Case([&](ConvTransposeOp conv) {
+        auto strides = smallNumbers(conv.getStrides()), pads = smallNumbers(conv.getPads());
+        auto dilations = smallNumbers(conv.getDilations());
+        return operation(Kind::ConvTranspose,
+                         fb::CreateConvTranspose(buffer, strides, pads, dilations));
+      })
+      .Case([&](ResizeOp resize) {
+        return operation(
+            Kind::Resize,
+            fb::CreateResize(buffer, static_cast<fb::ResizeMode>(resize.getMode()), resize.getDim(),
+                             resize.getScale().convertToDouble(),
+                             static_cast<fb::ResizeCoordinates>(resize.getCoordinates()),
+                             static_cast<fb::ResizeRounding>(resize.getRounding()),
+                             resize.getCubicCoefficient().convertToDouble(), resize.getAntialias(),
+                             resize.getExcludesOutside(), resize.getCropBegin().convertToDouble(),
+                             resize.getCropEnd().convertToDouble(),
+                             resize.getExtrapolation().convertToFloat()));
+      })
+      .Case([&](ScaledDotProductAttentionOp attention) {
+        return operation(
+            Kind::DotProductAttention,
+            fb::CreateDotProductAttention(buffer, attention.getGroup(), attention.getFirstHead(),
+                                          attention.getScale().convertToFloat(),
+                                          attention.getSoftcap().convertToFloat(),
+                                          attention.getCausal(), attention.getCausalFromEnd()));
+      })
       .Case([&](SliceOp slice) {
         return operation(Kind::Slice, fb::CreateSlice(buffer, slice.getDim(), slice.getBegin()));
       })

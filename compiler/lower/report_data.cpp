@@ -127,9 +127,14 @@ static RankReport describeRank(ModuleOp module, const Report &all) {
     findServed(function, served);
   module.walk([&](Operation *op) {
     if (auto linear = dyn_cast<LinearOp>(op)) {
+      // For one token: x and the weight are what counts, run-time sizes as one.
+      uint64_t operations = 2;
+      for (int64_t size : cast<RankedTensorType>(linear.getX().getType()).getShape())
+        if (!ShapedType::isDynamic(size))
+          operations = llvm::SaturatingMultiply<uint64_t>(operations, size);
       auto weight = cast<RankedTensorType>(linear.getWeight().getType());
-      report.operations +=
-          2 * weight.getDimSize(0) * cast<RankedTensorType>(linear.getX().getType()).getDimSize(1);
+      operations = llvm::SaturatingMultiply<uint64_t>(operations, weight.getDimSize(0));
+      report.operations += std::min<uint64_t>(operations, int64_t{1} << 50);
     }
     if (auto conv = dyn_cast<ConvOp>(op)) {
       // Each element of an image's result takes the filter of its channel.

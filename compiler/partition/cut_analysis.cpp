@@ -30,8 +30,9 @@ CutAnalysis::CutAnalysis(ModuleOp module)
   for (Operation *op : ops)
     addOp(op);
   // Only now do classes have their leaders.
-  for (Operation *op : ops)
-    addProjections(op);
+  for (bool exact : {false, true})
+    for (Operation *op : ops)
+      addProjections(op, exact);
 }
 
 /// Calls `visit(value, dim, factors)` for every dim of the op's operands and results.
@@ -62,15 +63,24 @@ void CutAnalysis::Class::add(const Class &more) {
   isExperts |= more.isExperts;
 }
 
-/// Makes one class of two.
+bool CutAnalysis::descendsFrom(DimKey key, DimKey ancestor) const {
+  for (const Class *next = &classOf(key); next->parent; next = &classOf(*next->parent))
+    if (leader(*next->parent) == leader(ancestor))
+      return true;
+  return false;
+}
+
+/// Makes one class of two, unless that would have a class decide its own cut.
 void CutAnalysis::join(DimKey a, DimKey b) {
-  if (leader(a) == leader(b))
+  if (leader(a) == leader(b) || descendsFrom(a, b) || descendsFrom(b, a))
     return;
   Class both = classes[leader(a)], other = classes[leader(b)];
   if (!both.parent) {
     both.parent = other.parent;
     both.parentUnit = other.parentUnit;
     both.perUnit = other.perUnit;
+    both.unitsOfParent = other.unitsOfParent;
+    both.isExact = other.isExact;
   }
   both.add(other);
   equivalent.unionSets(a, b);
@@ -102,7 +112,29 @@ void CutAnalysis::addOp(Operation *op) {
   });
 }
 
-void CutAnalysis::addProjections(Operation *op) {
+/// `coarse` counts the units of `fine`, of `perUnit` elements each: a cut of one says that of
+/// the other. Where the units' cut is decided elsewhere, as that of key heads by query heads,
+/// it decides that of their elements.
+void CutAnalysis::addExactProjection(DimKey fine, DimKey coarse, int64_t perUnit) {
+  Class &coarseClass = classes[leader(coarse)], &fineClass = classes[leader(fine)];
+  if (descendsFrom(fine, coarse) || descendsFrom(coarse, fine))
+    return; // known by other dims
+  if (!coarseClass.parent) {
+    coarseClass.parent = fine;
+    coarseClass.parentUnit = 1;
+    coarseClass.perUnit = perUnit;
+    coarseClass.isExact = true;
+  } else if (coarseClass.isExact && coarseClass.perUnit == perUnit) {
+    join(*coarseClass.parent, fine); // their units are cut alike
+  } else if (!fineClass.parent) {
+    fineClass.parent = coarse;
+    fineClass.unitsOfParent = perUnit;
+  }
+}
+
+/// Those where the cut of one dim says that of the other (`exact`), or those where it only
+/// covers it.
+void CutAnalysis::addProjections(Operation *op, bool exact) {
   ShardingRule rule = cast<ShardingRuleOpInterface>(op).getShardingRule();
   SmallVector<std::pair<ShardingRule::Dim, DimKey>> dims;
   forEachDim(op, rule, [&](Value value, unsigned dim, const ShardingRule::Dim &factors) {
@@ -120,10 +152,19 @@ void CutAnalysis::addProjections(Operation *op) {
       size_t prefix = coarse.size() - suffix;
       if (prefix == 0 || !std::equal(coarse.begin(), coarse.begin() + prefix, fine.begin()))
         continue;
-      for (size_t i = prefix; i < fine.size() - suffix; ++i)
+      bool isExact = suffix == 0;
+      for (size_t i = prefix; i < fine.size() - suffix; ++i) {
         perUnit *= rule.factors[fine[i]].size;
+        isExact &= rule.factors[fine[i]].kind == FactorKind::whole;
+      }
+      if (isExact != exact)
+        continue;
       if (perUnit == 1) { // neither is finer, and neither may wait for the other's cut
         join(fineKey, coarseKey);
+        continue;
+      }
+      if (exact) {
+        addExactProjection(fineKey, coarseKey, perUnit);
         continue;
       }
       Class &coarseClass = classes[leader(coarseKey)];
@@ -177,6 +218,10 @@ FailureOr<SmallVector<ElementRange>> CutAnalysis::getRanges(DimKey key, ArrayRef
     if (failed(fine))
       return failure();
     for (ElementRange range : *fine) {
+      if (own.unitsOfParent > 0) {
+        ranges.push_back({range.begin * own.unitsOfParent, range.end * own.unitsOfParent});
+        continue;
+      }
       int64_t span = own.parentUnit * own.perUnit;
       int64_t begin = range.begin / span;
       // An empty share covers nothing, wherever in a group it stands.

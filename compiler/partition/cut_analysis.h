@@ -48,15 +48,22 @@ private:
     std::optional<DimKey> parent;
     int64_t parentUnit = 1; ///< elements of the parent's unit ...
     int64_t perUnit = 1;    ///< ... so many of which share one unit here
+    bool isExact = false;   ///< and this class's cut would say that of the parent
+    /// Where the parent only counts this class's units (heads, for the columns of keys that a
+    /// reshape takes apart): the elements of one, else 0.
+    int64_t unitsOfParent = 0;
 
     void add(const Class &more);
   };
 
   DimKey leader(DimKey key) const;
   const Class &classOf(DimKey key) const;
+  /// Whether the cut of `ancestor`'s class decides that of `key`'s.
+  bool descendsFrom(DimKey key, DimKey ancestor) const;
   void join(DimKey a, DimKey b);
   void addOp(mlir::Operation *op);
-  void addProjections(mlir::Operation *op);
+  void addProjections(mlir::Operation *op, bool exact);
+  void addExactProjection(DimKey fine, DimKey coarse, int64_t perUnit);
   /// The weight of each share of a dim cut over `axes`.
   llvm::SmallVector<int64_t> getWeights(llvm::ArrayRef<mlir::StringAttr> axes) const;
   mlir::FailureOr<llvm::SmallVector<ElementRange>> getRanges(DimKey key,

@@ -34,12 +34,20 @@ public:
     return result;
   }
 
+  /// The product of both, each being of one value's dimensions.
+  friend Size operator*(Size a, const Size &b) {
+    a.constant *= b.constant;
+    for (int i = 0; i < b.count; ++i)
+      a.symbols[a.count++] = b.symbols[i];
+    return a;
+  }
+
   auto operator<=>(const Size &) const = default;
 
 private:
   int64_t constant = 1;
   int32_t count = 0;
-  std::array<int32_t, maxValueDims> symbols{};
+  std::array<int32_t, 2 * maxValueDims> symbols{}; // those of two values at most
 };
 
 /// The bytes of a tensor at the bounds of its symbols; nothing where they, or any

@@ -154,6 +154,9 @@ std::optional<uint32_t> StepBuilder::operandToReplace() const {
   case fb::Operation::Unary:
   case fb::Operation::Rope:
   case fb::Operation::Reshape:
+  case fb::Operation::Softmax:
+  case fb::Operation::LayerNorm:
+  case fb::Operation::CumulativeSum:
     candidates = 1;
     break;
   case fb::Operation::Binary:
@@ -239,6 +242,28 @@ void StepBuilder::addInstruction() {
     return addRouteWeights(*instruction->operation_as_RouteWeights());
   case fb::Operation::Moe:
     return addMoe(*instruction->operation_as_Moe());
+  case fb::Operation::MatMul:
+    return addMatMul(*instruction->operation_as_MatMul());
+  case fb::Operation::Softmax:
+    return addSoftmax(*instruction->operation_as_Softmax());
+  case fb::Operation::LayerNorm:
+    return addLayerNorm(*instruction->operation_as_LayerNorm());
+  case fb::Operation::Reduce:
+    return addReduce(*instruction->operation_as_Reduce());
+  case fb::Operation::ArgReduce:
+    return addArgReduce(*instruction->operation_as_ArgReduce());
+  case fb::Operation::TopElements:
+    return addTopElements(*instruction->operation_as_TopElements());
+  case fb::Operation::CumulativeSum:
+    return addCumulativeSum(*instruction->operation_as_CumulativeSum());
+  case fb::Operation::Pool:
+    return addPool(*instruction->operation_as_Pool());
+  case fb::Operation::ConvTranspose:
+    return addConvTranspose(*instruction->operation_as_ConvTranspose());
+  case fb::Operation::Resize:
+    return addResize(*instruction->operation_as_Resize());
+  case fb::Operation::DotProductAttention:
+    return addDotProductAttention(*instruction->operation_as_DotProductAttention());
   }
   refuse("cannot be executed by this version"); // proved not to happen
 }

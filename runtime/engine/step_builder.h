@@ -11,6 +11,7 @@
 #include "runtime/engine/step.h"
 #include "runtime/kernels/convolution.h"
 #include "runtime/kernels/linear_dense.h"
+#include "runtime/kernels/matmul.h"
 #include "runtime/program/program.h"
 #include "runtime/program/weight_file.h"
 
@@ -151,6 +152,17 @@ private:
   void addRoute();
   void addRouteWeights(const fb::RouteWeights &op);
   void addMoe(const fb::Moe &op);
+  void addMatMul(const fb::MatMul &op);
+  void addSoftmax(const fb::Softmax &op);
+  void addLayerNorm(const fb::LayerNorm &op);
+  void addReduce(const fb::Reduce &op);
+  void addArgReduce(const fb::ArgReduce &op);
+  void addTopElements(const fb::TopElements &op);
+  void addCumulativeSum(const fb::CumulativeSum &op);
+  void addPool(const fb::Pool &op);
+  void addConvTranspose(const fb::ConvTranspose &op);
+  void addResize(const fb::Resize &op);
+  void addDotProductAttention(const fb::DotProductAttention &op);
   void addAllReduce(const fb::AllReduce &op);
   void addAllReduceAdd(const fb::AllReduceAdd &op);
   void addAddNorm(const fb::AddNorm &op);
@@ -180,6 +192,7 @@ private:
 
   std::map<RopeKey, Location> angles;
   std::map<std::tuple<int64_t, int64_t, int64_t>, std::shared_ptr<DenseLinear>> denseLinears;
+  std::shared_ptr<MatMuls> matmuls; // of all products of matrices
   std::map<uint32_t, uint32_t> givenWholes; // of shares of inputs: the inputs
   std::map<std::pair<ConvolutionShape, int64_t>, std::shared_ptr<Convolution>> convolutions;
   std::set<std::tuple<uint32_t, int64_t, Size>> checkedIndices;

@@ -181,6 +181,43 @@ std::function<Work(const int64_t *)> StepBuilder::work(const Memory &memory) con
     addAllBytes();
     flops.add(elements(operand(0)), 1);
     break;
+  case fb::Operation::MatMul: {
+    addAllBytes();
+    const bool transposed = instruction->operation_as_MatMul()->transpose_a();
+    std::span<const int64_t> a = dimsOf(value(operand(0)).dims());
+    flops.add(elements(result(0)) * Size(a.subspan(a.size() - (transposed ? 2 : 1), 1)), 2);
+    break;
+  }
+  case fb::Operation::DotProductAttention: {
+    addAllBytes();
+    // A product with each key, a value's with the result.
+    const Size keys(dimsOf(value(operand(1)).dims()).subspan(2, 1));
+    flops.add(elements(operand(0)) * keys, 2);
+    flops.add(elements(result(0)) * keys, 2);
+    break;
+  }
+  case fb::Operation::ConvTranspose: {
+    addAllBytes();
+    double products = 1;
+    for (int64_t dim : dimsOf(value(operand(1)).dims()).subspan(1))
+      products *= static_cast<double>(dim);
+    flops.add(elements(operand(0)), 2 * products);
+    break;
+  }
+  case fb::Operation::Softmax:
+  case fb::Operation::LayerNorm:
+    addAllBytes();
+    flops.add(elements(operand(0)), normFlops);
+    break;
+  case fb::Operation::Reduce:
+  case fb::Operation::CumulativeSum:
+    addAllBytes();
+    flops.add(elements(operand(0)), 1);
+    break;
+  case fb::Operation::Pool:
+  case fb::Operation::Resize:
+  case fb::Operation::ArgReduce:
+  case fb::Operation::TopElements:
   case fb::Operation::TopK:
   case fb::Operation::Route:
   case fb::Operation::RouteWeights:

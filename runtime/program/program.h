@@ -18,7 +18,7 @@ namespace cleave::rt {
 struct Manifest;
 
 /// fb::Program.version as this tree writes and reads it.
-inline constexpr uint32_t programVersion = 4;
+inline constexpr uint32_t programVersion = 5;
 
 /// The most dimensions that a value may have.
 inline constexpr size_t maxValueDims = 8;

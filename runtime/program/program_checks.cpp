@@ -741,6 +741,28 @@ void InstructionCheck::check() const {
     return checkRouteWeights(*instruction.operation_as_RouteWeights());
   case fb::Operation::Moe:
     return checkMoe(*instruction.operation_as_Moe());
+  case fb::Operation::MatMul:
+    return checkMatMul(*instruction.operation_as_MatMul());
+  case fb::Operation::Softmax:
+    return checkSoftmax(*instruction.operation_as_Softmax());
+  case fb::Operation::LayerNorm:
+    return checkLayerNorm(*instruction.operation_as_LayerNorm());
+  case fb::Operation::Reduce:
+    return checkReduce(*instruction.operation_as_Reduce());
+  case fb::Operation::ArgReduce:
+    return checkArgReduce(*instruction.operation_as_ArgReduce());
+  case fb::Operation::TopElements:
+    return checkTopElements(*instruction.operation_as_TopElements());
+  case fb::Operation::CumulativeSum:
+    return checkCumulativeSum(*instruction.operation_as_CumulativeSum());
+  case fb::Operation::Pool:
+    return checkPool(*instruction.operation_as_Pool());
+  case fb::Operation::ConvTranspose:
+    return checkConvTranspose(*instruction.operation_as_ConvTranspose());
+  case fb::Operation::Resize:
+    return checkResize(*instruction.operation_as_Resize());
+  case fb::Operation::DotProductAttention:
+    return checkDotProductAttention(*instruction.operation_as_DotProductAttention());
   }
   refuse("its operation is unknown");
 }

@@ -48,6 +48,17 @@ private:
   void expectVector(uint32_t i, ElementType type, int64_t length) const;
   const fb::Value &expectState(uint32_t i) const;
   void expectFinite(const char *what, float value) const;
+  /// f32 of these dimensions.
+  void expectLike(uint32_t i, const std::vector<int64_t> &dims) const;
+  /// One of operand 0.
+  void expectDim(uint32_t dim) const;
+  /// Result 0 is operand 0 but that its `reduced` dimensions are 1, or are left out.
+  void expectReduced(ElementType type, const std::vector<bool> &reduced) const;
+  /// `count` numbers of at least `least`, and none that is a mistake.
+  void expectNumbers(const char *what, const flatbuffers::Vector<uint32_t> *numbers, size_t count,
+                     uint32_t least) const;
+  /// Operand 0 and result 0 are f32 [n, c, s...]; all but n, which they share, is constant.
+  void expectImages() const;
 
   /// The group of a collective: ranks of the program, each once, this one among
   /// them. Returns this rank's place.
@@ -86,6 +97,17 @@ private:
   void checkRoute() const;
   void checkRouteWeights(const fb::RouteWeights &op) const;
   void checkMoe(const fb::Moe &op) const;
+  void checkMatMul(const fb::MatMul &op) const;
+  void checkSoftmax(const fb::Softmax &op) const;
+  void checkLayerNorm(const fb::LayerNorm &op) const;
+  void checkReduce(const fb::Reduce &op) const;
+  void checkArgReduce(const fb::ArgReduce &op) const;
+  void checkTopElements(const fb::TopElements &op) const;
+  void checkCumulativeSum(const fb::CumulativeSum &op) const;
+  void checkPool(const fb::Pool &op) const;
+  void checkConvTranspose(const fb::ConvTranspose &op) const;
+  void checkResize(const fb::Resize &op) const;
+  void checkDotProductAttention(const fb::DotProductAttention &op) const;
   void checkAllReduce(const fb::AllReduce &op) const;
   /// What AllReduceAdd and AddNorm share: x, what is added, and a norm's weight.
   void checkSumAndNorm(float epsilon) const;

@@ -70,8 +70,16 @@ func.func @f(%w: tensor<8x8xf32>, %i: tensor<4xi32>) {
 
 // === linear ===
 
+func.func @f(%x: tensor<f32>, %w: tensor<8x1xf32>) {
+  // expected-error@+1 {{expects an x of rank 1 at least, found 'tensor<f32>'}}
+  %y = cleave.linear %x, %w : (tensor<f32>, tensor<8x1xf32>) -> tensor<8xf32>
+  return
+}
+
+// -----
+
 func.func @f(%x: tensor<4xf32>, %w: tensor<8x4xf32>) {
-  // expected-error@+1 {{expects x of rank 2}}
+  // expected-error@+1 {{expects a result of rank 1}}
   %y = cleave.linear %x, %w : (tensor<4xf32>, tensor<8x4xf32>) -> tensor<8x8xf32>
   return
 }
@@ -144,9 +152,9 @@ func.func @f(%x: tensor<4x?xf32, #cleave.dims<t>>, %w: tensor<8x64xf32>) {
 
 // === rms_norm ===
 
-func.func @f(%x: tensor<8xf32>, %w: tensor<8xf32>) {
-  // expected-error@+1 {{expects x of rank 2}}
-  %y = cleave.rms_norm %x, %w {epsilon = 1.0e-5 : f32} : tensor<8xf32>, tensor<8xf32>
+func.func @f(%x: tensor<f32>, %w: tensor<1xf32>) {
+  // expected-error@+1 {{expects an x of rank 1 at least, found 'tensor<f32>'}}
+  %y = cleave.rms_norm %x, %w {epsilon = 1.0e-5 : f32} : tensor<f32>, tensor<1xf32>
   return
 }
 

@@ -1,0 +1,211 @@
+// Checks and sharding rules of pooling, transposed convolution and resizing.
+#include "dialect/op_checks.h"
+
+#include "llvm/Support/MathExtras.h"
+
+using namespace mlir;
+using namespace cleave;
+
+/// Larger strides, dilations, windows and pads than this are a mistake in the file.
+static constexpr int64_t maxExtent = 32768;
+
+/// x is [n, c, s...] with one to three spatial dims; all but n are static. The result is like
+/// it, with the same n.
+static LogicalResult verifyImages(Operation *op, Value x, Value result) {
+  int64_t rank = tensorOf(x).getRank();
+  if (rank < 3 || rank > 5)
+    return op->emitOpError("expects an x of rank 3 to 5, found ") << x.getType();
+  if (failed(expectRank(op, result, "a result", rank)))
+    return failure();
+  for (Value value : {x, result})
+    if (ShapedType::isDynamicShape(tensorOf(value).getShape().drop_front()))
+      return op->emitOpError("expects channels and spatial dims of static size, found ")
+             << value.getType();
+  return expectSameDim(op, result, 0, "the result", x, 0, "x");
+}
+
+static LogicalResult verifyNumbers(Operation *op, StringRef what, ArrayRef<int64_t> numbers,
+                                   int64_t count, int64_t least) {
+  if (static_cast<int64_t>(numbers.size()) != count)
+    return op->emitOpError("has ") << numbers.size() << " " << what << ", expected " << count;
+  for (int64_t number : numbers)
+    if (number < least || number > maxExtent)
+      return op->emitOpError("has ")
+             << number << " among its " << what << ", expected " << least << " to " << maxExtent;
+  return success();
+}
+
+/// How far a window of `taps` elements reaches; they are at least 1.
+static uint64_t getReach(int64_t taps, int64_t dilation) {
+  return llvm::SaturatingMultiplyAdd<uint64_t>(dilation, taps - 1, 1);
+}
+
+// ---- pool ----
+
+LogicalResult PoolOp::verify() {
+  if (failed(verifyImages(*this, getX(), getResult())) ||
+      failed(expectSameDim(*this, getResult(), 1, "the result", getX(), 1, "x")))
+    return failure();
+  int64_t spatial = tensorOf(getX()).getRank() - 2;
+  if (failed(verifyNumbers(*this, "sizes of its window", getWindow(), spatial, 1)) ||
+      failed(verifyNumbers(*this, "strides", getStrides(), spatial, 1)) ||
+      failed(verifyNumbers(*this, "pads", getPads(), 2 * spatial, 0)) ||
+      failed(verifyNumbers(*this, "dilations", getDilations(), spatial, 1)))
+    return failure();
+  if (getCountsPads() && getKind() != PoolKind::Average)
+    return emitOpError("counts pads but is no average");
+  for (int64_t i = 0; i < spatial; ++i) {
+    uint64_t padded =
+        static_cast<uint64_t>(dimOf(getX(), 2 + i)) + getPads()[i] + getPads()[spatial + i];
+    uint64_t reach = getReach(getWindow()[i], getDilations()[i]), stride = getStrides()[i];
+    if (reach > padded)
+      return emitOpError("has a window that reaches over ")
+             << reach << " elements, for spatial dim " << i << " of " << padded
+             << " elements with its pads";
+    uint64_t down = (padded - reach) / stride + 1;
+    uint64_t up = (padded - reach + stride - 1) / stride + 1;
+    auto found = static_cast<uint64_t>(dimOf(getResult(), 2 + i));
+    if (found != down && found != up)
+      return emitOpError("expects a result of ")
+             << down << (up != down ? " or one more" : "") << " elements in spatial dim " << i
+             << ", found " << getResult().getType();
+  }
+  return success();
+}
+
+ShardingRule PoolOp::getShardingRule() {
+  ShardingRule rule;
+  rule.factors = {{dimOf(getX(), 0)}, {dimOf(getX(), 1)}};
+  rule.operands = {{one(0), one(1)}};
+  rule.results = {{one(0), one(1)}};
+  // A share of an image would need its neighbours' borders.
+  for (auto [dims, value] :
+       {std::pair(&rule.operands[0], getX()), std::pair(&rule.results[0], getResult())})
+    for (int64_t size : tensorOf(value).getShape().drop_front(2)) {
+      dims->push_back(one(rule.factors.size()));
+      rule.factors.push_back({size, FactorKind::whole});
+    }
+  if (getKind() == PoolKind::Average)
+    rule.linearIn = {0};
+  return rule;
+}
+
+// ---- conv_transpose ----
+
+LogicalResult ConvTransposeOp::verify() {
+  int64_t rank = tensorOf(getX()).getRank(), spatial = rank - 2;
+  if (failed(verifyImages(*this, getX(), getResult())) ||
+      failed(expectRank(*this, getFilter(), "a filter", rank)))
+    return failure();
+  if (ShapedType::isDynamicShape(tensorOf(getFilter()).getShape()))
+    return emitOpError("expects a filter of static size, found ") << getFilter().getType();
+  if (failed(expectSameDim(*this, getFilter(), 0, "the filter", getX(), 1, "x")))
+    return failure();
+  int64_t channels = dimOf(getX(), 1), outputs = dimOf(getResult(), 1),
+          each = dimOf(getFilter(), 1);
+  if (!getGrouped() && outputs != each)
+    return emitOpError("has a filter for ") << each << " output channels, but a result of "
+                                            << outputs << "; did you mean 'grouped'?";
+  if (getGrouped() && (each == 0 ? outputs != 0 : outputs % each != 0))
+    return emitOpError("has ") << outputs << " output channels, expected whole groups of " << each;
+  if (int64_t groups = getGrouped() && each != 0 ? outputs / each : 1;
+      groups == 0 ? channels != 0 : channels % groups != 0)
+    return emitOpError("has ") << channels << " input channels for " << groups
+                               << " groups, expected as many for each";
+  if (failed(verifyNumbers(*this, "strides", getStrides(), spatial, 1)) ||
+      failed(verifyNumbers(*this, "pads", getPads(), 2 * spatial, 0)) ||
+      failed(verifyNumbers(*this, "dilations", getDilations(), spatial, 1)))
+    return failure();
+  for (int64_t i = 0; i < spatial; ++i) {
+    int64_t size = dimOf(getX(), 2 + i), taps = dimOf(getFilter(), 2 + i);
+    int64_t pads = getPads()[i] + getPads()[spatial + i];
+    int64_t stride = getStrides()[i], dilation = getDilations()[i], reach = 0, whole = 0;
+    bool fits = size >= 1 && taps >= 1 && !llvm::MulOverflow(taps - 1, dilation, reach) &&
+                !llvm::MulOverflow(size - 1, stride, whole) &&
+                !llvm::AddOverflow(whole, reach + 1, whole);
+    int64_t least = whole - pads, found = dimOf(getResult(), 2 + i);
+    if (!fits || found < std::max<int64_t>(least, 1) || found - least >= std::max(stride, dilation))
+      return emitOpError("does not make ")
+             << getResult().getType() << " of " << getX().getType() << " and "
+             << getFilter().getType() << " in spatial dim " << i;
+  }
+  return success();
+}
+
+ShardingRule ConvTransposeOp::getShardingRule() {
+  ShardingRule rule;
+  auto add = [&](int64_t size, FactorKind kind) {
+    rule.factors.push_back({size, kind});
+    return static_cast<unsigned>(rule.factors.size() - 1);
+  };
+  unsigned n = add(dimOf(getX(), 0), FactorKind::parallel);
+  ShardingRule::Dim in, out, each;
+  if (getGrouped()) {
+    int64_t ofGroup = dimOf(getFilter(), 1);
+    int64_t groups = ofGroup ? dimOf(getResult(), 1) / ofGroup : 0;
+    int64_t inGroup = groups ? dimOf(getX(), 1) / groups : 0;
+    in = one(add(groups, FactorKind::parallel));
+    each = one(add(ofGroup, FactorKind::whole));
+    out = in;
+    // Groups of equal size are one list of factors, so that their cuts are one.
+    if (ofGroup != 1)
+      out.push_back(each.front());
+    if (inGroup != 1)
+      in.push_back(ofGroup == inGroup ? each.front() : add(inGroup, FactorKind::whole));
+  } else {
+    in = one(add(dimOf(getX(), 1), FactorKind::sum));
+    out = each = one(add(dimOf(getResult(), 1), FactorKind::parallel));
+  }
+  rule.operands = {{one(n), in}, {in, each}};
+  rule.results = {{one(n), out}};
+  auto addSpatial = [&](ShardingRule::Dims &dims, Value value) {
+    for (int64_t size : tensorOf(value).getShape().drop_front(2))
+      dims.push_back(one(add(size, FactorKind::whole)));
+  };
+  addSpatial(rule.operands[0], getX());
+  addSpatial(rule.operands[1], getFilter());
+  addSpatial(rule.results[0], getResult());
+  rule.linearIn = {0};
+  return rule;
+}
+
+// ---- resize ----
+
+LogicalResult ResizeOp::verify() {
+  int64_t rank = tensorOf(getX()).getRank(), dim = getDim();
+  if (failed(expectRank(*this, getResult(), "a result", rank)))
+    return failure();
+  if (dim < 0 || dim >= rank)
+    return emitOpError("has dim ") << dim << " of " << getX().getType();
+  for (int64_t other = 0; other < rank; ++other)
+    if (other != dim &&
+        failed(expectSameDim(*this, getResult(), other, "the result", getX(), other, "x")))
+      return failure();
+  if (dimOf(getX(), dim) < 1 || tensorOf(getResult()).isDynamicDim(dim))
+    return emitOpError("resizes dim ")
+           << dim << " of " << getX().getType()
+           << ", which must be static and not empty, to that of " << getResult().getType();
+  if (!getScale().isFinite() || !(getScale().convertToDouble() > 0))
+    return emitOpError("has scale ") << getScaleAttr() << ", expected a positive number";
+  if (!getCubicCoefficient().isFinite() || !getCropBegin().isFinite() || !getCropEnd().isFinite() ||
+      !getExtrapolation().isFinite())
+    return emitOpError("has a number that is not finite");
+  return success();
+}
+
+ShardingRule ResizeOp::getShardingRule() {
+  ShardingRule rule;
+  ShardingRule::Dims dims;
+  for (int64_t size : tensorOf(getX()).getShape()) {
+    dims.push_back(one(rule.factors.size()));
+    rule.factors.push_back({size});
+  }
+  rule.factors[getDim()].kind = FactorKind::whole;
+  rule.operands = {dims};
+  dims[getDim()] = one(rule.factors.size());
+  rule.factors.push_back({dimOf(getResult(), getDim()), FactorKind::whole});
+  rule.results = {dims};
+  if (getCoordinates() != ResizeCoordinates::TfCropAndResize) // which may give a constant
+    rule.linearIn = {0};
+  return rule;
+}

@@ -1,0 +1,156 @@
+// The steps of pooling, transposed convolution and resizing.
+#include "runtime/engine/step_builder.h"
+#include "runtime/kernels/conv_transpose.h"
+#include "runtime/kernels/pool.h"
+#include "runtime/kernels/resize.h"
+
+#include <algorithm>
+
+namespace cleave::rt {
+
+namespace {
+
+/// Puts one number for each of one to three spatial dimensions behind what the kernel has for
+/// those that are missing.
+template <typename Numbers>
+void setSpatial(int64_t (&to)[3], const Numbers &from, size_t first, size_t spatial) {
+  for (size_t i = 0; i < spatial; ++i)
+    to[3 - spatial + i] = from[first + i];
+}
+
+std::vector<int64_t> numbersOf(const flatbuffers::Vector<uint32_t> &numbers) {
+  return {numbers.begin(), numbers.end()};
+}
+
+class PoolStep : public Step {
+public:
+  PoolArgs args;
+  Location x, y;
+  Size planes;
+
+  void bind(const Memory &memory) override {
+    args.x = memory.read<float>(x);
+    args.y = memory.write<float>(y);
+  }
+  void prepare(const int64_t *symbols) override { args.planes = planes(symbols); }
+  void run(RunContext &context) const override {
+    int64_t work = args.planes;
+    for (int i = 0; i < 3; ++i)
+      work *= args.outputs[i] * std::min(args.window[i], args.sizes[i]);
+    runParts(pool, args, work, context);
+  }
+};
+
+class ConvTransposeStep : public Step {
+public:
+  ConvTransposeArgs args;
+  Location x, filter, y;
+  Size images;
+
+  void bind(const Memory &memory) override {
+    args.x = memory.read<float>(x);
+    args.filter = memory.read<float>(filter);
+    args.y = memory.write<float>(y);
+  }
+  void prepare(const int64_t *symbols) override { args.images = images(symbols); }
+  void run(RunContext &context) const override {
+    double work =
+        static_cast<double>(args.images * args.channels) * static_cast<double>(args.outputChannels);
+    for (int i = 0; i < 3; ++i)
+      work *= static_cast<double>(args.sizes[i]) * static_cast<double>(args.kernel[i]);
+    runParts(convTranspose, args, static_cast<int64_t>(std::min(work, 1e15)), context);
+  }
+};
+
+class ResizeStep : public Step {
+public:
+  ResizeArgs args;
+  ResizeTable table;
+  Location x, y;
+  Size outer, inner;
+
+  void bind(const Memory &memory) override {
+    args.x = memory.read<float>(x);
+    args.y = memory.write<float>(y);
+    args.table = &table;
+  }
+  void prepare(const int64_t *symbols) override {
+    args.outer = outer(symbols);
+    args.inner = inner(symbols);
+  }
+  void run(RunContext &context) const override {
+    runParts(resize, args, args.outer * args.to * args.inner * 2, context);
+  }
+};
+
+} // namespace
+
+void StepBuilder::addPool(const fb::Pool &op) {
+  std::span<const int64_t> x = dimsOf(value(operand(0)).dims());
+  const size_t spatial = x.size() - 2;
+  auto step = std::make_unique<PoolStep>();
+  step->x = locations[operand(0)];
+  step->y = locations[result(0)];
+  step->planes = Size(x.first(2));
+  PoolArgs &args = step->args;
+  setSpatial(args.sizes, x, 2, spatial);
+  setSpatial(args.outputs, dimsOf(value(result(0)).dims()), 2, spatial);
+  setSpatial(args.window, numbersOf(*op.window()), 0, spatial);
+  setSpatial(args.strides, numbersOf(*op.strides()), 0, spatial);
+  setSpatial(args.padsBefore, numbersOf(*op.pads()), 0, spatial);
+  setSpatial(args.padsAfter, numbersOf(*op.pads()), spatial, spatial);
+  setSpatial(args.dilations, numbersOf(*op.dilations()), 0, spatial);
+  args.isMax = op.kind() == fb::PoolKind::Max;
+  args.countsPads = op.counts_pads();
+  add(std::move(step));
+}
+
+void StepBuilder::addConvTranspose(const fb::ConvTranspose &op) {
+  std::span<const int64_t> x = dimsOf(value(operand(0)).dims());
+  std::span<const int64_t> filter = dimsOf(value(operand(1)).dims());
+  std::span<const int64_t> y = dimsOf(value(result(0)).dims());
+  const size_t spatial = x.size() - 2;
+  auto step = std::make_unique<ConvTransposeStep>();
+  step->x = locations[operand(0)];
+  step->filter = locations[operand(1)];
+  step->y = locations[result(0)];
+  step->images = Size(x.first(1));
+  ConvTransposeArgs &args = step->args;
+  args.channels = x[1];
+  args.outputChannels = y[1];
+  args.groups = filter[1] == 0 ? 1 : std::max<int64_t>(y[1] / filter[1], 1);
+  setSpatial(args.sizes, x, 2, spatial);
+  setSpatial(args.outputs, y, 2, spatial);
+  setSpatial(args.kernel, filter, 2, spatial);
+  setSpatial(args.strides, numbersOf(*op.strides()), 0, spatial);
+  setSpatial(args.pads, numbersOf(*op.pads()), 0, spatial);
+  setSpatial(args.dilations, numbersOf(*op.dilations()), 0, spatial);
+  add(std::move(step));
+}
+
+void StepBuilder::addResize(const fb::Resize &op) {
+  std::span<const int64_t> x = dimsOf(value(operand(0)).dims());
+  ResizeShape shape{.from = x[op.dim()],
+                    .to = dimsOf(value(result(0)).dims())[op.dim()],
+                    .scale = op.scale(),
+                    .mode = static_cast<ResizeMode>(op.mode()),
+                    .coordinates = static_cast<ResizeCoordinates>(op.coordinates()),
+                    .rounding = static_cast<ResizeRounding>(op.rounding()),
+                    .cubicCoefficient = op.cubic_coefficient(),
+                    .antialias = op.antialias(),
+                    .excludesOutside = op.excludes_outside(),
+                    .cropBegin = op.crop_begin(),
+                    .cropEnd = op.crop_end(),
+                    .extrapolation = op.extrapolation()};
+  auto step = std::make_unique<ResizeStep>();
+  step->x = locations[operand(0)];
+  step->y = locations[result(0)];
+  step->outer = Size(x.first(op.dim()));
+  step->inner = Size(x.subspan(op.dim() + 1));
+  step->args.from = shape.from;
+  step->args.to = shape.to;
+  step->table = makeResizeTable(shape);
+  add(std::move(step));
+}
+
+} // namespace cleave::rt
