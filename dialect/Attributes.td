@@ -139,7 +139,9 @@ def Cleave_SourceKind : I32EnumAttr<"SourceKind", "where a weight's bytes come f
     I32EnumAttrCase<"Gguf", 0, "gguf">,
     I32EnumAttrCase<"Npy", 1, "npy">,
     I32EnumAttrCase<"Random", 2, "random">,
-    I32EnumAttrCase<"None", 3, "none">]> {
+    I32EnumAttrCase<"None", 3, "none">,
+    I32EnumAttrCase<"Onnx", 4, "onnx">,
+    I32EnumAttrCase<"Dense", 5, "dense">]> {
   let cppNamespace = "::cleave";
 }
 
@@ -152,8 +154,18 @@ def Cleave_SourceAttr : Cleave_Attr<"Source", "source"> {
     be partitioned and reported on but not packaged. Paths are relative to the folder
     the tool runs in.
 
+    `onnx<"F", "T">` is an initializer of an ONNX file, or the value of a Constant node under
+    the name of its output: `as [...]` gives it another shape with as many elements, and
+    `transposed` swaps the last two dimensions after that. ONNX multiplies by matrices
+    [inputs, outputs], `cleave.linear` by [outputs, inputs]: so `column` and `row` mean the
+    same for both. `dense<[...], "0x...">` holds a small constant itself: its shape, and its
+    elements' bytes (little-endian, row-major), 64 KiB at most.
+
     ```mlir
     #cleave.source<gguf<"model.gguf", "token_embd.weight">>
+    #cleave.source<onnx<"model.onnx", "fc.weight">>
+    #cleave.source<onnx<"model.onnx", "fc.weight" as [256, 10] transposed>>
+    #cleave.source<dense<[2], "0x0000803f00000040">>
     #cleave.source<npy<"w.npy">>
     #cleave.source<random<7>>
     #cleave.source<none>
@@ -162,7 +174,28 @@ def Cleave_SourceAttr : Cleave_Attr<"Source", "source"> {
   let parameters = (ins "::cleave::SourceKind":$kind,
                         OptionalParameter<"::mlir::StringAttr">:$path,
                         OptionalParameter<"::mlir::StringAttr">:$tensor,
-                        DefaultValuedParameter<"uint64_t", "0">:$seed);
+                        DefaultValuedParameter<"uint64_t", "0">:$seed,
+                        OptionalParameter<"::mlir::DenseI64ArrayAttr">:$shape,
+                        DefaultValuedParameter<"bool", "false">:$transposed,
+                        OptionalParameter<"::mlir::StringAttr">:$data);
+  let builders = [
+    AttrBuilder<(ins "::cleave::SourceKind":$kind, "::mlir::StringAttr":$path,
+                     "::mlir::StringAttr":$tensor, "uint64_t":$seed), [{
+      return $_get($_ctxt, kind, path, tensor, seed, ::mlir::DenseI64ArrayAttr(), false,
+                   ::mlir::StringAttr());
+    }]>,
+  ];
+  let extraClassDeclaration = [{
+    /// `onnx<...>`, as `shape` where there is one, and then `transposed`.
+    static SourceAttr getOnnx(mlir::MLIRContext *context, llvm::StringRef path,
+                              llvm::StringRef tensor,
+                              std::optional<llvm::ArrayRef<int64_t>> shape, bool transposed);
+    /// `dense<...>` of the bytes of a tensor of `shape`.
+    static SourceAttr getDense(mlir::MLIRContext *context, llvm::StringRef bytes,
+                               llvm::ArrayRef<int64_t> shape);
+    /// The same with another path.
+    SourceAttr withPath(mlir::StringAttr path) const;
+  }];
 }
 
 #endif // CLEAVE_ATTRIBUTES_TD

@@ -54,13 +54,17 @@ def Cleave_WeightOp : Cleave_Op<"weight", [Symbol]> {
     `split` holds the user's wishes, `sharding` what became of them.
 
     **Constraints**: the shape is static; with a block type its last dimension is a whole
-    number of blocks; the slice's sizes are the type's.
+    number of blocks; the slice's sizes are the type's. A source
+    with a shape has plain elements, and without a slice that shape is the type's; `dense` has
+    as many bytes as its shape asks for, and at most 65536; `transposed` needs two dims.
 
     ```mlir
     cleave.weight @"blk.0.attn_q.weight" : tensor<64x64x!cleave.q8_0> from gguf<"stories260K.gguf">
     cleave.weight @"blk.0.attn_qkv.weight:k" : tensor<32x64x!cleave.q8_0>
       from gguf<"phi.gguf", "blk.0.attn_qkv.weight"> slice [64:96, 0:64]
     cleave.weight @w : tensor<32x64xf32> from random<7> slice [0:32, 0:64]
+    cleave.weight @fc : tensor<10x256xf32> from onnx<"mnist.onnx", "fc" transposed>
+    cleave.weight @half : tensor<1xf32> from dense<[1], "0x0000003f">
     cleave.weight @v : tensor<8x8xf32> from none split [#cleave.split<column "tp">]
     ```
   }];

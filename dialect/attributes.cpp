@@ -3,6 +3,7 @@
 
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/DialectImplementation.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -341,7 +342,88 @@ static void printSourceBody(AsmPrinter &printer, SourceAttr source) {
     break;
   case SourceKind::None:
     break;
+  case SourceKind::Onnx:
+    printer << "<" << source.getPath() << ", " << source.getTensor();
+    if (source.getShape())
+      printer << " as [" << source.getShape().asArrayRef() << "]";
+    printer << (source.getTransposed() ? " transposed>" : ">");
+    break;
+  case SourceKind::Dense:
+    printer << "<[" << source.getShape().asArrayRef() << "], \"0x"
+            << llvm::toHex(source.getData().getValue(), /*LowerCase=*/true) << "\">";
+    break;
   }
+}
+
+SourceAttr SourceAttr::getOnnx(MLIRContext *context, StringRef path, StringRef tensor,
+                               std::optional<ArrayRef<int64_t>> shape, bool transposed) {
+  return get(context, SourceKind::Onnx, StringAttr::get(context, path),
+             StringAttr::get(context, tensor), /*seed=*/0,
+             shape ? DenseI64ArrayAttr::get(context, *shape) : DenseI64ArrayAttr(), transposed,
+             /*data=*/StringAttr());
+}
+
+SourceAttr SourceAttr::getDense(MLIRContext *context, StringRef bytes, ArrayRef<int64_t> shape) {
+  return get(context, SourceKind::Dense, /*path=*/StringAttr(), /*tensor=*/StringAttr(),
+             /*seed=*/0, DenseI64ArrayAttr::get(context, shape), /*transposed=*/false,
+             StringAttr::get(context, bytes));
+}
+
+SourceAttr SourceAttr::withPath(StringAttr path) const {
+  return get(getContext(), getKind(), path, getTensor(), getSeed(), getShape(), getTransposed(),
+             getData());
+}
+
+/// `[256, 10]`
+static FailureOr<DenseI64ArrayAttr> parseSourceShape(AsmParser &parser) {
+  SmallVector<int64_t> shape;
+  auto parseSize = [&]() -> ParseResult {
+    SMLoc loc = parser.getCurrentLocation();
+    if (parser.parseInteger(shape.emplace_back()))
+      return failure();
+    if (shape.back() < 0)
+      return parser.emitError(loc) << "size " << shape.back() << " is negative";
+    return success();
+  };
+  if (parser.parseCommaSeparatedList(AsmParser::Delimiter::Square, parseSize))
+    return failure();
+  return DenseI64ArrayAttr::get(parser.getContext(), shape);
+}
+
+static FailureOr<SourceAttr> parseOnnxSource(AsmParser &parser) {
+  std::string path, tensor;
+  std::optional<ArrayRef<int64_t>> shape;
+  if (parser.parseLess() || parser.parseString(&path) || parser.parseComma() ||
+      parser.parseString(&tensor))
+    return failure();
+  if (succeeded(parser.parseOptionalKeyword("as"))) {
+    FailureOr<DenseI64ArrayAttr> parsed = parseSourceShape(parser);
+    if (failed(parsed))
+      return failure();
+    shape = parsed->asArrayRef(); // the context keeps it
+  }
+  bool transposed = succeeded(parser.parseOptionalKeyword("transposed"));
+  if (parser.parseGreater())
+    return failure();
+  return SourceAttr::getOnnx(parser.getContext(), path, tensor, shape, transposed);
+}
+
+static FailureOr<SourceAttr> parseDenseSource(AsmParser &parser) {
+  if (parser.parseLess())
+    return failure();
+  FailureOr<DenseI64ArrayAttr> shape = parseSourceShape(parser);
+  std::string text, bytes;
+  if (failed(shape) || parser.parseComma())
+    return failure();
+  SMLoc loc = parser.getCurrentLocation();
+  if (parser.parseString(&text))
+    return failure();
+  StringRef digits = text;
+  if (!digits.consume_front("0x") || digits.size() % 2 || !llvm::tryGetFromHex(digits, bytes))
+    return parser.emitError(loc) << "expected bytes as \"0x\" and two hexadecimal digits each";
+  if (parser.parseGreater())
+    return failure();
+  return SourceAttr::getDense(parser.getContext(), bytes, shape->asArrayRef());
 }
 
 static FailureOr<SourceAttr> parseSourceBody(AsmParser &parser) {
@@ -352,7 +434,11 @@ static FailureOr<SourceAttr> parseSourceBody(AsmParser &parser) {
   std::optional<SourceKind> kind = symbolizeSourceKind(word);
   if (!kind)
     return parser.emitError(loc) << "unknown source '" << word
-                                 << "', expected gguf, npy, random or none";
+                                 << "', expected gguf, onnx, npy, dense, random or none";
+  if (*kind == SourceKind::Onnx)
+    return parseOnnxSource(parser);
+  if (*kind == SourceKind::Dense)
+    return parseDenseSource(parser);
   MLIRContext *context = parser.getContext();
   StringAttr path, tensor;
   uint64_t seed = 0;

@@ -51,6 +51,9 @@ void setResultName(mlir::Operation *op, mlir::OpAsmSetValueNameFn setName);
 
 namespace cleave {
 
+/// The most bytes that a weight may have in the module itself (`from dense<...>`).
+inline constexpr int64_t maxDenseBytes = 64 << 10;
+
 /// The row of the table for a type of elements, block types included, or null for a
 /// type that is not in the table.
 const ElementTypeInfo *getElementTypeInfo(mlir::Type type);

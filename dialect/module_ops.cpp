@@ -72,6 +72,38 @@ static LogicalResult verifyDeclaredSharding(Operation *op, std::optional<Shardin
   return success();
 }
 
+/// A source with a shape has it in agreement with the rest.
+static LogicalResult verifySource(WeightOp weight) {
+  SourceAttr source = weight.getSource();
+  RankedTensorType type = weight.getTensorType();
+  if (source.getTransposed() && type.getRank() < 2)
+    return weight.emitOpError("has type ") << type << ", expected two dims to transpose";
+  if (!source.getShape())
+    return success();
+  if (isa<BlockType>(type.getElementType()))
+    return weight.emitOpError("has type ") << type << ", expected plain elements for its source";
+  SmallVector<int64_t> shape(source.getShape().asArrayRef());
+  if (source.getTransposed() && shape.size() >= 2)
+    std::swap(shape[shape.size() - 1], shape[shape.size() - 2]);
+  if (!weight.getSlice() && type.getShape() != ArrayRef<int64_t>(shape))
+    return weight.emitOpError("has type ")
+           << type << ", but its source has the shape [" << ArrayRef<int64_t>(shape) << "]";
+  if (source.getKind() != SourceKind::Dense)
+    return success();
+  int64_t bytes = getElementTypeInfo(type.getElementType())->blockBytes;
+  for (int64_t size : shape)
+    if (__builtin_mul_overflow(bytes, size, &bytes))
+      return weight.emitOpError("has a source that is too large");
+  auto present = static_cast<int64_t>(source.getData().size());
+  if (present != bytes)
+    return weight.emitOpError("has a source of ")
+           << present << " bytes, but its shape asks for " << bytes;
+  if (present > maxDenseBytes)
+    return weight.emitOpError("has a source of ")
+           << present << " bytes, expected at most " << maxDenseBytes;
+  return success();
+}
+
 LogicalResult WeightOp::verify() {
   RankedTensorType type = getTensorType();
   if (!type.hasStaticShape() || type.getRank() == 0)
@@ -93,6 +125,8 @@ LogicalResult WeightOp::verify() {
                << range.begin << ":" << range.end << " is not of the size " << type.getDimSize(dim)
                << " of dim " << dim;
   }
+  if (failed(verifySource(*this)))
+    return failure();
   return verifyDeclaredSharding(*this, getSharding(), type);
 }
 

@@ -82,8 +82,7 @@ static std::string printWithoutFolders(ModuleOp rank) {
     if (!source.getPath())
       continue;
     auto name = StringAttr::get(rank.getContext(), llvm::sys::path::filename(source.getPath()));
-    weight.setSourceAttr(SourceAttr::get(rank.getContext(), source.getKind(), name,
-                                         source.getTensor(), source.getSeed()));
+    weight.setSourceAttr(source.withPath(name));
   }
   std::string text;
   llvm::raw_string_ostream os(text);

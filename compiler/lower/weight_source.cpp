@@ -127,6 +127,116 @@ LogicalResult WeightSources::readNpy(WeightOp weight, const Sink &sink) {
   }
 }
 
+/// Gives `sink` the ranges of a tensor [.., r, c] of which `data` has [.., c, r].
+template <typename T>
+static void readTransposed(const std::byte *data, ArrayRef<int64_t> shape,
+                           ArrayRef<ElementRange> ranges, const WeightSources::Sink &sink) {
+  for (ElementRange range : ranges)
+    if (range.size() == 0)
+      return;
+  // So many rows at a time that a cache line of what is read is used whole.
+  constexpr int64_t most = 64;
+  size_t outer = shape.size() - 2;
+  ElementRange rows = ranges[outer], columns = ranges[outer + 1];
+  std::vector<T> piece(std::min(most, rows.size()) * columns.size());
+  SmallVector<int64_t> index;
+  for (size_t dim = 0; dim < outer; ++dim)
+    index.push_back(ranges[dim].begin);
+  while (true) {
+    int64_t matrix = 0;
+    for (size_t dim = 0; dim < outer; ++dim)
+      matrix = matrix * shape[dim] + index[dim];
+    const std::byte *from = data + matrix * shape[outer] * shape[outer + 1] * sizeof(T);
+    for (int64_t begin = rows.begin; begin < rows.end; begin += most) {
+      int64_t count = std::min(most, rows.end - begin);
+      for (int64_t column = columns.begin; column < columns.end; ++column)
+        for (int64_t row = 0; row < count; ++row)
+          std::memcpy(&piece[row * columns.size() + column - columns.begin],
+                      from + (column * shape[outer] + begin + row) * sizeof(T), sizeof(T));
+      sink(std::as_bytes(std::span(piece).first(count * columns.size())));
+    }
+    size_t dim = outer;
+    while (dim > 0 && ++index[dim - 1] == ranges[dim - 1].end) {
+      index[dim - 1] = ranges[dim - 1].begin;
+      --dim;
+    }
+    if (dim == 0)
+      return;
+  }
+}
+
+static void readTransposed(const std::byte *data, ArrayRef<int64_t> shape,
+                           ArrayRef<ElementRange> ranges, const ElementTypeInfo &info,
+                           const WeightSources::Sink &sink) {
+  switch (info.blockBytes) {
+  case 1:
+    return readTransposed<uint8_t>(data, shape, ranges, sink);
+  case 2:
+    return readTransposed<uint16_t>(data, shape, ranges, sink);
+  case 4:
+    return readTransposed<uint32_t>(data, shape, ranges, sink);
+  default:
+    return readTransposed<uint64_t>(data, shape, ranges, sink);
+  }
+}
+
+LogicalResult WeightSources::readOnnx(WeightOp weight, const Sink &sink) {
+  SourceAttr source = weight.getSource();
+  std::string path = source.getPath().str();
+  auto it = onnxFiles.find(path);
+  if (it == onnxFiles.end()) {
+    llvm::Expected<onnx::ModelFile> file = onnx::ModelFile::open(path);
+    if (!file)
+      return weight.emitError() << llvm::toString(file.takeError());
+    it = onnxFiles.emplace(path, std::move(*file)).first;
+  }
+  const ::onnx::TensorProto *tensor = it->second.findTensor(weight.getTensorName());
+  if (!tensor)
+    return weight.emitError() << path << ": there is no tensor '" << weight.getTensorName() << "'";
+  const ElementTypeInfo &info = *getElementTypeInfo(weight.getTensorType().getElementType());
+  if (findElementTypeOfOnnx(tensor->data_type()) != &info)
+    return weight.emitError() << path << ": tensor '" << weight.getTensorName() << "' is of type "
+                              << getOnnxTypeName(tensor->data_type()) << ", but weight '"
+                              << weight.getSymName() << "' is declared as " << weight.getType();
+  llvm::Expected<onnx::TensorBytes> data = it->second.data(*tensor);
+  if (!data)
+    return weight.emitError() << llvm::toString(data.takeError());
+  SmallVector<int64_t> shape(tensor->dims().begin(), tensor->dims().end());
+  if (source.getShape()) {
+    int64_t bytes = info.blockBytes;
+    bool isTooLarge = false;
+    for (int64_t size : source.getShape().asArrayRef())
+      isTooLarge |= __builtin_mul_overflow(bytes, size, &bytes);
+    if (isTooLarge || bytes != static_cast<int64_t>(data->bytes.size()))
+      return weight.emitError() << path << ": tensor '" << weight.getTensorName() << "' has shape "
+                                << join(shape) << ", which cannot be seen as "
+                                << join(source.getShape().asArrayRef());
+    shape.assign(source.getShape().asArrayRef().begin(), source.getShape().asArrayRef().end());
+  }
+  if (source.getTransposed() && shape.size() >= 2)
+    std::swap(shape[shape.size() - 1], shape[shape.size() - 2]);
+  FailureOr<SmallVector<ElementRange>> ranges = getRangesIn(weight, shape, path);
+  if (failed(ranges))
+    return failure();
+  if (source.getTransposed())
+    readTransposed(data->bytes.data(), shape, *ranges, info, sink);
+  else
+    readSlice(data->bytes.data(), shape, *ranges, info, sink);
+  return success();
+}
+
+/// The bytes that the module holds.
+static LogicalResult readDense(WeightOp weight, const WeightSources::Sink &sink) {
+  SourceAttr source = weight.getSource();
+  ArrayRef<int64_t> shape = source.getShape().asArrayRef();
+  FailureOr<SmallVector<ElementRange>> ranges = getRangesIn(weight, shape, "the module");
+  if (failed(ranges))
+    return failure();
+  readSlice(reinterpret_cast<const std::byte *>(source.getData().data()), shape, *ranges,
+            *getElementTypeInfo(weight.getTensorType().getElementType()), sink);
+  return success();
+}
+
 // ---- Weights made from a seed ----
 
 /// A step of splitmix64 (Steele, Lea and Flood, 2014).
@@ -244,6 +354,10 @@ LogicalResult WeightSources::read(WeightOp weight, const Sink &sink) {
     return readGguf(weight, sink);
   case SourceKind::Npy:
     return readNpy(weight, sink);
+  case SourceKind::Onnx:
+    return readOnnx(weight, sink);
+  case SourceKind::Dense:
+    return readDense(weight, sink);
   case SourceKind::Random:
     makeRandom(weight, sink);
     return success();

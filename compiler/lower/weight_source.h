@@ -1,7 +1,8 @@
-// The bytes of weights: from GGUF files, NumPy files, or made from a seed.
+// The bytes of weights: from GGUF, ONNX or NumPy files, the module itself, or made from a seed.
 #pragma once
 
 #include "compiler/import/gguf/reader.h"
+#include "compiler/import/onnx/model_file.h"
 #include "compiler/lower/program_builder.h"
 #include "dialect/dialect.h"
 
@@ -29,8 +30,10 @@ public:
 private:
   mlir::LogicalResult readGguf(WeightOp weight, const Sink &sink);
   mlir::LogicalResult readNpy(WeightOp weight, const Sink &sink);
+  mlir::LogicalResult readOnnx(WeightOp weight, const Sink &sink);
 
   std::map<std::string, gguf::File> ggufFiles;
+  std::map<std::string, onnx::ModelFile> onnxFiles;
 };
 
 /// Reads the weights of the rank that `module` is, one after the other. `begin` says where

@@ -98,8 +98,8 @@ func.func private @f() attributes {a = #cleave.split<colunm "tp">}
 
 // -----
 
-// expected-error@+1 {{unknown source 'onnx', expected gguf, npy, random or none}}
-cleave.weight @w : tensor<4x4xf32> from onnx<"a">
+// expected-error@+1 {{unknown source 'tflite', expected gguf, onnx, npy, dense, random or none}}
+cleave.weight @w : tensor<4x4xf32> from tflite<"a">
 
 // -----
 
@@ -258,6 +258,46 @@ cleave.weight @w : tensor<4x48x!cleave.q8_0> from none
 
 // expected-error@+1 {{has a slice of 1 ranges for type 'tensor<4x8xf32>'}}
 cleave.weight @w : tensor<4x8xf32> from none slice [0:4]
+
+// -----
+
+// expected-error@+1 {{expected bytes as "0x" and two hexadecimal digits each}}
+cleave.weight @w : tensor<1xf32> from dense<[1], "0x0000803">
+
+// -----
+
+// expected-error@+1 {{size -1 is negative}}
+cleave.weight @w : tensor<1xf32> from onnx<"m.onnx", "w" as [-1]>
+
+// -----
+
+// expected-error@+1 {{has a source of 4 bytes, but its shape asks for 8}}
+cleave.weight @w : tensor<2xf32> from dense<[2], "0x0000803f">
+
+// -----
+
+// expected-error@+1 {{has type 'tensor<2xf32>', but its source has the shape [1]}}
+cleave.weight @w : tensor<2xf32> from dense<[1], "0x0000803f">
+
+// -----
+
+// expected-error@+1 {{has type 'tensor<4x2xf32>', but its source has the shape [2, 4]}}
+cleave.weight @w : tensor<4x2xf32> from onnx<"m.onnx", "w" as [4, 2] transposed>
+
+// -----
+
+// expected-error@+1 {{has type 'tensor<4xf32>', expected two dims to transpose}}
+cleave.weight @w : tensor<4xf32> from onnx<"m.onnx", "w" transposed>
+
+// -----
+
+// expected-error@+1 {{expected plain elements for its source}}
+cleave.weight @w : tensor<1x32x!cleave.q8_0> from onnx<"m.onnx", "w" as [1, 32]>
+
+// -----
+
+// expected-error@+1 {{has a source that is too large}}
+cleave.weight @w : tensor<1xf32> from dense<[4611686018427387904, 8], "0x"> slice [0:1]
 
 // -----
 

@@ -39,6 +39,12 @@ module @declarations attributes {
   cleave.weight @f16 : tensor<32x64xf16> from gguf<"model.gguf", "fused">
   // CHECK: cleave.weight @bf16 : tensor<32x64xbf16> from npy<"w.npy">
   cleave.weight @bf16 : tensor<32x64xbf16> from npy<"w.npy">
+  // CHECK: cleave.weight @fc : tensor<10x256xf32> from onnx<"m.onnx", "fc.weight">
+  cleave.weight @fc : tensor<10x256xf32> from onnx<"m.onnx", "fc.weight">
+  // CHECK: from onnx<"m.onnx", "fc" as [256, 10] transposed> slice [0:5, 0:256]
+  cleave.weight @swapped : tensor<5x256xf32> from onnx<"m.onnx", "fc" as [256, 10] transposed> slice [0:5, 0:256]
+  // CHECK: from dense<[2], "0x0000803f00000040">
+  cleave.weight @dense : tensor<2xf32> from dense<[2], "0x0000803F00000040">
   // CHECK: cleave.weight @q8_0 : tensor<32x64x!cleave.q8_0> from random<7> slice [0:32, 64:128]
   cleave.weight @q8_0 : tensor<32x64x!cleave.q8_0> from random<7> slice [0:32, 64:128]
   cleave.weight @experts : tensor<8x64x64x!cleave.q8_0> from none

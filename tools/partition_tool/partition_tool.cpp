@@ -1,6 +1,7 @@
 // partition-tool: reads a model, partitions it, and writes a package or one of the forms
 // on the way to it.
 #include "compiler/import/gguf/import.h"
+#include "compiler/import/onnx/import.h"
 #include "compiler/lower/check.h"
 #include "compiler/lower/package_writer.h"
 #include "compiler/lower/report.h"
@@ -30,7 +31,7 @@ enum class Report { none, table, json };
 cl::OptionCategory category("partition-tool options");
 cl::opt<std::string>
     input(cl::Positional, cl::Required, cl::cat(category),
-          cl::desc("MODEL (.gguf, or .mlir: a graph, or ranks; - is standard input)"));
+          cl::desc("MODEL (.gguf, .onnx, or .mlir: a graph, or ranks; - is standard input)"));
 cl::opt<std::string> output("o", cl::value_desc("path"), cl::cat(category),
                             cl::desc("Where to write; - is standard output"));
 cl::opt<Emit>
@@ -68,6 +69,11 @@ cl::list<std::string> shares("shares", cl::value_desc("axis=a,b,..."), cl::cat(c
 cl::opt<std::string> sequence("sequence", cl::value_desc("axis"), cl::cat(category),
                               cl::desc("Cut tokens, too, over this axis: between the blocks' "
                                        "matrices, for prompts"));
+cl::list<std::string> dims("dim", cl::value_desc("name=N"), cl::cat(category),
+                           cl::desc("ONNX: what a symbolic dimension of the inputs is"));
+cl::list<std::string> values("value", cl::value_desc("name=file"), cl::cat(category),
+                             cl::desc("ONNX: an input's value (.npy or .pb), for shapes, axes and "
+                                      "the like that are inputs"));
 cl::opt<bool> noOptimize("no-optimize", cl::cat(category),
                          cl::desc("Leave the ranks' ops unmerged and unfused, as the splits "
                                   "made them"));
@@ -106,10 +112,44 @@ OwningOpRef<ModuleOp> importGguf(StringRef path, MLIRContext &context) {
   return std::move(model->module);
 }
 
+/// `name=value` of each word of a flag.
+LogicalResult splitWords(const cl::list<std::string> &flag,
+                         std::map<std::string, std::string> &words) {
+  for (StringRef word : flag) {
+    auto [name, value] = word.split('=');
+    if (name.empty() || value.empty())
+      return fail("--" + flag.ArgStr + " " + word +
+                  ": expected NAME=" + (flag.ArgStr == "dim" ? "SIZE" : "FILE"));
+    if (!words.try_emplace(name.str(), value.str()).second)
+      return fail("--" + flag.ArgStr + " gives '" + name + "' twice");
+  }
+  return success();
+}
+
+OwningOpRef<ModuleOp> importOnnx(StringRef path, MLIRContext &context) {
+  cleave::onnx::ImportOptions options;
+  if (failed(splitWords(dims, options.dims)) || failed(splitWords(values, options.values)))
+    return {};
+  llvm::Expected<cleave::onnx::ModelFile> file = cleave::onnx::ModelFile::open(path);
+  if (!file) {
+    (void)fail(llvm::toString(file.takeError()));
+    return {};
+  }
+  llvm::Expected<cleave::onnx::ImportedModel> model =
+      cleave::onnx::importModel(*file, options, context);
+  if (!model) {
+    (void)fail(llvm::toString(model.takeError()));
+    return {};
+  }
+  for (const std::string &warning : model->warnings)
+    llvm::errs() << "partition-tool: warning: " << warning << "\n";
+  return std::move(model->module);
+}
+
 /// The module in the file at `path`, whatever its format.
 OwningOpRef<ModuleOp> readModule(StringRef path, MLIRContext &context, llvm::SourceMgr &sources) {
   if (path != "-" && llvm::sys::fs::is_directory(path)) {
-    (void)fail(path + ": is a folder, expected a model file (.gguf or .mlir)");
+    (void)fail(path + ": is a folder, expected a model file (.gguf, .onnx or .mlir)");
     return {};
   }
   char magic[4] = {};
@@ -119,6 +159,12 @@ OwningOpRef<ModuleOp> readModule(StringRef path, MLIRContext &context, llvm::Sou
       std::copy_n((*start)->getBufferStart(), 4, magic);
   if (path.ends_with(".gguf") || StringRef(magic, 4) == "GGUF")
     return importGguf(path, context);
+  if (path.ends_with(".onnx"))
+    return importOnnx(path, context);
+  if (!dims.empty() || !values.empty()) {
+    (void)fail(path + ": is no ONNX model (.onnx), which --dim and --value are for");
+    return {};
+  }
   bool isMlir = path == "-" || path.ends_with(".mlir") || path.ends_with(".mlirbc") ||
                 StringRef(magic, 4) == "ML\xefR";
   auto buffer = llvm::MemoryBuffer::getFileOrSTDIN(path, /*IsText=*/false);
@@ -129,7 +175,8 @@ OwningOpRef<ModuleOp> readModule(StringRef path, MLIRContext &context, llvm::Sou
   if (!isMlir) {
     (void)fail(
         path +
-        ": is neither a GGUF file (it does not begin with 'GGUF') nor MLIR (.mlir, .mlirbc)");
+        ": is neither a GGUF file (it does not begin with 'GGUF'), nor ONNX (.onnx), nor MLIR "
+        "(.mlir, .mlirbc)");
     return {};
   }
   sources.AddNewSourceBuffer(std::move(*buffer), SMLoc());

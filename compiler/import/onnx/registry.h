@@ -1,0 +1,17 @@
+// Which ops the importer knows: a table a family, beside the functions that import its ops.
+#pragma once
+
+#include "compiler/import/onnx/node.h"
+
+namespace cleave::onnx {
+
+/// An op of a domain, "" being ONNX's own.
+struct OpEntry {
+  llvm::StringLiteral domain;
+  llvm::StringLiteral name;
+  ImportOp import;
+};
+
+llvm::ArrayRef<OpEntry> structureOps();
+
+} // namespace cleave::onnx
