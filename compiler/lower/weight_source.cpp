@@ -304,15 +304,8 @@ static void makeBlock(const ElementTypeInfo &info, uint64_t bits, std::byte *blo
     bits = mix(bits);
     std::memcpy(block + at, &bits, std::min<uint32_t>(8, info.blockBytes - at));
   }
-  switch (info.type) {
-#define CLEAVE_CASE(type, Name)                                                                    \
-  case ElementType::type:                                                                          \
-    return setScales(*reinterpret_cast<Block##Name *>(block));
-    CLEAVE_BLOCK_TYPES(CLEAVE_CASE)
-#undef CLEAVE_CASE
-  default:
-    llvm_unreachable("a type without blocks");
-  }
+  assert(isBlockType(info));
+  withBlock(info.type, [&]<class Block>() { setScales(*reinterpret_cast<Block *>(block)); });
 }
 
 /// Depends on the seed, the name and each element's place in the whole tensor only, so

@@ -62,13 +62,9 @@ void gather(const GatherArgs &args, Part part) {
     return gatherRows<WeightsF16>(args, part);
   case ElementType::bf16:
     return gatherRows<WeightsBF16>(args, part);
-#define CLEAVE_CASE(type, Name)                                                                    \
-  case ElementType::type:                                                                          \
-    return gatherRows<Weights##Name>(args, part);
-    CLEAVE_BLOCK_TYPES(CLEAVE_CASE)
-#undef CLEAVE_CASE
-  default:
-    return; // canGather says no
+  default: // a block type, or canGather says no
+    return withBlock(args.type,
+                     [&]<class Block>() HWY_ATTR { gatherRows<Weights<Block>>(args, part); });
   }
 }
 

@@ -7,14 +7,15 @@
 #define CLEAVE_KERNELS_INTERLEAVED_INL_H
 #endif
 
+#include "runtime/kernels/linear.h"
 #include "runtime/kernels/weights-inl.h"
 #include "runtime/program/layout.h"
 
+#include <algorithm>
+#include <type_traits>
+
 HWY_BEFORE_NAMESPACE();
 namespace cleave::rt::HWY_NAMESPACE {
-
-/// X(type, Name) for each type of which there is a struct InterleavedName.
-#define CLEAVE_INTERLEAVED_TYPES(X) X(f16, F16) X(bf16, BF16) CLEAVE_BLOCK_TYPES(X)
 
 /// Bytes that one token's products ask for ahead of their use, for this use only: what came to be
 /// kept would be written on to the outer caches. Prefetching may run behind the end of a weight.
@@ -116,12 +117,14 @@ struct InterleavedBF16 {
 //   integers(d, block, s, j, lane): column j of chunk s, as integers of 8 bits without sign.
 // An element is scale * (integer - offset) - minimum.
 
+template <class Block> struct Interleaved;
+
 template <class D, int parts> struct ChunkScales {
   hn::Vec<D> scales[parts];
   hn::Vec<D> minimum;
 };
 
-struct InterleavedQ8_0 {
+template <> struct Interleaved<BlockQ8_0> {
   using Block = BlockQ8_0;
   static constexpr int chunks = 1, parts = 1, offset = 128;
   static constexpr bool hasMinimum = false;
@@ -138,7 +141,9 @@ struct InterleavedQ8_0 {
 };
 
 /// Blocks of 32 elements of 4 bits, or of 5 where there are high bits.
-template <class B> struct InterleavedNibbles {
+template <class B>
+  requires isNibbleBlock<B>
+struct Interleaved<B> {
   using Block = B;
   static constexpr bool hasMinimum = cleave::hasMinimum<Block>;
   static constexpr int chunks = 1, parts = 1, offset = hasMinimum ? 0 : hasHighBits<Block> ? 16 : 8;
@@ -161,11 +166,6 @@ template <class B> struct InterleavedNibbles {
   }
 };
 
-using InterleavedQ4_0 = InterleavedNibbles<BlockQ4_0>;
-using InterleavedQ4_1 = InterleavedNibbles<BlockQ4_1>;
-using InterleavedQ5_0 = InterleavedNibbles<BlockQ5_0>;
-using InterleavedQ5_1 = InterleavedNibbles<BlockQ5_1>;
-
 /// The scale and minimum of sub-block s; see block_formats.h.
 template <class Block, class D>
 HWY_INLINE ChunkScales<D, 1> subBlockScales(D d, const uint8_t *block, int s, int64_t lane) {
@@ -183,7 +183,7 @@ HWY_INLINE ChunkScales<D, 1> subBlockScales(D d, const uint8_t *block, int s, in
           hn::Mul(halvesAt(d, block, offsetof(Block, minimum), lane), asFloats(minimum))};
 }
 
-struct InterleavedQ4_K {
+template <> struct Interleaved<BlockQ4_K> {
   using Block = BlockQ4_K;
   static constexpr int chunks = 8, parts = 1, offset = 0;
   static constexpr bool hasMinimum = true;
@@ -198,7 +198,7 @@ struct InterleavedQ4_K {
   }
 };
 
-struct InterleavedQ5_K {
+template <> struct Interleaved<BlockQ5_K> {
   using Block = BlockQ5_K;
   static constexpr int chunks = 8, parts = 1, offset = 0;
   static constexpr bool hasMinimum = true;
@@ -215,7 +215,7 @@ struct InterleavedQ5_K {
   }
 };
 
-struct InterleavedQ6_K {
+template <> struct Interleaved<BlockQ6_K> {
   using Block = BlockQ6_K;
   static constexpr int chunks = 8, parts = 2, offset = 32;
   static constexpr bool hasMinimum = false;
@@ -245,6 +245,64 @@ HWY_INLINE hn::Vec<D> dequantize(D d, const ChunkScales<D, W::parts> &chunk, V i
   if constexpr (W::hasMinimum)
     return hn::MulSub(scale, asFloats(integers), chunk.minimum);
   return hn::Mul(scale, asFloats(hn::Sub(integers, hn::Set(hn::RebindToSigned<D>(), W::offset))));
+}
+
+// ---- What kernels of all types share ----
+
+/// Columns of a chunk, which plain types are taken in as well.
+inline constexpr int64_t chunkColumns = 32;
+
+/// The kernel that `kernelOf`.operator()<W>() gives for the struct of a type; null for a type that
+/// has none.
+template <class F> LinearKernel withInterleaved(ElementType type, const F &kernelOf) {
+  switch (type) {
+  case ElementType::f16:
+    return kernelOf.template operator()<InterleavedF16>();
+  case ElementType::bf16:
+    return kernelOf.template operator()<InterleavedBF16>();
+  default:
+    return withBlock(
+        type, [&]<class Block>() { return kernelOf.template operator()<Interleaved<Block>>(); });
+  }
+}
+
+/// The bytes of a row of the weight.
+template <class W> constexpr int64_t rowBytesOf(int64_t columns) {
+  if constexpr (requires { W::bytes; })
+    return columns * W::bytes;
+  else
+    return columns / chunkColumns / W::chunks * static_cast<int64_t>(sizeof(typename W::Block));
+}
+
+/// Calls body(T, group, rows, token, y) for the groups of a part of the weight's rows and all
+/// tokens: for `rows` of the group's rows and T tokens from `token` on, where T, a constant, is
+/// `tokens` or 1; y is where the group's rows of the first token go.
+template <class W, int tokens, class Body>
+HWY_INLINE void forGroups(const LinearArgs &args, Part part, Body body) {
+  const int64_t rowBytes = rowBytesOf<W>(args.inputs);
+  const PartRange range = partRange(args.outputs, part, groupRows);
+  for (int64_t row = range.begin; row < range.end; row += groupRows) {
+    const int64_t rows = std::min(groupRows, range.end - row);
+    const uint8_t *group = static_cast<const uint8_t *>(args.weight) + row * rowBytes;
+    int64_t t = 0;
+    for (; t + tokens <= args.tokens; t += tokens)
+      body(std::integral_constant<int, tokens>(), group, rows, t, args.y + t * args.yStride + row);
+    for (; t < args.tokens; ++t)
+      body(std::integral_constant<int, 1>(), group, rows, t, args.y + t * args.yStride + row);
+  }
+}
+
+/// The first `rows` lanes of a group's sums, the pieces of each token, to y.
+template <size_t pieces, size_t T>
+HWY_INLINE void storeGroup(const hn::Vec<FloatTag> (&sums)[pieces][T], int64_t rows, float *y,
+                           int64_t yStride) {
+  const FloatTag d;
+  for (size_t t = 0; t < T; ++t) {
+    alignas(64) float buffer[groupRows];
+    for (size_t piece = 0; piece < pieces; ++piece)
+      hn::Store(sums[piece][t], d, buffer + piece * hn::MaxLanes(d));
+    std::memcpy(y + t * yStride, buffer, rows * sizeof(float));
+  }
 }
 
 } // namespace cleave::rt::HWY_NAMESPACE

@@ -14,9 +14,6 @@
 HWY_BEFORE_NAMESPACE();
 namespace cleave::rt::HWY_NAMESPACE {
 
-/// Columns that are summed by themselves.
-inline constexpr int64_t chunkColumns = 32;
-
 /// x of one token for the columns [column, column + chunkColumns) of the weight: x's own
 /// memory, or a copy where x lacks some of them, which count as zero.
 HWY_INLINE const float *chunkOfX(const LinearArgs &args, int64_t token, int64_t column,
@@ -68,7 +65,7 @@ HWY_INLINE void addChunk(D d, const float *const (&x)[T], int64_t count, Load lo
     sums[t] = hn::Add(sums[t], hn::Add(even[t], odd[t]));
 }
 
-/// `rows` rows of y for T tokens, from a group of the weight.
+/// `rows` rows of y for T tokens from `token` on, from a group of the weight.
 template <class W, int T>
 HWY_NOINLINE void linearGroup(const LinearArgs &args, const uint8_t *group, int64_t rows,
                               int64_t token, float *y) {
@@ -117,44 +114,18 @@ HWY_NOINLINE void linearGroup(const LinearArgs &args, const uint8_t *group, int6
       }
     }
   }
-  for (int t = 0; t < T; ++t) {
-    float *row = y + (token + t) * args.yStride;
-    alignas(64) float buffer[groupRows];
-    for (int64_t piece = 0; piece < pieces; ++piece)
-      hn::Store(sums[piece][t], d, buffer + piece * lanes);
-    std::memcpy(row, buffer, rows * sizeof(float));
-  }
+  storeGroup(sums, rows, y, args.yStride);
 }
 
-template <class W> HWY_INLINE void linearInterleaved(const LinearArgs &args, Part part) {
-  constexpr int T = HWY_TARGET <= HWY_AVX3 ? 8 : 2; // as many accumulators as registers allow
-  int64_t rowBytes;
-  if constexpr (requires { W::bytes; })
-    rowBytes = args.inputs * W::bytes;
-  else
-    rowBytes = args.inputs / chunkColumns / W::chunks * sizeof(typename W::Block);
-  const PartRange range = partRange(args.outputs, part, groupRows);
-  for (int64_t row = range.begin; row < range.end; row += groupRows) {
-    const int64_t rows = std::min(groupRows, range.end - row);
-    const uint8_t *group = static_cast<const uint8_t *>(args.weight) + row * rowBytes;
-    int64_t t = 0;
-    for (; t + T <= args.tokens; t += T)
-      linearGroup<W, T>(args, group, rows, t, args.y + row);
-    for (; t < args.tokens; ++t)
-      linearGroup<W, 1>(args, group, rows, t, args.y + row);
-  }
+template <class W> void linearInterleaved(const LinearArgs &args, Part part) {
+  constexpr int tokens = HWY_TARGET <= HWY_AVX3 ? 8 : 2; // as many sums as registers allow
+  forGroups<W, tokens>(args, part,
+                       [&](auto T, const uint8_t *group, int64_t rows, int64_t token, float *y)
+                           HWY_ATTR { linearGroup<W, T>(args, group, rows, token, y); });
 }
 
-void linear_f32_interleaved(ElementType weight, const LinearArgs &args, Part part) {
-  switch (weight) {
-#define CLEAVE_CASE(type, Name)                                                                    \
-  case ElementType::type:                                                                          \
-    return linearInterleaved<Interleaved##Name>(args, part);
-    CLEAVE_INTERLEAVED_TYPES(CLEAVE_CASE)
-#undef CLEAVE_CASE
-  default:
-    return; // there is no such kernel
-  }
+LinearKernel linear_f32_interleaved(ElementType weight) {
+  return withInterleaved(weight, []<class W>() -> LinearKernel { return linearInterleaved<W>; });
 }
 
 } // namespace cleave::rt::HWY_NAMESPACE
@@ -166,17 +137,7 @@ namespace cleave::rt {
 HWY_EXPORT(linear_f32_interleaved);
 
 LinearKernel linear_f32_interleaved(ElementType weight) {
-  switch (weight) {
-#define CLEAVE_CASE(type, Name)                                                                    \
-  case ElementType::type:                                                                          \
-    return [](const LinearArgs &args, Part part) {                                                 \
-      HWY_DYNAMIC_DISPATCH(linear_f32_interleaved)(ElementType::type, args, part);                 \
-    };
-    CLEAVE_INTERLEAVED_TYPES(CLEAVE_CASE)
-#undef CLEAVE_CASE
-  default:
-    return nullptr;
-  }
+  return HWY_DYNAMIC_DISPATCH(linear_f32_interleaved)(weight);
 }
 
 } // namespace cleave::rt

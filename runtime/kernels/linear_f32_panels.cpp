@@ -17,8 +17,6 @@
 HWY_BEFORE_NAMESPACE();
 namespace cleave::rt::HWY_NAMESPACE {
 
-inline constexpr int64_t chunkColumns = 32;
-
 /// Groups of rows that are taken together, and so many columns that both stay in 16 KiB.
 inline constexpr int64_t panelGroups = hn::MaxLanes(FloatTag()) == groupRows ? 2 : 1;
 inline constexpr int64_t panelRows = panelGroups * groupRows;
@@ -161,12 +159,8 @@ HWY_INLINE void multiplyTile(const LinearArgs &args, PartRange range, int64_t ro
   }
 }
 
-template <class W> HWY_INLINE void linearPanels(const LinearArgs &args, Part part) {
-  int64_t rowBytes;
-  if constexpr (requires { W::bytes; })
-    rowBytes = args.inputs * W::bytes;
-  else
-    rowBytes = args.inputs / chunkColumns / W::chunks * sizeof(typename W::Block);
+template <class W> void linearPanels(const LinearArgs &args, Part part) {
+  const int64_t rowBytes = rowBytesOf<W>(args.inputs);
   const PartRange range = partRange(args.outputs, part, panelRows);
   const int64_t xEnd = args.padBefore + args.xColumns;
   if (args.xColumns == 0)
@@ -183,16 +177,8 @@ template <class W> HWY_INLINE void linearPanels(const LinearArgs &args, Part par
     }
 }
 
-void linear_f32_panels(ElementType weight, const LinearArgs &args, Part part) {
-  switch (weight) {
-#define CLEAVE_CASE(type, Name)                                                                    \
-  case ElementType::type:                                                                          \
-    return linearPanels<Interleaved##Name>(args, part);
-    CLEAVE_INTERLEAVED_TYPES(CLEAVE_CASE)
-#undef CLEAVE_CASE
-  default:
-    return; // there is no such kernel
-  }
+LinearKernel linear_f32_panels(ElementType weight) {
+  return withInterleaved(weight, []<class W>() -> LinearKernel { return linearPanels<W>; });
 }
 
 } // namespace cleave::rt::HWY_NAMESPACE
@@ -204,17 +190,7 @@ namespace cleave::rt {
 HWY_EXPORT(linear_f32_panels);
 
 LinearKernel linear_f32_panels(ElementType weight) {
-  switch (weight) {
-#define CLEAVE_CASE(type, Name)                                                                    \
-  case ElementType::type:                                                                          \
-    return [](const LinearArgs &args, Part part) {                                                 \
-      HWY_DYNAMIC_DISPATCH(linear_f32_panels)(ElementType::type, args, part);                      \
-    };
-    CLEAVE_INTERLEAVED_TYPES(CLEAVE_CASE)
-#undef CLEAVE_CASE
-  default:
-    return nullptr;
-  }
+  return HWY_DYNAMIC_DISPATCH(linear_f32_panels)(weight);
 }
 
 } // namespace cleave::rt

@@ -17,7 +17,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace cleave::rt::HWY_NAMESPACE {
 
-/// `rows` rows of y for T tokens, from a group of the weight.
+/// `rows` rows of y for T tokens from `token` on, from a group of the weight.
 template <class W, int T>
 HWY_NOINLINE void linearGroupQ8(const LinearArgs &args, const uint8_t *group, int64_t rows,
                                 int64_t token, float *y) {
@@ -63,39 +63,19 @@ HWY_NOINLINE void linearGroupQ8(const LinearArgs &args, const uint8_t *group, in
       }
     }
   }
-  for (int t = 0; t < T; ++t) {
-    alignas(64) float buffer[groupRows];
-    for (int64_t piece = 0; piece < pieces; ++piece)
-      hn::Store(acc[piece][t], d, buffer + piece * lanes);
-    std::memcpy(y + (token + t) * args.yStride, buffer, rows * sizeof(float));
-  }
+  storeGroup(acc, rows, y, args.yStride);
 }
 
-template <class W> HWY_INLINE void linearInterleavedQ8(const LinearArgs &args, Part part) {
-  constexpr int T = 4;
-  const int64_t rowBytes = args.inputs / q8BlockLength / W::chunks * sizeof(typename W::Block);
-  const PartRange range = partRange(args.outputs, part, groupRows);
-  for (int64_t row = range.begin; row < range.end; row += groupRows) {
-    const int64_t rows = std::min(groupRows, range.end - row);
-    const uint8_t *group = static_cast<const uint8_t *>(args.weight) + row * rowBytes;
-    int64_t t = 0;
-    for (; t + T <= args.tokens; t += T)
-      linearGroupQ8<W, T>(args, group, rows, t, args.y + row);
-    for (; t < args.tokens; ++t)
-      linearGroupQ8<W, 1>(args, group, rows, t, args.y + row);
-  }
+template <class W> void linearInterleavedQ8(const LinearArgs &args, Part part) {
+  forGroups<W, 4>(args, part,
+                  [&](auto T, const uint8_t *group, int64_t rows, int64_t token, float *y)
+                      HWY_ATTR { linearGroupQ8<W, T>(args, group, rows, token, y); });
 }
 
-void linear_q8(ElementType weight, const LinearArgs &args, Part part) {
-  switch (weight) {
-#define CLEAVE_CASE(type, Name)                                                                    \
-  case ElementType::type:                                                                          \
-    return linearInterleavedQ8<Interleaved##Name>(args, part);
-    CLEAVE_BLOCK_TYPES(CLEAVE_CASE)
-#undef CLEAVE_CASE
-  default:
-    return; // there is no such kernel
-  }
+LinearKernel linear_q8(ElementType weight) {
+  return withBlock(weight, []<class Block>() -> LinearKernel {
+    return linearInterleavedQ8<Interleaved<Block>>;
+  });
 }
 
 } // namespace cleave::rt::HWY_NAMESPACE
@@ -107,17 +87,7 @@ namespace cleave::rt {
 HWY_EXPORT(linear_q8);
 
 LinearKernel linear_q8(ElementType weight) {
-  switch (weight) {
-#define CLEAVE_CASE(type, Name)                                                                    \
-  case ElementType::type:                                                                          \
-    return [](const LinearArgs &args, Part part) {                                                 \
-      HWY_DYNAMIC_DISPATCH(linear_q8)(ElementType::type, args, part);                              \
-    };
-    CLEAVE_BLOCK_TYPES(CLEAVE_CASE)
-#undef CLEAVE_CASE
-  default:
-    return nullptr;
-  }
+  return HWY_DYNAMIC_DISPATCH(linear_q8)(weight);
 }
 
 } // namespace cleave::rt

@@ -11,15 +11,7 @@ cleave::rt::LinearKernel cleave::rt::linear_q8_avx2([[maybe_unused]] ElementType
 #if defined(__x86_64__)
   if (!cpuFeatures().avx2)
     return nullptr;
-  switch (weight) {
-#define CLEAVE_CASE(type, Name)                                                                    \
-  case ElementType::type:                                                                          \
-    return linear<Weights##Name>;
-    CLEAVE_BLOCK_TYPES(CLEAVE_CASE)
-#undef CLEAVE_CASE
-  default:
-    return nullptr;
-  }
+  return withBlock(weight, []<class Block>() -> LinearKernel { return linear<Weights<Block>>; });
 #else
   return nullptr;
 #endif

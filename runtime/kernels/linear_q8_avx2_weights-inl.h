@@ -37,7 +37,10 @@ struct NoHeader {
   NoHeader(const uint8_t *, int) {}
 };
 
-struct WeightsQ8_0 {
+/// The weight types that linear_q8_avx2-inl.h takes.
+template <class Block> struct Weights;
+
+template <> struct Weights<BlockQ8_0> {
   using Block = BlockQ8_0;
   using Header = NoHeader;
   // Products of whole bytes would not even fit in pairs.
@@ -76,7 +79,9 @@ inline __m256i addHighBits(__m256i to, __m256i words, int g) {
 }
 
 /// Blocks of 32 elements of 4 bits, or of 5 where there are high bits.
-template <class B> struct NibbleWeights {
+template <class B>
+  requires isNibbleBlock<B>
+struct Weights<B> {
   using Block = B;
   using Header = NoHeader;
   static constexpr int chunks = 1, parts = 1, digits = 1;
@@ -106,11 +111,6 @@ template <class B> struct NibbleWeights {
     return chunk;
   }
 };
-
-using WeightsQ4_0 = NibbleWeights<BlockQ4_0>;
-using WeightsQ4_1 = NibbleWeights<BlockQ4_1>;
-using WeightsQ5_0 = NibbleWeights<BlockQ5_0>;
-using WeightsQ5_1 = NibbleWeights<BlockQ5_1>;
 
 /// The scales and minimums of 8 sub-blocks, which begin blocks of q4_k and q5_k: 4 to a vector
 /// of bytes.
@@ -143,7 +143,7 @@ struct SubBlockHeader {
 };
 static_assert(offsetof(BlockQ4_K, packed) == offsetof(BlockQ5_K, packed));
 
-struct WeightsQ4_K {
+template <> struct Weights<BlockQ4_K> {
   using Block = BlockQ4_K;
   using Header = SubBlockHeader;
   static constexpr int chunks = 8, parts = 1, digits = 1, run = 8;
@@ -159,7 +159,7 @@ struct WeightsQ4_K {
   }
 };
 
-struct WeightsQ5_K {
+template <> struct Weights<BlockQ5_K> {
   using Block = BlockQ5_K;
   using Header = SubBlockHeader;
   static constexpr int chunks = 8, parts = 1, digits = 1, run = 4; // 8 * 31 * 127 < 2^15
@@ -176,7 +176,7 @@ struct WeightsQ5_K {
   }
 };
 
-struct WeightsQ6_K {
+template <> struct Weights<BlockQ6_K> {
   using Block = BlockQ6_K;
   static constexpr int chunks = 8, parts = 2, digits = 1, run = 2; // 4 * 63 * 127 < 2^15
 

@@ -36,7 +36,10 @@ struct NoHeader {
   explicit NoHeader(const uint8_t *) {}
 };
 
-struct WeightsQ8_0 {
+/// The weight types that linear_q8_avx512vnni-inl.h takes.
+template <class Block> struct Weights;
+
+template <> struct Weights<BlockQ8_0> {
   using Block = BlockQ8_0;
   using Header = NoHeader;
   static constexpr int chunks = 1, parts = 1;
@@ -65,7 +68,9 @@ inline __m512i addHighBits(__m512i to, __m512i words, int g) {
 }
 
 /// Blocks of 32 elements of 4 bits, or of 5 where there are high bits.
-template <class B> struct NibbleWeights {
+template <class B>
+  requires isNibbleBlock<B>
+struct Weights<B> {
   using Block = B;
   using Header = NoHeader;
   static constexpr int chunks = 1, parts = 1;
@@ -94,11 +99,6 @@ template <class B> struct NibbleWeights {
     return chunk;
   }
 };
-
-using WeightsQ4_0 = NibbleWeights<BlockQ4_0>;
-using WeightsQ4_1 = NibbleWeights<BlockQ4_1>;
-using WeightsQ5_0 = NibbleWeights<BlockQ5_0>;
-using WeightsQ5_1 = NibbleWeights<BlockQ5_1>;
 
 /// The scales and minimums of 8 sub-blocks, which begin blocks of q4_k and q5_k: 4 to a vector
 /// of bytes.
@@ -131,7 +131,7 @@ struct SubBlockHeader {
 };
 static_assert(offsetof(BlockQ4_K, packed) == offsetof(BlockQ5_K, packed));
 
-struct WeightsQ4_K {
+template <> struct Weights<BlockQ4_K> {
   using Block = BlockQ4_K;
   using Header = SubBlockHeader;
   static constexpr int chunks = 8, parts = 1;
@@ -147,7 +147,7 @@ struct WeightsQ4_K {
   }
 };
 
-struct WeightsQ5_K {
+template <> struct Weights<BlockQ5_K> {
   using Block = BlockQ5_K;
   using Header = SubBlockHeader;
   static constexpr int chunks = 8, parts = 1;
@@ -164,7 +164,7 @@ struct WeightsQ5_K {
   }
 };
 
-struct WeightsQ6_K {
+template <> struct Weights<BlockQ6_K> {
   using Block = BlockQ6_K;
   static constexpr int chunks = 8, parts = 2;
 
@@ -202,15 +202,7 @@ cleave::rt::LinearKernel cleave::rt::linear_q8_avx512vnni([[maybe_unused]] Eleme
 #if defined(__x86_64__)
   if (!cpuFeatures().avx512Vnni)
     return nullptr;
-  switch (weight) {
-#define CLEAVE_CASE(type, Name)                                                                    \
-  case ElementType::type:                                                                          \
-    return linear<Weights##Name>;
-    CLEAVE_BLOCK_TYPES(CLEAVE_CASE)
-#undef CLEAVE_CASE
-  default:
-    return nullptr;
-  }
+  return withBlock(weight, []<class Block>() -> LinearKernel { return linear<Weights<Block>>; });
 #else
   return nullptr;
 #endif

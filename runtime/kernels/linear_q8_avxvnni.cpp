@@ -12,15 +12,7 @@ cleave::rt::LinearKernel cleave::rt::linear_q8_avxvnni([[maybe_unused]] ElementT
 #if defined(__x86_64__)
   if (!cpuFeatures().avxVnni)
     return nullptr;
-  switch (weight) {
-#define CLEAVE_CASE(type, Name)                                                                    \
-  case ElementType::type:                                                                          \
-    return linear<Weights##Name>;
-    CLEAVE_BLOCK_TYPES(CLEAVE_CASE)
-#undef CLEAVE_CASE
-  default:
-    return nullptr;
-  }
+  return withBlock(weight, []<class Block>() -> LinearKernel { return linear<Weights<Block>>; });
 #else
   return nullptr;
 #endif

@@ -81,10 +81,13 @@ template <class D> HWY_INLINE hn::Vec<hn::Rebind<int32_t, D>> loadBytes(D, const
   return hn::PromoteTo(di32, hn::LoadU(du8, bytes));
 }
 
+/// The types with blocks.
+template <class Block> struct Weights;
+
 // A half has 11 significant bits, a sub-block's scale at most 7 and a quantized value at
 // most 8 (6 beside such a scale), so that scale * value is exact in f32.
 
-struct WeightsQ8_0 {
+template <> struct Weights<BlockQ8_0> {
   static constexpr int64_t blockLength = 32;
   static constexpr int64_t blockBytes = sizeof(BlockQ8_0);
   template <class D> struct Group {
@@ -105,7 +108,9 @@ struct WeightsQ8_0 {
 };
 
 /// Blocks of 32 elements of 4 bits, or of 5 where there are high bits.
-template <class Block> struct NibbleWeights {
+template <class Block>
+  requires isNibbleBlock<Block>
+struct Weights<Block> {
   static constexpr int64_t blockLength = 32;
   static constexpr int64_t blockBytes = sizeof(Block);
   template <class D> struct Group {
@@ -139,14 +144,9 @@ template <class Block> struct NibbleWeights {
   }
 };
 
-using WeightsQ4_0 = NibbleWeights<BlockQ4_0>;
-using WeightsQ4_1 = NibbleWeights<BlockQ4_1>;
-using WeightsQ5_0 = NibbleWeights<BlockQ5_0>;
-using WeightsQ5_1 = NibbleWeights<BlockQ5_1>;
-
 // The types with blocks of 256: a group is a sub-block, or two.
 
-struct WeightsQ4_K {
+template <> struct Weights<BlockQ4_K> {
   static constexpr int64_t blockLength = 256;
   static constexpr int64_t blockBytes = sizeof(BlockQ4_K);
   template <class D> struct Group {
@@ -170,7 +170,7 @@ struct WeightsQ4_K {
   }
 };
 
-struct WeightsQ5_K {
+template <> struct Weights<BlockQ5_K> {
   static constexpr int64_t blockLength = 256;
   static constexpr int64_t blockBytes = sizeof(BlockQ5_K);
   template <class D> struct Group {
@@ -200,7 +200,7 @@ struct WeightsQ5_K {
   }
 };
 
-struct WeightsQ6_K {
+template <> struct Weights<BlockQ6_K> {
   static constexpr int64_t blockLength = 256;
   static constexpr int64_t blockBytes = sizeof(BlockQ6_K);
   template <class D> struct Group {

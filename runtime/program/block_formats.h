@@ -116,6 +116,27 @@ struct BlockQ6_K {
 template <class Block> inline constexpr bool hasMinimum = requires { Block::minimum; };
 template <class Block> inline constexpr bool hasHighBits = requires { Block::highBits; };
 
+/// Whether blocks are of 32 elements of 4 or 5 bits, two to a byte.
+template <class Block> inline constexpr bool isNibbleBlock = false;
+template <class Block>
+  requires(sizeof(Block::nibbles) == 16)
+inline constexpr bool isNibbleBlock<Block> = true;
+
+/// f.operator()<Block>() with the struct of a block type; for other types a result that is made
+/// of nothing.
+template <class F> constexpr auto withBlock(ElementType type, const F &f) {
+  using Result = decltype(f.template operator()<BlockQ8_0>());
+  switch (type) {
+#define CLEAVE_CASE(type, Name)                                                                    \
+  case ElementType::type:                                                                          \
+    return f.template operator()<Block##Name>();
+    CLEAVE_BLOCK_TYPES(CLEAVE_CASE)
+#undef CLEAVE_CASE
+  default:
+    return Result();
+  }
+}
+
 #define CLEAVE_CHECK_SIZE(type, Name)                                                              \
   static_assert(sizeof(Block##Name) == elementTypeInfo(ElementType::type).blockBytes);
 CLEAVE_BLOCK_TYPES(CLEAVE_CHECK_SIZE)

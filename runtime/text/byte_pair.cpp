@@ -1,6 +1,8 @@
 // See byte_pair.h. Words are found by PCRE2, since their patterns look ahead and ask for
-// classes of Unicode. A word's pieces are merged as in sentencepiece.cpp, by rank.
+// classes of Unicode. A word's symbols are merged by rank, the lowest first.
 #include "runtime/text/byte_pair.h"
+
+#include "runtime/text/merging.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -8,7 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <new>
-#include <queue>
+#include <optional>
 #include <stdexcept>
 
 namespace cleave::rt {
@@ -187,40 +189,10 @@ void BytePairTokenizer::encodePlain(std::string_view text, std::vector<int32_t> 
   words->forEach(text, [&](std::string_view word) { encodeWord(word, out); });
 }
 
-namespace {
-
-/// A range of the word, in the list of those not merged away.
-struct Symbol {
-  size_t begin;
-  size_t size; ///< 0 once merged into its left neighbour
-  int64_t previous, next;
-};
-
-/// Two neighbours that are a merge.
-struct Candidate {
-  int64_t left, right;
-  int32_t rank;
-  size_t size; ///< of both when proposed; differs once either has changed
-
-  /// The queue's top is the lowest rank, and the leftmost among equals.
-  bool operator<(const Candidate &other) const {
-    return rank != other.rank ? rank > other.rank : left > other.left;
-  }
-};
-
-} // namespace
-
 void BytePairTokenizer::encodeWord(std::string_view word, std::vector<int32_t> &out) const {
   std::string buffer;
-  std::vector<Symbol> symbols;
-  for (char byte : word) {
-    const std::string &character = byteCharacters().of(byte);
-    auto index = static_cast<int64_t>(symbols.size());
-    symbols.push_back({buffer.size(), character.size(), index - 1, index + 1});
-    buffer += character;
-  }
-  symbols.back().next = -1;
-
+  for (char byte : word)
+    buffer += byteCharacters().of(byte);
   std::string_view view = buffer;
   // Llama 3's tokenizer takes a word that is a piece, whether or not merges lead to it.
   if (preTokenizer() == PreTokenizer::llama3)
@@ -229,34 +201,17 @@ void BytePairTokenizer::encodeWord(std::string_view word, std::vector<int32_t> &
       return;
     }
 
-  std::priority_queue<Candidate> queue;
-  auto propose = [&](int64_t left, int64_t right) {
-    if (left < 0 || right < 0)
-      return;
-    size_t size = symbols[left].size + symbols[right].size;
-    int32_t rank = findMerge(view.substr(symbols[left].begin, size), symbols[left].size);
-    if (rank >= 0)
-      queue.push({left, right, rank, size});
-  };
-  for (size_t i = 1; i < symbols.size(); ++i)
-    propose(static_cast<int64_t>(i) - 1, static_cast<int64_t>(i));
-  while (!queue.empty()) {
-    Candidate merge = queue.top();
-    queue.pop();
-    Symbol &left = symbols[merge.left], &right = symbols[merge.right];
-    if (!left.size || !right.size || left.size + right.size != merge.size)
-      continue;
-    left.size = merge.size;
-    right.size = 0;
-    left.next = right.next;
-    if (left.next >= 0)
-      symbols[left.next].previous = merge.left;
-    propose(left.previous, merge.left);
-    propose(merge.left, left.next);
+  std::vector<std::string_view> symbols;
+  for (size_t at = 0; char byte : word) {
+    const size_t size = byteCharacters().of(byte).size();
+    symbols.push_back(view.substr(at, size));
+    at += size;
   }
-
-  for (int64_t i = 0; i >= 0; i = symbols[i].next) {
-    std::string_view piece = view.substr(symbols[i].begin, symbols[i].size);
+  const auto priority = [&](std::string_view piece, size_t leftSize) -> std::optional<double> {
+    const int32_t rank = findMerge(piece, leftSize);
+    return rank < 0 ? std::nullopt : std::optional<double>(-rank);
+  };
+  for (std::string_view piece : mergeSymbols(symbols, priority)) {
     int32_t id = find(piece);
     if (id >= 0) {
       out.push_back(id);

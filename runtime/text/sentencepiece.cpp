@@ -1,9 +1,10 @@
-// See sentencepiece.h. The text lies in one buffer; its symbols are ranges of it
-// in a doubly linked list, and candidates for a merge wait in a priority queue.
+// See sentencepiece.h. A text's characters are merged by score, the highest first.
 #include "runtime/text/sentencepiece.h"
 
+#include "runtime/text/merging.h"
+
 #include <algorithm>
-#include <queue>
+#include <optional>
 #include <stdexcept>
 
 namespace cleave::rt {
@@ -71,29 +72,6 @@ void SentencePieceTokenizer::encodeUnmatched(std::string_view character, bool &l
   lastUnknown = true;
 }
 
-namespace {
-
-/// A range of the buffer, in the list of those not merged away.
-struct Symbol {
-  size_t begin;
-  size_t size; ///< 0 once merged into its left neighbour
-  int64_t previous, next;
-};
-
-/// Two adjacent symbols that together are a piece.
-struct Merge {
-  int64_t left, right;
-  float score;
-  size_t size; ///< of both when proposed; differs once either has changed
-
-  /// The queue's top is the highest score, and the leftmost among equals.
-  bool operator<(const Merge &other) const {
-    return score != other.score ? score < other.score : left > other.left;
-  }
-};
-
-} // namespace
-
 void SentencePieceTokenizer::encodePlain(std::string_view text, std::vector<int32_t> &out) const {
   std::string buffer;
   buffer.reserve(text.size() + spaceMark.size());
@@ -107,52 +85,29 @@ void SentencePieceTokenizer::encodePlain(std::string_view text, std::vector<int3
   }
 
   std::string_view view = buffer;
-  std::vector<Symbol> symbols;
+  std::vector<std::string_view> symbols;
   for (size_t at = 0; at < view.size();) {
     size_t length = characterLength(view.substr(at));
-    auto index = static_cast<int64_t>(symbols.size());
-    symbols.push_back({at, length, index - 1, index + 1});
+    symbols.push_back(view.substr(at, length));
     at += length;
   }
-  symbols.back().next = -1;
 
   // Unused pieces are stepping stones: merged like others, and at the end taken
   // apart again. For each of them met here, the size of its left part.
   std::unordered_map<std::string_view, size_t> unusedParts;
-  std::priority_queue<Merge> queue;
-  auto propose = [&](int64_t left, int64_t right) {
-    if (left < 0 || right < 0)
-      return;
-    size_t size = symbols[left].size + symbols[right].size;
-    std::string_view piece = view.substr(symbols[left].begin, size);
+  const auto priority = [&](std::string_view piece, size_t leftSize) -> std::optional<double> {
     int32_t id = find(piece);
     if (id < 0)
-      return;
-    queue.push({left, right, token(id).score, size});
+      return std::nullopt;
     if (type(id) == TokenType::unused)
-      unusedParts[piece] = symbols[left].size;
+      unusedParts[piece] = leftSize;
+    return token(id).score;
   };
-  for (size_t i = 1; i < symbols.size(); ++i)
-    propose(static_cast<int64_t>(i) - 1, static_cast<int64_t>(i));
-  while (!queue.empty()) {
-    Merge merge = queue.top();
-    queue.pop();
-    Symbol &left = symbols[merge.left], &right = symbols[merge.right];
-    if (!left.size || !right.size || left.size + right.size != merge.size)
-      continue;
-    left.size = merge.size;
-    right.size = 0;
-    left.next = right.next;
-    if (left.next >= 0)
-      symbols[left.next].previous = merge.left;
-    propose(left.previous, merge.left);
-    propose(merge.left, left.next);
-  }
 
   bool lastUnknown = false;
   std::vector<std::string_view> parts; // still to be written, the first on top
-  for (int64_t i = 0; i >= 0; i = symbols[i].next) {
-    parts.push_back(view.substr(symbols[i].begin, symbols[i].size));
+  for (std::string_view merged : mergeSymbols(symbols, priority)) {
+    parts.push_back(merged);
     while (!parts.empty()) {
       std::string_view part = parts.back();
       parts.pop_back();
