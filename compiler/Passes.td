@@ -18,7 +18,8 @@ def ApplyPlanPass : Pass<"cleave-apply-plan", "::mlir::ModuleOp"> {
   let description = [{
     Precondition: the logical form. Postcondition: the module has a `cleave.mesh`, weights
     carry `split` attributes, and a `cleave.cut` stands where each stage after the first
-    begins. Splits that the plan leaves open are the default plan's for the model's family.
+    begins. Splits that the plan leaves open are the default plan's for the model's family;
+    of other graphs they are `cleave-choose-splits`'s.
     Stages that ops name (`cleave.stage`) become cuts as well, and ops are brought into
     their order; a plan's own cuts or number of stages replace those of the module.
 
@@ -40,6 +41,29 @@ def ApplyPlanPass : Pass<"cleave-apply-plan", "::mlir::ModuleOp"> {
     ListOption<"splits", "split", "std::string", "PATTERN=TYPE@AXIS+...">,
     Option<"sequence", "sequence", "std::string", "", "an axis over which tokens are cut, too">,
   ];
+}
+
+def ChooseSplitsPass : Pass<"cleave-choose-splits", "::mlir::ModuleOp"> {
+  let summary = "splits the weights of a graph for which nobody has said how";
+  let description = [{
+    Precondition: the logical form with a mesh. Postcondition: where no weight carried `split`
+    and no argument a sharding, some weights do, over the axis `tp` or the only one.
+
+    Ops are taken in order, and known by their sharding rules alone. A matrix product of what
+    is whole gets its weight split by output features (`column`), experts between them, a
+    table of 64 KiB or more by its rows. What follows from that is noted: through element-wise
+    ops and attention a value stays cut, until an op sums over the cut dimension, as the second
+    product of a block does, whose weight propagation then splits `row`, or needs it whole.
+
+    ```mlir
+    cleave.weight @up : tensor<64x16xf32> from none
+    cleave.weight @down : tensor<16x64xf32> from none
+    // %a = linear %x, @up    %b = silu %a    %y = linear %b, @down
+    // ->
+    cleave.weight @up : tensor<64x16xf32> from none split [#cleave.split<column "tp">]
+    cleave.weight @down : tensor<16x64xf32> from none
+    ```
+  }];
 }
 
 def PropagateShardingsPass : Pass<"cleave-propagate-shardings", "::mlir::ModuleOp"> {

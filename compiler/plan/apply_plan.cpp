@@ -101,7 +101,7 @@ private:
 
   LogicalResult applySplits() {
     std::vector<bool> matched(plan.splits.size(), false), decides(plan.splits.size(), false);
-    bool isSplit = false;
+    bool isSplit = false, isGiven = false; // otherwise cleave-choose-splits has its turn
     for (WeightOp weight : module.getOps<WeightOp>()) {
       for (auto [i, split] : llvm::enumerate(plan.splits))
         matched[i] = matched[i] || split.weights.matchesAny(getNames(weight));
@@ -123,31 +123,21 @@ private:
         weight.setSplitsAttr(splits);
         weight->setLoc(at(*reason)); // what is wrong with the split is wrong there
       }
-      if (ArrayAttr given = weight.getSplitsAttr())
+      if (ArrayAttr given = weight.getSplitsAttr()) {
+        isGiven = true;
         isSplit |= llvm::any_of(given.getAsRange<SplitAttr>(),
                                 [](SplitAttr attr) { return attr.getKind() != SplitKind::None; });
+      }
     }
     if (failed(checkMatches(matched, decides)))
       return failure();
-    isSplit |= llvm::any_of(module.getOps<func::FuncOp>(), [](func::FuncOp function) {
-      return llvm::any_of(llvm::seq<unsigned>(0, function.getNumArguments()), [&](unsigned i) {
-        return function.getArgAttr(i, CleaveDialect::shardingAttrName) != nullptr;
-      });
-    });
-    if (isSplit || plan.meshSize() == 1)
+    if (isSplit || !isGiven || plan.meshSize() == 1)
       return success();
     auto axis = llvm::find_if(plan.mesh, [](const plan::MeshAxis &each) { return each.size > 1; });
-    StringRef architecture = getArchitecture();
-    InFlightDiagnostic error =
-        emitError(at(axis->location))
-        << "axis '" << axis->name << "' of size " << axis->size
-        << " is given, but no weight is split; say how with --split or in a plan";
-    if (plan::getDefaultSplits(architecture).empty())
-      error << " (there is no default plan for "
-            << (architecture.empty() ? "this graph" : "'" + architecture.str() + "' models") << ")";
-    else if (!getDefaultAxis())
-      error << " (the default plan is for axis 'tp' or for a mesh of one axis)";
-    return error;
+    return emitError(at(axis->location))
+           << "axis '" << axis->name << "' of size " << axis->size
+           << " is given, but the plan splits no weight; say how with --split or in a plan, or "
+              "leave all splits out for the default plan";
   }
 
   /// Each entry of the plan matches some weight, and decides how one is split.

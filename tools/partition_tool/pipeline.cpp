@@ -27,6 +27,7 @@ LogicalResult cleave::runPipeline(ModuleOp module, Form from, Form to, const pla
   if (from == Form::logical) {
     passes.addPass(createVerifyLogicalPass());
     passes.addPass(createApplyPlanPass(plan));
+    passes.addPass(createChooseSplitsPass());
     if (to != Form::logical) {
       passes.addPass(provenance ? createPropagateShardingsPass(*provenance)
                                 : createPropagateShardingsPass());

@@ -1,6 +1,6 @@
 // What does not fit the model. Errors in a plan itself, with their places, are in
 // test/tools/partition_tool/plan_errors.test.
-// RUN: not cleave-opt %s -cleave-apply-plan="tp=2" 2>&1 | FileCheck %s --check-prefix=UNKNOWN
+// RUN: not cleave-opt %s -cleave-apply-plan="tp=2 split=*=none" 2>&1 | FileCheck %s --check-prefix=WHOLE
 // RUN: not cleave-opt %s -cleave-apply-plan="tp=2 split=a=column,c*=none" 2>&1 | FileCheck %s --check-prefix=PATTERN
 // RUN: not cleave-opt %s -cleave-apply-plan="tp=2 split=b=row,un*=column" 2>&1 | FileCheck %s --check-prefix=UNREAD
 // RUN: not cleave-opt %s -cleave-apply-plan="mesh=x=2;y=2 split=a=column" 2>&1 | FileCheck %s --check-prefix=AXIS
@@ -11,7 +11,7 @@
 // RUN: not cleave-opt %s -cleave-apply-plan="tp=two" 2>&1 | FileCheck %s --check-prefix=NUMBER
 // RUN: cleave-opt %s -cleave-apply-plan="stages=3" | FileCheck %s --check-prefix=GRAPH
 
-// UNKNOWN: axis 'tp' of size 2 is given, but no weight is split; say how with --split or in a plan (there is no default plan for this graph)
+// WHOLE: axis 'tp' of size 2 is given, but the plan splits no weight; say how with --split or in a plan, or leave all splits out for the default plan
 // PATTERN: pattern 'c*' matches no weight of the model; the nearest name is '{{[ab]}}'
 // UNREAD: pattern 'un*' matches only weights that no op reads
 // AXIS: the mesh has several axes; say over which one to split, as in 'a=column@x'

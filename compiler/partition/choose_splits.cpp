@@ -1,0 +1,175 @@
+// cleave-choose-splits: the default plan of a graph of no known family, from the sharding rules
+// alone. Pairs of matrix products, as in a feed-forward or an attention block, are found by
+// following what a cut of the first one's output features does to the values behind it.
+#include "compiler/partition/cut_analysis.h"
+#include "compiler/passes.h"
+
+#include "mlir/IR/Builders.h"
+#include "mlir/Interfaces/FunctionInterfaces.h"
+
+namespace cleave {
+#define GEN_PASS_DEF_CHOOSESPLITSPASS
+#include "compiler/Passes.h.inc"
+} // namespace cleave
+
+using namespace mlir;
+using namespace cleave;
+
+/// A table of fewer bytes is not worth the sum over ranks that looking up in its shares costs.
+static constexpr int64_t leastSplitTableBytes = 1 << 16;
+
+namespace {
+
+class SplitChoice {
+public:
+  SplitChoice(ModuleOp module, MeshOp mesh) : module(module), mesh(mesh), cuts(module) {}
+
+  LogicalResult run();
+
+private:
+  LogicalResult findAxis();
+  bool canCut(const void *holder, unsigned dim);
+  std::optional<unsigned> findCutFactor(ShardingRuleOpInterface op, const ShardingRule &rule);
+  std::optional<unsigned> splitWeight(ShardingRuleOpInterface op, const ShardingRule &rule);
+  void follow(ShardingRuleOpInterface op);
+
+  ModuleOp module;
+  MeshOp mesh;
+  CutAnalysis cuts;
+  StringAttr axis;
+  /// The dims that are cut over the axis, of weights, states and values.
+  llvm::DenseMap<const void *, unsigned> cutDims;
+};
+
+} // namespace
+
+/// `tp`, or the only axis.
+LogicalResult SplitChoice::findAxis() {
+  ArrayRef<StringAttr> axes = cuts.getMesh().getAxes();
+  auto tp = llvm::find_if(axes, [](StringAttr name) { return name == "tp"; });
+  if (tp == axes.end() && axes.size() != 1) {
+    auto split =
+        llvm::find_if(axes, [&](StringAttr name) { return *cuts.getMesh().getAxisSize(name) > 1; });
+    return emitError(getAxisLoc(mesh, *split))
+           << "axis " << *split << " of size " << *cuts.getMesh().getAxisSize(*split)
+           << " is given, but no weight is split; say how with --split or in a plan (the default "
+              "plan is for axis 'tp' or for a mesh of one axis)";
+  }
+  axis = tp == axes.end() ? axes.front() : *tp;
+  return success();
+}
+
+bool SplitChoice::canCut(const void *holder, unsigned dim) {
+  return succeeded(cuts.getDimSharding({holder, dim}, {axis}));
+}
+
+/// The factor of the op along which what it reads is cut already. A weight decides, since it
+/// cannot be moved at run time.
+std::optional<unsigned> SplitChoice::findCutFactor(ShardingRuleOpInterface op,
+                                                   const ShardingRule &rule) {
+  std::optional<unsigned> found;
+  for (auto [value, dims] : llvm::zip_equal(op->getOperands(), rule.operands)) {
+    auto cut = cutDims.find(getHolder(value));
+    if (cut == cutDims.end())
+      continue;
+    unsigned factor = dims[cut->second].front();
+    if (rule.factors[factor].kind == FactorKind::whole)
+      continue; // it is joined in front of this op
+    if (value.getDefiningOp<UseOp>())
+      return factor;
+    if (!found)
+      found = factor;
+  }
+  return found;
+}
+
+/// Where the op multiplies what is whole with a weight, or looks up in it, the weight is split
+/// along its first dim (with experts: between them). Returns this dim's factor.
+std::optional<unsigned> SplitChoice::splitWeight(ShardingRuleOpInterface op,
+                                                 const ShardingRule &rule) {
+  for (auto [value, dims] : llvm::zip_equal(op->getOperands(), rule.operands)) {
+    auto use = value.getDefiningOp<UseOp>();
+    if (!use || dims.size() < 2)
+      continue;
+    auto weight = SymbolTable::lookupNearestSymbolFrom<WeightOp>(use, use.getWeightAttr());
+    unsigned rows = dims[0].front(), columns = dims[1].front();
+    const FactorKind kind = rule.factors[rows].kind;
+    const bool isProduct = kind == FactorKind::parallel && isReduced(rule.factors[columns].kind);
+    const bool isExperts = rule.experts && *rule.experts == rows;
+    const bool isLookUp = isReduced(kind) && !isExperts;
+    if (!isProduct && !isLookUp && !isExperts)
+      continue;
+    if (isLookUp && getTensorBytes(weight.getTensorType()) < leastSplitTableBytes)
+      continue;
+    if (weight.getTensorType().getDimSize(0) < *cuts.getMesh().getAxisSize(axis) ||
+        !canCut(weight, 0))
+      continue;
+    auto split = SplitAttr::get(module.getContext(),
+                                isExperts ? SplitKind::Expert : SplitKind::Column, axis);
+    weight.setSplitsAttr(ArrayAttr::get(module.getContext(), {split}));
+    weight->setLoc(getAxisLoc(mesh, axis)); // what is wrong with the split is wrong there
+    return rows;
+  }
+  return std::nullopt;
+}
+
+/// Splits a weight of the op if nothing that it reads is cut, and notes what becomes cut.
+void SplitChoice::follow(ShardingRuleOpInterface op) {
+  ShardingRule rule = op.getShardingRule();
+  std::optional<unsigned> factor = findCutFactor(op, rule);
+  if (!factor)
+    factor = splitWeight(op, rule);
+  if (!factor)
+    return;
+  auto note = [&](Value value, const ShardingRule::Dims &dims) {
+    for (auto [dim, factors] : llvm::enumerate(dims))
+      if (factors.front() == *factor && canCut(getHolder(value), dim))
+        cutDims.try_emplace(getHolder(value), dim);
+  };
+  for (auto [value, dims] : llvm::zip_equal(op->getOperands(), rule.operands))
+    if (value.getDefiningOp<UseOp>())
+      note(value, dims);
+  for (auto [value, dims] : llvm::zip_equal(op->getResults(), rule.results))
+    note(value, dims);
+}
+
+LogicalResult SplitChoice::run() {
+  if (failed(findAxis()))
+    return failure();
+  module.walk([&](ShardingRuleOpInterface op) { follow(op); });
+  if (llvm::any_of(module.getOps<WeightOp>(),
+                   [](WeightOp weight) { return weight.getSplitsAttr() != nullptr; }))
+    return success();
+  return emitError(getAxisLoc(mesh, axis))
+         << "axis " << axis << " of size " << *cuts.getMesh().getAxisSize(axis)
+         << " is given, but the graph has no weight that can be split over it; a weight that a "
+            "matrix product reads can, where it has as many output features, or heads, as there "
+            "are ranks";
+}
+
+/// Whether someone has said how the module is split.
+static bool isPlanned(ModuleOp module) {
+  if (llvm::any_of(module.getOps<WeightOp>(),
+                   [](WeightOp weight) { return weight.getSplitsAttr() != nullptr; }))
+    return true;
+  WalkResult result = module.walk([](FunctionOpInterface function) {
+    for (unsigned i = 0; i < function.getNumArguments(); ++i)
+      if (function.getArgAttr(i, CleaveDialect::shardingAttrName))
+        return WalkResult::interrupt();
+    return WalkResult::advance();
+  });
+  return result.wasInterrupted();
+}
+
+namespace {
+struct ChooseSplitsPass : public cleave::impl::ChooseSplitsPassBase<ChooseSplitsPass> {
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    auto meshes = module.getOps<MeshOp>();
+    if (meshes.empty() || (*meshes.begin()).getNumCoordinates() == 1 || isPlanned(module))
+      return;
+    if (failed(SplitChoice(module, *meshes.begin()).run()))
+      signalPassFailure();
+  }
+};
+} // namespace

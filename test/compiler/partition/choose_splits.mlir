@@ -1,0 +1,147 @@
+// The default plan of a graph of no known family: pairs of products are found by rules, not by names.
+// RUN: split-file %s %t
+// RUN: cleave-opt %t/encoder.mlir -cleave-apply-plan="tp=2" -cleave-choose-splits | FileCheck %s --check-prefix=SPLITS
+// RUN: partition-tool %t/encoder.mlir --tp 2 --emit=ranks | FileCheck %s --check-prefix=RANKS
+// RUN: partition-tool %t/encoder.mlir --tp 8 --emit=ranks | FileCheck %s --check-prefix=HEADS
+// RUN: partition-tool %t/images.mlir --tp 2 --emit=ranks | FileCheck %s --check-prefix=IMAGES
+// RUN: cleave-opt %t/encoder.mlir -cleave-apply-plan="tp=2 split=up=column" -cleave-choose-splits | FileCheck %s --check-prefix=PLANNED
+// RUN: not cleave-opt %t/encoder.mlir -cleave-apply-plan="mesh=x=2;y=2" -cleave-choose-splits 2>&1 | FileCheck %s --check-prefix=AXES
+// RUN: not partition-tool %t/nothing.mlir --tp 2 --emit=ranks 2>&1 | FileCheck %s --check-prefix=NOTHING
+
+// The table by words, each first product by its outputs; what has two rows only stays whole.
+// SPLITS: cleave.weight @words {{.*}} split [#cleave.split<column "tp">]
+// SPLITS-NOT: split
+// SPLITS: cleave.weight @query {{.*}} split [#cleave.split<column "tp">]
+// SPLITS-NEXT: cleave.weight @key {{.*}} split [#cleave.split<column "tp">]
+// SPLITS-NEXT: cleave.weight @value {{.*}} split [#cleave.split<column "tp">]
+// SPLITS-NOT: split
+// SPLITS: cleave.weight @up {{.*}} split [#cleave.split<column "tp">]
+// SPLITS-NOT: split
+// SPLITS: cleave.weight @classes {{.*}} split [#cleave.split<column "tp">]
+
+// One sum for the embedding, one for attention, one for the feed-forward block, and the classes
+// joined.
+// RANKS-LABEL: module @rank0
+// RANKS: cleave.weight @words : tensor<2048x16xf32>
+// RANKS: cleave.weight @sides : tensor<2x16xf32> from none{{$}}
+// RANKS: cleave.weight @query : tensor<8x16xf32>
+// RANKS: cleave.weight @query_bias : tensor<8xf32>
+// RANKS: cleave.weight @mix : tensor<16x8xf32>
+// RANKS: cleave.weight @down : tensor<16x20xf32>
+// RANKS: cleave.gather masked
+// RANKS-NEXT: {{.*}} = cleave.all_reduce sum
+// RANKS-NOT: cleave.all
+// RANKS: cleave.attention
+// RANKS: cleave.linear
+// RANKS-NEXT: {{.*}} = cleave.all_reduce
+// RANKS-NOT: cleave.all
+// RANKS: cleave.silu
+// RANKS: cleave.linear
+// RANKS-NEXT: {{.*}} = cleave.all_reduce
+// RANKS-NOT: cleave.all
+// RANKS: cleave.all_gather {{.*}} ranges [0:2, 2:3]
+// RANKS-NOT: cleave.all
+// RANKS-LABEL: module @rank1
+
+// There are four heads: attention is whole on each of eight ranks.
+// HEADS-LABEL: module @rank0
+// HEADS: cleave.weight @query : tensor<16x16xf32>
+// HEADS: cleave.weight @up : tensor<5x16xf32>
+
+// Convolutions by channels.
+// IMAGES-LABEL: module @rank0
+// IMAGES: cleave.weight @first : tensor<4x3x3x3xf32>
+// IMAGES: cleave.weight @second : tensor<5x4x3x3xf32>
+// IMAGES: cleave.conv
+// IMAGES-NOT: cleave.all
+// IMAGES: cleave.conv
+// IMAGES-NEXT: {{.*}} = cleave.all_reduce sum
+// IMAGES-NOT: cleave.all
+// IMAGES-LABEL: module @rank1
+
+// Where someone has said something, nothing is chosen.
+// PLANNED: cleave.mesh
+// PLANNED-NOT: split
+// PLANNED: cleave.weight @up {{.*}} split [#cleave.split<column "tp">]
+// PLANNED-NOT: split
+
+// AXES: axis "x" of size 2 is given, but no weight is split; say how with --split or in a plan (the default plan is for axis 'tp' or for a mesh of one axis)
+// NOTHING: --tp: axis "tp" of size 2 is given, but the graph has no weight that can be split over it; a weight that a matrix product reads can, where it has as many output features, or heads, as there are ranks
+
+//--- encoder.mlir
+#t = #cleave.dims<t>
+#c = #cleave.dims<slots, context>
+cleave.weight @words : tensor<4096x16xf32> from none
+cleave.weight @sides : tensor<2x16xf32> from none
+cleave.weight @norm : tensor<16xf32> from none
+cleave.weight @query : tensor<16x16xf32> from none
+cleave.weight @key : tensor<16x16xf32> from none
+cleave.weight @value : tensor<16x16xf32> from none
+cleave.weight @query_bias : tensor<16xf32> from none
+cleave.weight @mix : tensor<16x16xf32> from none
+cleave.weight @up : tensor<40x16xf32> from none
+cleave.weight @down : tensor<16x40xf32> from none
+cleave.weight @classes : tensor<3x16xf32> from none
+cleave.state @kc : tensor<?x?x16xf32, #c>
+cleave.state @vc : tensor<?x?x16xf32, #c>
+func.func @main(%ids: tensor<?xi32, #t> {cleave.input = "ids"},
+                 %types: tensor<?xi32, #t> {cleave.input = "types"},
+                 %s: tensor<?xi32, #t> {cleave.input = "slots"},
+                 %p: tensor<?xi32, #t> {cleave.input = "positions"}) -> (tensor<?x3xf32, #t> {cleave.output = "y"}) {
+  %table = cleave.use @words : tensor<4096x16xf32>
+  %ty = cleave.use @sides : tensor<2x16xf32>
+  %e0 = cleave.gather %table, %ids : (tensor<4096x16xf32>, tensor<?xi32, #t>) -> tensor<?x16xf32, #t>
+  %e1 = cleave.gather %ty, %types : (tensor<2x16xf32>, tensor<?xi32, #t>) -> tensor<?x16xf32, #t>
+  %e = cleave.add %e0, %e1 : tensor<?x16xf32, #t>, tensor<?x16xf32, #t>
+  %n = cleave.use @norm : tensor<16xf32>
+  %h = cleave.rms_norm %e, %n {epsilon = 1.0e-5 : f32} : tensor<?x16xf32, #t>, tensor<16xf32>
+  %wq = cleave.use @query : tensor<16x16xf32>
+  %bq = cleave.use @query_bias : tensor<16xf32>
+  %wk = cleave.use @key : tensor<16x16xf32>
+  %wv = cleave.use @value : tensor<16x16xf32>
+  %q0 = cleave.linear %h, %wq : (tensor<?x16xf32, #t>, tensor<16x16xf32>) -> tensor<?x16xf32, #t>
+  %q = cleave.add %q0, %bq : tensor<?x16xf32, #t>, tensor<16xf32>
+  %k = cleave.linear %h, %wk : (tensor<?x16xf32, #t>, tensor<16x16xf32>) -> tensor<?x16xf32, #t>
+  %v = cleave.linear %h, %wv : (tensor<?x16xf32, #t>, tensor<16x16xf32>) -> tensor<?x16xf32, #t>
+  %ks = cleave.state_update @kc, %k at %s, %p : (tensor<?x16xf32, #t>, tensor<?xi32, #t>, tensor<?xi32, #t>) -> tensor<?x?x16xf32, #c>
+  %vs = cleave.state_update @vc, %v at %s, %p : (tensor<?x16xf32, #t>, tensor<?xi32, #t>, tensor<?xi32, #t>) -> tensor<?x?x16xf32, #c>
+  %a = cleave.attention %q, %ks, %vs at %s, %p {head_dim = 4, group = 1, scale = 0.5 : f32} : tensor<?x16xf32, #t>, tensor<?x?x16xf32, #c>, tensor<?xi32, #t>, tensor<?xi32, #t>
+  %wo = cleave.use @mix : tensor<16x16xf32>
+  %o = cleave.linear %a, %wo : (tensor<?x16xf32, #t>, tensor<16x16xf32>) -> tensor<?x16xf32, #t>
+  %x1 = cleave.add %e, %o : tensor<?x16xf32, #t>, tensor<?x16xf32, #t>
+  %h1 = cleave.rms_norm %x1, %n {epsilon = 1.0e-5 : f32} : tensor<?x16xf32, #t>, tensor<16xf32>
+  %wu = cleave.use @up : tensor<40x16xf32>
+  %u = cleave.linear %h1, %wu : (tensor<?x16xf32, #t>, tensor<40x16xf32>) -> tensor<?x40xf32, #t>
+  %us = cleave.silu %u : tensor<?x40xf32, #t>
+  %wd = cleave.use @down : tensor<16x40xf32>
+  %d = cleave.linear %us, %wd : (tensor<?x40xf32, #t>, tensor<16x40xf32>) -> tensor<?x16xf32, #t>
+  %x2 = cleave.add %x1, %d : tensor<?x16xf32, #t>, tensor<?x16xf32, #t>
+  %wh = cleave.use @classes : tensor<3x16xf32>
+  %y = cleave.linear %x2, %wh : (tensor<?x16xf32, #t>, tensor<3x16xf32>) -> tensor<?x3xf32, #t>
+  return %y : tensor<?x3xf32, #t>
+}
+
+//--- images.mlir
+#n = #cleave.dims<n>
+cleave.weight @first : tensor<8x3x3x3xf32> from none
+cleave.weight @second : tensor<5x8x3x3xf32> from none
+func.func @main(%x: tensor<?x3x8x8xf32, #n> {cleave.input = "x"})
+    -> (tensor<?x5x4x4xf32, #n> {cleave.output = "y"}) {
+  %f = cleave.use @first : tensor<8x3x3x3xf32>
+  %a = cleave.conv %x, %f strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1]
+    : (tensor<?x3x8x8xf32, #n>, tensor<8x3x3x3xf32>) -> tensor<?x8x6x6xf32, #n>
+  %b = cleave.silu %a : tensor<?x8x6x6xf32, #n>
+  %s = cleave.use @second : tensor<5x8x3x3xf32>
+  %y = cleave.conv %b, %s strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1]
+    : (tensor<?x8x6x6xf32, #n>, tensor<5x8x3x3xf32>) -> tensor<?x5x4x4xf32, #n>
+  return %y : tensor<?x5x4x4xf32, #n>
+}
+
+//--- nothing.mlir
+cleave.weight @norm : tensor<8xf32> from none
+func.func @main(%x: tensor<4x8xf32> {cleave.input = "x"})
+    -> (tensor<4x8xf32> {cleave.output = "y"}) {
+  %w = cleave.use @norm : tensor<8xf32>
+  %y = cleave.mul %x, %w : tensor<4x8xf32>, tensor<8xf32>
+  return %y : tensor<4x8xf32>
+}
