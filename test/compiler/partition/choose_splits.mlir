@@ -66,7 +66,7 @@
 // PLANNED-NOT: split
 
 // AXES: axis "x" of size 2 is given, but no weight is split; say how with --split or in a plan (the default plan is for axis 'tp' or for a mesh of one axis)
-// NOTHING: --tp: axis "tp" of size 2 is given, but the graph has no weight that can be split over it; a weight that a matrix product reads can, where it has as many output features, or heads, as there are ranks
+// NOTHING: command line:1:6: error: axis "tp" of size 2 is given, but the graph has no weight that can be split over it; a weight that a matrix product reads can, where it has as many output features, or heads, as there are ranks
 
 //--- encoder.mlir
 #t = #cleave.dims<t>
