@@ -19,7 +19,9 @@ def Cleave_DimsAttr : Cleave_Attr<"Dims", "dims",
   let summary = "the names of a tensor's run-time sizes";
   let description = [{
     The encoding of a tensor with `?` in its shape: one name for each `?`, in order. Equal
-    names are equal sizes, in every op, stage and rank.
+    names are equal sizes, in every op, stage and rank. A name is a symbol, whose value comes
+    with the inputs, or an expression over symbols: sums, differences, products, floor
+    divisions by constants (`//`), `max` and `min`, in the one form that the verifier tells.
 
     In the rank form a size can be a share of another: `tokens[1 of 4]` is number 1, counted
     from 0, of 4 even shares of `tokens`, of which the first n mod 4 have one element more.
@@ -28,10 +30,13 @@ def Cleave_DimsAttr : Cleave_Attr<"Dims", "dims",
     #tokens = #cleave.dims<tokens>
     tensor<?x64xf32, #tokens>
     tensor<?x64xf32, #cleave.dims<tokens[1 of 4]>>
+    tensor<?x?xf32, #cleave.dims<batch, "past+seq">>
+    tensor<?x64xf32, #cleave.dims<"(seq+1)//2"[1 of 4]>>
     ```
 
-    **Constraints**: as many names as the shape has `?`; of names only shares have brackets;
-    the number of shares is 2 to 65536, and a share's own number below it.
+    **Constraints**: as many names as the shape has `?`; a name is an expression that is no
+    constant, in its one form; of names only shares have brackets; the number of shares is 2
+    to 65536, and a share's own number below it.
   }];
   let parameters = (ins ArrayRefParameter<"::mlir::StringAttr">:$names);
   let genVerifyDecl = 1;

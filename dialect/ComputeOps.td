@@ -255,27 +255,6 @@ class Cleave_BinaryOp<string mnemonic, string does>
 def Cleave_AddOp : Cleave_BinaryOp<"add", "the sum of two tensors">;
 def Cleave_MulOp : Cleave_BinaryOp<"mul", "the product of two tensors">;
 
-def Cleave_SliceOp : Cleave_ComputeOp<"slice", [Pure]> {
-  let summary = "a range of one dimension";
-  let description = [{
-    The elements `begin` to `begin + size` of dimension `dim`, `size` being the result's.
-
-    **Constraints**: the dimension is static, the range lies in it, and the other
-    dimensions stay.
-
-    ```mlir
-    func.func @f(%x: tensor<4x8xf32>) -> tensor<4x3xf32> {
-      %y = cleave.slice %x dim 1 from 2 : tensor<4x8xf32> -> tensor<4x3xf32>
-      return %y : tensor<4x3xf32>
-    }
-    ```
-  }];
-  let arguments = (ins Cleave_F32Tensor:$x, Cleave_Int:$dim, Cleave_Int:$begin);
-  let results = (outs Cleave_F32Tensor:$result);
-  let assemblyFormat = "$x `dim` $dim `from` $begin attr-dict `:` type($x) `->` type($result)";
-  let hasVerifier = 1;
-}
-
 def Cleave_TopKOp : Cleave_ComputeOp<"top_k", [Pure,
     DeclareOpInterfaceMethods<ShardingRuleOpInterface, ["localize", "getLocalAttributes"]>]> {
   let summary = "the largest elements of each row and where they are";

@@ -1,6 +1,8 @@
 // Text and checks of the dialect's attributes.
 #include "dialect/dialect.h"
 
+#include "runtime/program/size_expression.h"
+
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/DialectImplementation.h"
 #include "llvm/ADT/StringExtras.h"
@@ -116,13 +118,49 @@ void DimsAttr::print(AsmPrinter &printer) const {
 
 LogicalResult DimsAttr::verify(function_ref<InFlightDiagnostic()> emitError,
                                ArrayRef<StringAttr> names) {
-  for (StringAttr name : names)
-    if (name.getValue().find_first_of("[]") != StringRef::npos && !getDimShare(name))
+  for (StringAttr name : names) {
+    std::optional<DimShare> share = getDimShare(name);
+    if (name.getValue().find_first_of("[]") != StringRef::npos && !share)
       return emitError() << "the run-time size " << name
                          << " is no share of another; expected NAME[INDEX of COUNT] with an "
                             "index below the count, and a count of 2 to "
                          << maxShares;
+    StringRef whole = share ? share->base : name;
+    std::string why;
+    MaybeSize size = SizeExpression::parse(whole, &why);
+    if (!size)
+      return emitError() << "the run-time size \"" << whole
+                         << "\" is no expression of sizes: " << why;
+    if (size->symbols().empty())
+      return emitError() << "the run-time size \"" << whole << "\" is a constant";
+    if (size->text() != whole)
+      return emitError() << "the run-time size \"" << whole << "\" is written \"" << size->text()
+                         << "\", so that equal sizes have equal names";
+  }
   return success();
+}
+
+SizeExpression cleave::getSize(StringAttr name) {
+  return *SizeExpression::parse(name.getValue());
+}
+
+MaybeSize cleave::getDimSize(RankedTensorType type, unsigned dim) {
+  if (!type.isDynamicDim(dim))
+    return SizeExpression(type.getDimSize(dim));
+  StringAttr name = getDimName(type, dim);
+  return name && !getDimShare(name) ? MaybeSize(getSize(name)) : std::nullopt;
+}
+
+RankedTensorType cleave::getTensorType(ArrayRef<SizeExpression> shape, Type elementType) {
+  SmallVector<int64_t> sizes;
+  SmallVector<StringAttr> names;
+  for (const SizeExpression &size : shape) {
+    std::optional<int64_t> constant = size.constant();
+    sizes.push_back(constant.value_or(ShapedType::kDynamic));
+    names.push_back(constant ? StringAttr()
+                             : StringAttr::get(elementType.getContext(), size.text()));
+  }
+  return getTensorType(sizes, elementType, names);
 }
 
 LogicalResult DimsAttr::verifyEncoding(ArrayRef<int64_t> shape, Type,

@@ -351,35 +351,6 @@ ShardingRule MulOp::getShardingRule() {
   return rule;
 }
 
-// ---- slice ----
-
-LogicalResult SliceOp::verify() {
-  RankedTensorType x = tensorOf(getX()), result = tensorOf(getResult());
-  int64_t dim = getDim(), begin = getBegin();
-  if (x.getRank() != result.getRank() || dim < 0 || dim >= x.getRank())
-    return emitOpError("has dim ") << dim << " of " << x << " and result " << result;
-  for (int64_t d = 0; d < x.getRank(); ++d)
-    if (d != dim && !sameDim(getX(), d, getResult(), d))
-      return emitOpError("changes dim ") << d << " of " << x << " in result " << result;
-  if (x.isDynamicDim(dim) || result.isDynamicDim(dim))
-    return emitOpError("cannot slice run-time dim ") << dim << " of " << x;
-  if (begin < 0 || begin > x.getDimSize(dim) - result.getDimSize(dim))
-    return emitOpError("takes ") << result.getDimSize(dim) << " elements from " << begin
-                                 << " on of dim " << dim << " of " << x;
-  return success();
-}
-
-ShardingRule SliceOp::getShardingRule() {
-  // The sliced dim is whole: a share of it would be another slice.
-  ShardingRule rule = elementwiseRule(tensorOf(getX()));
-  unsigned sliced = rule.factors.size();
-  rule.factors[getDim()].kind = FactorKind::whole;
-  rule.factors.push_back({dimOf(getResult(), getDim()), FactorKind::whole});
-  rule.results.front()[getDim()] = one(sliced);
-  rule.linearIn = {0};
-  return rule;
-}
-
 // ---- top_k ----
 
 LogicalResult TopKOp::verify() {

@@ -19,6 +19,26 @@ using namespace cleave;
 #define GET_TYPEDEF_CLASSES
 #include "dialect/Types.cpp.inc"
 
+/// A size as a word: "past_plus_seq".
+static std::string getAliasName(StringAttr name) {
+  std::string word;
+  for (StringRef rest = name.getValue(); !rest.empty();) {
+    if (rest.consume_front("//"))
+      word += "_div_";
+    else if (rest.consume_front("+"))
+      word += "_plus_";
+    else if (rest.consume_front("-"))
+      word += "_minus_";
+    else if (rest.consume_front("*"))
+      word += "_times_";
+    else if (!rest.consume_front("(") && !rest.consume_front(")") && !rest.consume_front(",")) {
+      word += rest.front();
+      rest = rest.drop_front();
+    }
+  }
+  return word;
+}
+
 namespace {
 /// Names the encodings in printed IR after their symbols: `#tokens`.
 struct DimsAliases : public OpAsmDialectInterface {
@@ -34,9 +54,9 @@ struct DimsAliases : public OpAsmDialectInterface {
           // Not last the number: the printer puts one of its own behind it.
           if (std::optional<DimShare> share = getDimShare(name))
             os << "share_" << share->index << "_of_" << share->count << "_"
-               << share->base.getValue();
+               << getAliasName(share->base);
           else
-            os << name.getValue();
+            os << getAliasName(name);
         },
         "_");
     return AliasResult::OverridableAlias;

@@ -3,6 +3,7 @@
 
 #include "dialect/sharding_rule.h"
 #include "runtime/program/element_type.h"
+#include "runtime/program/size_expression.h"
 
 #include "mlir/Bytecode/BytecodeOpInterface.h"
 #include "mlir/IR/BuiltinAttributes.h"
@@ -86,12 +87,21 @@ std::optional<DimShare> getDimShare(mlir::StringAttr name);
 /// The name of a share; the base's own where there is one share only.
 mlir::StringAttr getDimShareName(mlir::StringAttr base, int64_t index, int64_t count);
 
+/// What the name of a run-time size that is no share says, as an expression of symbols.
+SizeExpression getSize(mlir::StringAttr name);
+
+/// The size of dimension `dim`, constant or not; nothing where it is a share.
+MaybeSize getDimSize(mlir::RankedTensorType type, unsigned dim);
+
 /// Whether a run-time size of `type` is a share, as only types of the rank form have it.
 bool hasDimShare(mlir::RankedTensorType type);
 
 /// A tensor type in which `names[d]` names dimension d wherever it is run-time.
 mlir::RankedTensorType getTensorType(llvm::ArrayRef<int64_t> shape, mlir::Type elementType,
                                      llvm::ArrayRef<mlir::StringAttr> names);
+
+/// A tensor type of these sizes, which may depend on symbols.
+mlir::RankedTensorType getTensorType(llvm::ArrayRef<SizeExpression> shape, mlir::Type elementType);
 
 /// `type` with other sizes; names of dimensions that stay run-time are kept.
 mlir::RankedTensorType withShape(mlir::RankedTensorType type, llvm::ArrayRef<int64_t> shape);
@@ -129,6 +139,12 @@ mlir::LogicalResult verifyLinear(mlir::Operation *op, mlir::Value x, mlir::Value
 /// The norm of x by `weight` is one that a kernel computes (see RmsNormOp); if not, an error
 /// at `op`.
 mlir::LogicalResult verifyRmsNorm(mlir::Operation *op, mlir::Value x, mlir::Value weight);
+
+/// Which dimensions of x become which of the result, as the groups of a `cleave.reshape`, as
+/// small as can be so that much can be cut. Nothing where the elements are not as many, or not
+/// known to be.
+std::optional<llvm::SmallVector<int64_t>> findReshapeGroups(mlir::RankedTensorType x,
+                                                            mlir::RankedTensorType result);
 
 /// A group lists distinct ranks that a program can name; if not, an error at `op`.
 mlir::LogicalResult verifyGroup(mlir::Operation *op, llvm::ArrayRef<int64_t> group);

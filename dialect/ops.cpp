@@ -44,6 +44,26 @@ static void printGroups(OpAsmPrinter &printer, Operation *, DenseI64ArrayAttr gr
   printRanges(printer, groups);
 }
 
+/// A number, or a size in quotes: `"past+seq"`.
+static ParseResult parseBegin(OpAsmParser &parser, IntegerAttr &number, StringAttr &size) {
+  int64_t value = 0;
+  std::string text;
+  OptionalParseResult isNumber = parser.parseOptionalInteger(value);
+  if (isNumber.has_value() ? failed(*isNumber) : failed(parser.parseString(&text)))
+    return failure();
+  number = parser.getBuilder().getI64IntegerAttr(value);
+  if (!isNumber.has_value())
+    size = parser.getBuilder().getStringAttr(text);
+  return success();
+}
+
+static void printBegin(OpAsmPrinter &printer, Operation *, IntegerAttr number, StringAttr size) {
+  if (size)
+    printer << size;
+  else
+    printer << number.getInt();
+}
+
 // `<"tp" = 2, "data" = 4>`
 static ParseResult parseAxes(OpAsmParser &parser, ArrayAttr &axes, DenseI64ArrayAttr &sizes) {
   SmallVector<Attribute> names;

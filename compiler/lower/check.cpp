@@ -236,8 +236,7 @@ static Difference compareCandidates(ArrayRef<std::byte> expected, ArrayRef<std::
 std::string Check::describeElement(RankedTensorType type, int64_t element) {
   SmallVector<int64_t> index(type.getRank());
   for (unsigned dim = type.getRank(); dim-- > 0;) {
-    int64_t size =
-        type.isDynamicDim(dim) ? sizes.at(getDimName(type, dim).str()) : type.getDimSize(dim);
+    int64_t size = getDimSize(type, dim, sizes);
     index[dim] = element % size;
     element /= size;
   }
@@ -376,15 +375,14 @@ LogicalResult Check::explain() {
     auto type = cast<RankedTensorType>(reference.getType());
     auto mine = cast<RankedTensorType>(each.value.value.getType());
     auto width = [&](RankedTensorType tensor) {
-      return tensor.isDynamicDim(tensor.getRank() - 1)
-                 ? sizes.at(getDimName(tensor, tensor.getRank() - 1).str())
-                 : tensor.getShape().back();
+      return getDimSize(tensor, tensor.getRank() - 1, sizes);
     };
     StringAttr rows = getDimName(mine, 0);
     int64_t firstRow = 0;
     if (std::optional<DimShare> share = rows ? getDimShare(rows) : std::nullopt) {
-      int64_t size = sizes.at(share->base.str());
-      if (size > 0) // rows of the last dimension, of which there may be several dimensions
+      int64_t size = getDimSize(type, 0, sizes);
+      if (size > 0 &&
+          width(type) > 0) // rows of the last dimension, of which there may be several dimensions
         firstRow = rt::shareBegin(size, share->index, share->count) *
                    (countElements(type, sizes) / width(type) / size);
     }

@@ -1,6 +1,8 @@
 // Inputs by the ops that use them.
 #include "compiler/lower/check_inputs.h"
 
+#include "runtime/program/program.h"
+
 #include "llvm/Support/MathExtras.h"
 
 #include <random>
@@ -23,7 +25,8 @@ Sizes cleave::chooseSizes(func::FuncOp entry) {
     auto tensor = cast<RankedTensorType>(type);
     for (unsigned dim = 0; dim < tensor.getRank(); ++dim)
       if (tensor.isDynamicDim(dim))
-        sizes[getDimName(tensor, dim).str()] = checkedTokens;
+        for (const std::string &symbol : getSize(getDimName(tensor, dim)).symbols())
+          sizes[symbol] = checkedTokens;
   };
   int64_t context = checkedContext;
   for (Type type : entry.getArgumentTypes()) {
@@ -44,12 +47,22 @@ Sizes cleave::chooseSizes(func::FuncOp entry) {
   return sizes;
 }
 
+int64_t cleave::getDimSize(RankedTensorType type, unsigned dim, const Sizes &sizes) {
+  if (!type.isDynamicDim(dim))
+    return type.getDimSize(dim);
+  StringAttr name = getDimName(type, dim);
+  DimShare share = getDimShare(name).value_or(DimShare{name, 0, 1});
+  auto valueOf = [&](std::string_view symbol) {
+    return std::optional(sizes.at(std::string(symbol)));
+  };
+  int64_t size = std::max<int64_t>(getSize(share.base).evaluate(valueOf).value_or(0), 0);
+  return rt::shareSize(size, share.index, share.count);
+}
+
 int64_t cleave::countElements(RankedTensorType type, const Sizes &sizes) {
   int64_t elements = 1;
   for (unsigned dim = 0; dim < type.getRank(); ++dim) {
-    int64_t size =
-        type.isDynamicDim(dim) ? sizes.at(getDimName(type, dim).str()) : type.getDimSize(dim);
-    if (llvm::MulOverflow(elements, size, elements))
+    if (llvm::MulOverflow(elements, getDimSize(type, dim, sizes), elements))
       return std::numeric_limits<int64_t>::max();
   }
   return elements;

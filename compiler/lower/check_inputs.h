@@ -9,9 +9,13 @@
 
 namespace cleave {
 
-/// A value for each run-time size of the entry and of the states in its module: two slots
-/// where there are states, a context in which all positions fit, and 6 of all else.
+/// A value for each symbol among the run-time sizes of the entry and of the states in its module:
+/// two slots where there are states, a context in which all positions fit, and 6 of all else.
 std::map<std::string, int64_t, std::less<>> chooseSizes(mlir::func::FuncOp entry);
+
+/// The size of dimension `dim` at these sizes of the symbols; 0 where it would be negative.
+int64_t getDimSize(mlir::RankedTensorType type, unsigned dim,
+                   const std::map<std::string, int64_t, std::less<>> &sizes);
 
 /// The elements of a tensor of this type at these sizes, or the largest int64_t if more.
 int64_t countElements(mlir::RankedTensorType type,

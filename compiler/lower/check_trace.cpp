@@ -113,7 +113,7 @@ ValueTracer::Part ValueTracer::find(Operation *op) {
       })
       .Case([&](SliceOp slice) {
         Part part = first();
-        part.isKnown &= isLastDim(slice.getX(), slice.getDim());
+        part.isKnown &= slice.isConstantRange() && isLastDim(slice.getX(), slice.getDim());
         part.begin += slice.getBegin();
         return part;
       })

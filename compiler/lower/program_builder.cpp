@@ -47,6 +47,7 @@ private:
   Offset<flatbuffers::String> text(StringRef value) {
     return buffer.CreateString(value.data(), value.size());
   }
+  uint32_t addSymbol(StringAttr name);
   std::vector<int64_t> dimsOf(RankedTensorType type);
   uint32_t addValue(Value value, fb::Storage storage, uint32_t index = 0);
 
@@ -67,6 +68,16 @@ static uint8_t elementTypeOf(RankedTensorType type) {
   return static_cast<uint8_t>(getElementTypeInfo(type.getElementType())->type);
 }
 
+/// The number of a symbol; what it follows from comes before it.
+uint32_t ProgramBuilder::addSymbol(StringAttr name) {
+  if (std::optional<DimShare> share = getDimShare(name))
+    addSymbol(share->base);
+  else
+    for (const std::string &plain : getSize(name).symbols())
+      symbols.try_emplace(StringAttr::get(name.getContext(), plain), symbols.size());
+  return symbols.try_emplace(name, symbols.size()).first->second;
+}
+
 std::vector<int64_t> ProgramBuilder::dimsOf(RankedTensorType type) {
   std::vector<int64_t> dims;
   for (unsigned dim = 0; dim < type.getRank(); ++dim) {
@@ -74,11 +85,7 @@ std::vector<int64_t> ProgramBuilder::dimsOf(RankedTensorType type) {
       dims.push_back(type.getDimSize(dim));
       continue;
     }
-    StringAttr name = getDimName(type, dim);
-    if (std::optional<DimShare> share = getDimShare(name)) // its base comes before it
-      symbols.try_emplace(share->base, symbols.size());
-    uint32_t number = symbols.try_emplace(name, symbols.size()).first->second;
-    dims.push_back(-1 - static_cast<int64_t>(number));
+    dims.push_back(rt::dimOfSymbol(addSymbol(getDimName(type, dim))));
   }
   return dims;
 }
@@ -226,7 +233,11 @@ Operation_ ProgramBuilder::buildOperation(Operation &op) {
                                           attention.getCausal(), attention.getCausalFromEnd()));
       })
       .Case([&](SliceOp slice) {
-        return operation(Kind::Slice, fb::CreateSlice(buffer, slice.getDim(), slice.getBegin()));
+        int64_t begin = slice.getBegin();
+        if (StringAttr size = slice.getBeginSizeAttr())
+          begin = rt::dimOfSymbol(addSymbol(size));
+        return operation(Kind::Slice,
+                         fb::CreateSlice(buffer, slice.getDim(), begin, slice.getStep()));
       })
       .Case([&](TransposeOp transpose) {
         return operation(Kind::Transpose,
@@ -235,6 +246,33 @@ Operation_ ProgramBuilder::buildOperation(Operation &op) {
       .Case([&](ReshapeOp) { return operation(Kind::Reshape, fb::CreateReshape(buffer)); })
       .Case([&](ShareOp share) {
         return operation(Kind::Slice, fb::CreateSlice(buffer, share.getDim(), 0));
+      })
+      .Case([&](ConcatOp concat) {
+        return operation(Kind::Concat, fb::CreateConcat(buffer, concat.getDim()));
+      })
+      .Case([&](ExpandOp) { return operation(Kind::Expand, fb::CreateExpand(buffer)); })
+      .Case([&](RangeOp range) {
+        StringAttr size = range.getStartSizeAttr();
+        return operation(Kind::Range,
+                         fb::CreateRange(buffer, range.getStart(),
+                                         size ? int64_t{addSymbol(size)} : -1, range.getStep()));
+      })
+      .Case(
+          [&](TakeOp take) { return operation(Kind::Take, fb::CreateTake(buffer, take.getDim())); })
+      .Case([&](GatherElementsOp gather) {
+        return operation(Kind::GatherElements, fb::CreateGatherElements(buffer, gather.getDim()));
+      })
+      .Case([&](GatherNdOp gather) {
+        return operation(Kind::GatherNd, fb::CreateGatherNd(buffer, gather.getBatchDims()));
+      })
+      .Case([&](ScatterElementsOp scatter) {
+        auto kind = static_cast<fb::ScatterKind>(scatter.getKind());
+        return operation(Kind::ScatterElements,
+                         fb::CreateScatterElements(buffer, kind, scatter.getDim()));
+      })
+      .Case([&](ScatterNdOp scatter) {
+        auto kind = static_cast<fb::ScatterKind>(scatter.getKind());
+        return operation(Kind::ScatterNd, fb::CreateScatterNd(buffer, kind));
       })
       .Case([&](TopKOp top) {
         return operation(Kind::TopK, fb::CreateTopK(buffer, top.getOffset()));

@@ -27,6 +27,12 @@ std::optional<NumberedName> cleave::splitAtNumber(StringRef name) {
   return std::nullopt;
 }
 
+/// A run-time size when all symbols are 1.
+static int64_t sizeOfOneToken(StringAttr name) {
+  auto one = [](std::string_view) { return std::optional<int64_t>(1); };
+  return std::max<int64_t>(getSize(name).evaluate(one).value_or(1), 1);
+}
+
 /// Bytes of a value when run-time sizes are 1; of a share the mean.
 static int64_t bytesPerToken(Type type) {
   auto tensor = cast<RankedTensorType>(type);
@@ -34,9 +40,11 @@ static int64_t bytesPerToken(Type type) {
   int64_t shares = 1;
   for (unsigned dim = 0; dim < tensor.getRank(); ++dim) {
     StringAttr name = getDimName(tensor, dim);
-    if (std::optional<DimShare> share = name ? getDimShare(name) : std::nullopt)
+    std::optional<DimShare> share = name ? getDimShare(name) : std::nullopt;
+    if (share)
       shares *= share->count;
-    elements *= tensor.isDynamicDim(dim) ? 1 : tensor.getDimSize(dim);
+    elements *= tensor.isDynamicDim(dim) ? sizeOfOneToken(share ? share->base : name)
+                                         : tensor.getDimSize(dim);
   }
   const ElementTypeInfo &info = *getElementTypeInfo(tensor.getElementType());
   return elements / info.blockLength * info.blockBytes / shares;

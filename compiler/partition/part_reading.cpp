@@ -304,8 +304,24 @@ unsigned PartVerifier::numberOf(ShardingRuleOpInterface op, bool isWhole) {
     }
   for (Value operand : op->getOperands())
     key.push_back(asKey(known[operand].logical));
-  for (Type type : op->getResultTypes())
-    key.push_back(cast<RankedTensorType>(type).getElementType().getAsOpaquePointer());
+  ShardingRule rule = op.getShardingRule();
+  auto isOfOperand = [&](unsigned factor) {
+    return llvm::any_of(rule.operands, [&](const ShardingRule::Dims &dims) {
+      return llvm::any_of(dims,
+                          [&](const ShardingRule::Dim &dim) { return dim.front() == factor; });
+    });
+  };
+  for (auto [result, dims] : llvm::zip_equal(op->getResults(), rule.results)) {
+    RankedTensorType type = tensorOf(result);
+    key.push_back(type.getElementType().getAsOpaquePointer());
+    // A dim that no operand has is what the op says it is, and the same on all ranks.
+    for (auto [dim, factors] : llvm::enumerate(dims))
+      if (rule.factors[factors.front()].kind == FactorKind::whole &&
+          !isOfOperand(factors.front())) {
+        key.push_back(asKey(type.getDimSize(dim)));
+        key.push_back(getDimName(type, dim).getAsOpaquePointer());
+      }
+  }
   return values.get(std::move(key), getModelName(op));
 }
 

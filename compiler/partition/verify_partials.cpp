@@ -140,7 +140,7 @@ LogicalResult PartVerifier::evaluate(int64_t rank, Operation *op) {
     return evaluateReturn(rank, result);
   if (llvm::any_of(op->getOperands(), [&](Value x) { return !known.lookup(x).isKnown(); }))
     return success(); // nor are the results known
-  if (auto slice = dyn_cast<SliceOp>(op)) {
+  if (auto slice = dyn_cast<SliceOp>(op); slice && slice.isConstantRange()) {
     evaluateSlice(slice);
     return success();
   }

@@ -47,10 +47,13 @@ struct Engine::Impl {
   struct SymbolPlace {
     std::string name;
     uint32_t base = 0, index = 0, count = 1;
+    std::optional<SizeExpression> derived = std::nullopt; ///< where it follows from others
+    bool isGiven() const { return count == 1 && !derived; }
   };
   std::vector<SymbolPlace> symbolPlaces;
   std::vector<int64_t> bounds;
   std::vector<int64_t> symbols; // their values for the next run
+  bool symbolsSettled = false;  // whether those that follow from others do
   bool symbolsChanged = true;   // since steps were prepared
   std::vector<StatePlace> states;
   LazyMemory stateMemory;
@@ -131,6 +134,13 @@ struct Engine::Impl {
           symbolPlaces.push_back(std::move(place));
           continue;
         }
+        if (SizeExpression size = expressionOf(*symbol);
+            size.symbols() != std::vector{place.name}) {
+          bounds.push_back(boundOf(size));
+          place.derived = std::move(size);
+          symbolPlaces.push_back(std::move(place));
+          continue;
+        }
         auto bound = options.bounds.find(place.name);
         if (bound == options.bounds.end())
           throw std::runtime_error(program.fileName() + ": the size " + quoted(symbol->name()) +
@@ -144,7 +154,50 @@ struct Engine::Impl {
     symbols = bounds;
   }
 
+  /// The number of the given symbol `name`, which the program was proved to have.
+  size_t numberOf(std::string_view name) const {
+    size_t number = 0;
+    while (symbolPlaces[number].name != name || !symbolPlaces[number].isGiven())
+      ++number;
+    return number;
+  }
+
+  /// The largest value of an expression over symbols whose bounds are known.
+  int64_t boundOf(const SizeExpression &size) const {
+    SizeRange range =
+        size.range([&](std::string_view name) { return SizeRange{0, bounds[numberOf(name)]}; });
+    if (range.most == SizeRange::unbounded)
+      throw std::runtime_error(program.fileName() + ": the size '" + size.text() +
+                               "' is too large at " + describeBounds());
+    return std::max<int64_t>(range.most, 0);
+  }
+
+  /// Computes the symbols that follow from others.
+  void settleSymbols() {
+    if (symbolsSettled)
+      return;
+    for (size_t i = 0; i < symbolPlaces.size(); ++i) {
+      const SymbolPlace &place = symbolPlaces[i];
+      if (place.count > 1)
+        symbols[i] = shareSize(symbols[place.base], place.index, place.count);
+      if (!place.derived)
+        continue;
+      // In range and without overflow, because given symbols are within their bounds.
+      int64_t value = place.derived
+                          ->evaluate([&](std::string_view name) {
+                            return std::optional(symbols[numberOf(name)]);
+                          })
+                          .value_or(-1);
+      if (value < 0 || value > bounds[i])
+        throw std::runtime_error("the size '" + place.name + "' is " + std::to_string(value) +
+                                 " at " + describe(symbols));
+      symbols[i] = value;
+    }
+    symbolsSettled = true;
+  }
+
   void runSteps() {
+    settleSymbols();
     if (symbolsChanged)
       for (std::unique_ptr<Step> &step : steps)
         step->prepare(symbols.data());
@@ -176,14 +229,15 @@ struct Engine::Impl {
     }
   }
 
-  std::string describeBounds() const {
+  std::string describe(const std::vector<int64_t> &values) const {
     std::string result;
-    for (size_t i = 0; i < bounds.size(); ++i)
-      if (symbolPlaces[i].count == 1)
+    for (size_t i = 0; i < symbolPlaces.size(); ++i)
+      if (symbolPlaces[i].isGiven())
         result +=
-            (result.empty() ? "" : ", ") + symbolPlaces[i].name + " = " + std::to_string(bounds[i]);
+            (result.empty() ? "" : ", ") + symbolPlaces[i].name + " = " + std::to_string(values[i]);
     return result.empty() ? "constant sizes" : result;
   }
+  std::string describeBounds() const { return describe(bounds); }
 
   void placeStates(const EngineOptions &options) {
     const auto *list = program.root().states();
@@ -234,22 +288,23 @@ Engine::~Engine() = default;
 
 void Engine::setSymbol(std::string_view name, int64_t value) {
   for (size_t i = 0; i < impl->symbolPlaces.size(); ++i) {
-    if (impl->symbolPlaces[i].name != name || impl->symbolPlaces[i].count > 1)
+    if (impl->symbolPlaces[i].name != name || !impl->symbolPlaces[i].isGiven())
       continue;
     if (value < 0 || value > impl->bounds[i])
       throw std::runtime_error("the size '" + std::string(name) + "' cannot be " +
                                std::to_string(value) + ": its bound is " +
                                std::to_string(impl->bounds[i]));
-    impl->symbolsChanged |= impl->symbols[i] != value;
-    impl->symbols[i] = value;
-    for (size_t j = i + 1; j < impl->symbolPlaces.size(); ++j)
-      if (const auto &share = impl->symbolPlaces[j]; share.count > 1 && share.base == i)
-        impl->symbols[j] = shareSize(value, share.index, share.count);
+    if (impl->symbols[i] != value) {
+      impl->symbols[i] = value;
+      impl->symbolsChanged = true;
+      impl->symbolsSettled = false;
+    }
     return;
   }
 }
 
 std::span<std::byte> Engine::input(std::string_view name) {
+  impl->settleSymbols();
   const PortPlace *port = findPort(impl->inputs, name);
   if (!port)
     return {};
@@ -257,6 +312,7 @@ std::span<std::byte> Engine::input(std::string_view name) {
 }
 
 std::span<const std::byte> Engine::output(std::string_view name) const {
+  impl->settleSymbols();
   const PortPlace *port = findPort(impl->outputs, name);
   if (!port)
     return {};

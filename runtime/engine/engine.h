@@ -62,7 +62,8 @@ public:
 
   /// Sets a symbol's value for the next runs; before that it has its bound. Throws
   /// std::runtime_error where `value` is negative or above the bound. A symbol that
-  /// this rank's program does not know is left alone; shares of it follow. States keep the
+  /// this rank's program does not know is left alone. What follows from it (a share of it, a sum)
+  /// follows; input(), output() and run() throw where such a size is negative. States keep the
   /// shape that the bounds gave them.
   void setSymbol(std::string_view name, int64_t value);
 

@@ -47,6 +47,55 @@ private:
   int64_t total = 0, size = 0;
 };
 
+class SignedIndexCheck : public Step {
+public:
+  SignedIndexCheck(Location place, bool isWide, Size count, std::vector<Size> limits,
+                   std::string value, std::string what)
+      : place(place), isWide(isWide), count(count), limits(std::move(limits)),
+        sizes(this->limits.size()), value(std::move(value)), what(std::move(what)) {}
+
+  void bind(const Memory &memory) override { indices = memory.read<std::byte>(place); }
+
+  void prepare(const int64_t *symbols) override {
+    total = count(symbols);
+    for (size_t i = 0; i < limits.size(); ++i)
+      sizes[i] = limits[i](symbols);
+  }
+
+  void run(RunContext &context) const override {
+    context.runAlone([&] {
+      if (isWide)
+        check(reinterpret_cast<const int64_t *>(indices));
+      else
+        check(reinterpret_cast<const int32_t *>(indices));
+    });
+  }
+
+private:
+  template <typename T> void check(const T *numbers) const {
+    for (int64_t i = 0; i < total;)
+      for (int64_t size : sizes) {
+        int64_t number = numbers[i++];
+        if (number < -size || number >= size)
+          throw std::runtime_error(
+              value + " has the value " + std::to_string(number) + " at index " +
+              std::to_string(i - 1) + ", but " + what + " has " +
+              (size > 0 ? std::to_string(-size) + " to " + std::to_string(size - 1)
+                        : std::string("none")));
+      }
+  }
+
+  Location place;
+  bool isWide;
+  Size count;
+  std::vector<Size> limits;
+  std::vector<int64_t> sizes;
+  std::string value;
+  std::string what;
+  const std::byte *indices = nullptr;
+  int64_t total = 0;
+};
+
 class PlaceCheck : public Step {
 public:
   PlaceCheck(Location slotsPlace, Location positionsPlace, Location room, Size count,
@@ -99,6 +148,13 @@ std::unique_ptr<Step> makeIndexCheck(Location indices, Size count, int64_t least
                                      std::string value, std::string what) {
   return std::make_unique<IndexCheck>(indices, count, least, limit, std::move(value),
                                       std::move(what));
+}
+
+std::unique_ptr<Step> makeSignedIndexCheck(Location indices, bool isWide, Size count,
+                                           std::vector<Size> limits, std::string value,
+                                           std::string what) {
+  return std::make_unique<SignedIndexCheck>(indices, isWide, count, std::move(limits),
+                                            std::move(value), std::move(what));
 }
 
 std::unique_ptr<Step> makePlaceCheck(Location slots, Location positions, Location room, Size count,

@@ -264,6 +264,22 @@ void StepBuilder::addInstruction() {
     return addResize(*instruction->operation_as_Resize());
   case fb::Operation::DotProductAttention:
     return addDotProductAttention(*instruction->operation_as_DotProductAttention());
+  case fb::Operation::Concat:
+    return addConcat(*instruction->operation_as_Concat());
+  case fb::Operation::Expand:
+    return addExpand();
+  case fb::Operation::Range:
+    return addRange(*instruction->operation_as_Range());
+  case fb::Operation::Take:
+    return addTake(*instruction->operation_as_Take());
+  case fb::Operation::GatherElements:
+    return addGatherElements(*instruction->operation_as_GatherElements());
+  case fb::Operation::GatherNd:
+    return addGatherNd(*instruction->operation_as_GatherNd());
+  case fb::Operation::ScatterElements:
+    return addScatterElements(*instruction->operation_as_ScatterElements());
+  case fb::Operation::ScatterNd:
+    return addScatterNd(*instruction->operation_as_ScatterNd());
   }
   refuse("cannot be executed by this version"); // proved not to happen
 }

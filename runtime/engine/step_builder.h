@@ -109,6 +109,10 @@ private:
   /// Checks, once for each value and limit, that an i32 value's elements are in
   /// [least, least + limit). `what` says what they index.
   void checkIndices(uint32_t number, int64_t least, Size limit, const std::string &what);
+  /// Checks, once for each value and limits, that number i of a value of i32 or i64 is in
+  /// [-n, n), n being limits[i mod their number].
+  void checkSignedIndices(uint32_t number, const std::vector<Size> &limits,
+                          const std::string &what);
   /// Checks that no two tokens have one place.
   void checkPlaces(uint32_t slots, uint32_t positions);
   bool isGiven(uint32_t number) const { return value(number).storage() == fb::Storage::Input; }
@@ -148,6 +152,16 @@ private:
   void addSlice(const fb::Slice &op);
   void addTranspose(const fb::Transpose &op);
   void addReshape();
+  void addConcat(const fb::Concat &op);
+  void addExpand();
+  void addRange(const fb::Range &op);
+  void addTake(const fb::Take &op);
+  void addGatherElements(const fb::GatherElements &op);
+  void addGatherNd(const fb::GatherNd &op);
+  template <typename StepT> void finishGather(std::unique_ptr<StepT> step);
+  void addScatterElements(const fb::ScatterElements &op);
+  void addScatterNd(const fb::ScatterNd &op);
+  template <typename StepT> void finishScatter(std::unique_ptr<StepT> step, fb::ScatterKind kind);
   void addTopK(const fb::TopK &op);
   void addRoute();
   void addRouteWeights(const fb::RouteWeights &op);
@@ -196,6 +210,7 @@ private:
   std::map<uint32_t, uint32_t> givenWholes; // of shares of inputs: the inputs
   std::map<std::pair<ConvolutionShape, int64_t>, std::shared_ptr<Convolution>> convolutions;
   std::set<std::tuple<uint32_t, int64_t, Size>> checkedIndices;
+  std::set<std::pair<uint32_t, std::vector<Size>>> checkedSignedIndices;
   std::set<std::pair<uint32_t, uint32_t>> checkedPlaces;
 };
 

@@ -135,7 +135,17 @@ std::function<Work(const int64_t *)> StepBuilder::work(const Memory &memory) con
     break;
   case fb::Operation::Slice:
   case fb::Operation::Transpose:
+  case fb::Operation::Concat:
+  case fb::Operation::Take:
+  case fb::Operation::GatherElements:
+  case fb::Operation::GatherNd:
     addBytes(result(0), 2);
+    break;
+  case fb::Operation::Expand:
+  case fb::Operation::Range:
+  case fb::Operation::ScatterElements:
+  case fb::Operation::ScatterNd:
+    addAllBytes();
     break;
   case fb::Operation::Reshape:
     if (memory.read<std::byte>(locations[operand(0)]) !=

@@ -6,7 +6,6 @@
 #include "runtime/kernels/gather.h"
 #include "runtime/kernels/rms_norm.h"
 #include "runtime/kernels/rope.h"
-#include "runtime/kernels/slice.h"
 #include "runtime/kernels/state_update.h"
 #include "runtime/kernels/top_k.h"
 #include "runtime/kernels/unary.h"
@@ -347,64 +346,6 @@ void StepBuilder::addBinary(const fb::Binary &op) {
   step->x = locations[operand(0)];
   step->y = locations[operand(1)];
   step->z = locations[result(0)];
-  add(std::move(step));
-}
-
-// ---- Slice ----
-
-namespace {
-
-class SliceStep : public Step {
-public:
-  SliceArgs args;
-  Location x, y;
-  int64_t begin = 0, index = 0, count = 1; // of a share, of which there are more than one
-  Size whole, size, rows, innerElements;
-  int64_t elementBytes = 0;
-
-  void bind(const Memory &memory) override {
-    source = memory.read<std::byte>(x);
-    args.y = memory.write<std::byte>(y);
-  }
-  void prepare(const int64_t *symbols) override {
-    int64_t inner = innerElements(symbols) * elementBytes;
-    args.rows = rows(symbols);
-    int64_t width = whole(symbols);
-    args.x = source + (count > 1 ? shareBegin(width, index, count) : begin) * inner;
-    args.bytes = args.yStride = size(symbols) * inner;
-    args.xStride = width * inner;
-  }
-  void run(RunContext &context) const override {
-    runParts(slice, args, args.rows * args.bytes / 4, context);
-  }
-
-private:
-  const std::byte *source = nullptr;
-};
-
-} // namespace
-
-void StepBuilder::addSlice(const fb::Slice &op) {
-  std::span<const int64_t> from = dimsOf(value(operand(0)).dims());
-  auto step = std::make_unique<SliceStep>();
-  step->x = locations[operand(0)];
-  step->y = locations[result(0)];
-  step->whole = Size(from.subspan(op.dim(), 1));
-  std::span<const int64_t> size = dimsOf(value(result(0)).dims()).subspan(op.dim(), 1);
-  step->size = Size(size);
-  step->begin = op.begin();
-  if (isSymbolDim(size[0])) {
-    const fb::Symbol &share =
-        *input.program.root().symbols()->Get(static_cast<uint32_t>(symbolOfDim(size[0])));
-    step->index = share.index();
-    step->count = share.count();
-    // What is checked of a share is checked of all: on all ranks alike, before they meet.
-    if (isGiven(operand(0)))
-      givenWholes[result(0)] = operand(0);
-  }
-  step->rows = Size(from.first(op.dim()));
-  step->innerElements = Size(from.subspan(op.dim() + 1));
-  step->elementBytes = elementBytes(operand(0));
   add(std::move(step));
 }
 

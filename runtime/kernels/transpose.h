@@ -1,4 +1,5 @@
-// Copies a tensor of any element type with its dimensions in another order.
+// Copies elements of a tensor of any type that lie at regular distances: with its dimensions in
+// another order, repeated, or with steps.
 #pragma once
 
 #include "runtime/kernels/part.h"
@@ -10,8 +11,9 @@ namespace cleave::rt {
 
 inline constexpr int maxTransposeDims = 8;
 
-/// y [dims[0], ..., dims[rank - 1]] is dense; one step along its dimension d is
-/// strides[d] elements of x. y does not overlap x. Elements have 1, 2, 4 or 8 bytes.
+/// y [dims[0], ..., dims[rank - 1]] is dense; one step along its dimension d is strides[d]
+/// elements of x, which may be 0 or less. y does not overlap x. Elements have 1, 2, 4 or 8
+/// bytes.
 struct TransposeArgs {
   const void *x = nullptr;
   void *y = nullptr;

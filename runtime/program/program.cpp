@@ -78,13 +78,34 @@ private:
              std::to_string(identity.stages));
   }
 
+  /// The name of a symbol is an expression over the `plain` ones before it, or itself one.
+  void checkExpression(const fb::Symbol &symbol, Names &plain) const {
+    std::string why;
+    MaybeSize size = SizeExpression::parse(symbol.name()->string_view(), &why);
+    if (!size)
+      refuse("symbol " + quoted(symbol.name()) + " is no expression of sizes: " + why);
+    if (size->text() != symbol.name()->string_view() || size->constant())
+      refuse("symbol " + quoted(symbol.name()) + " is not in canonical form or a constant");
+    std::vector<std::string> used = size->symbols();
+    if (used.size() == 1 && used[0] == symbol.name()->string_view()) {
+      plain.insert(symbol.name()->string_view());
+      return;
+    }
+    for (const std::string &name : used)
+      if (!plain.contains(name))
+        refuse("symbol " + quoted(symbol.name()) + " follows from '" + name +
+               "', which is no size before it");
+  }
+
   void checkSymbols() const {
-    Names names;
+    Names names, plain;
     for (uint32_t i = 0; i < count(program.symbols()); ++i) {
       const fb::Symbol &symbol = *program.symbols()->Get(i);
       checkName(symbol.name(), names, "symbol");
-      if (symbol.count() == 1)
+      if (symbol.count() == 1) {
+        checkExpression(symbol, plain);
         continue;
+      }
       if (symbol.index() >= symbol.count())
         refuse("symbol " + quoted(symbol.name()) + " is share " + std::to_string(symbol.index()) +
                " of " + std::to_string(symbol.count()));
@@ -354,6 +375,10 @@ const fb::Entry &Program::entry(std::string_view entryName) const {
     if (entry->name()->string_view() == wanted)
       return *entry;
   throw std::runtime_error(name + ": has no entry '" + std::string(wanted) + "'");
+}
+
+SizeExpression expressionOf(const fb::Symbol &symbol) {
+  return SizeExpression::parse(symbol.name()->string_view()).value();
 }
 
 std::string quoted(const flatbuffers::String *name) {

@@ -5,6 +5,7 @@
 
 #include "runtime/program/package.h"
 #include "runtime/program/program_generated.h"
+#include "runtime/program/size_expression.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -78,6 +79,9 @@ constexpr int64_t symbolOfDim(int64_t dim) {
 constexpr int64_t dimOfSymbol(int64_t symbol) {
   return -1 - symbol;
 }
+
+/// What the name of a symbol that is no share says; of a proved program.
+SizeExpression expressionOf(const fb::Symbol &symbol);
 
 /// The first element of share `index` of `count` even shares of `size` elements, of which
 /// the first size mod count have one more; for index = count the end, `size`.

@@ -433,64 +433,6 @@ void InstructionCheck::checkBinary(const fb::Binary &op) const {
   expectResultDims(ElementType::f32, {x.begin(), x.end()});
 }
 
-void InstructionCheck::checkSlice(const fb::Slice &op) const {
-  expectCounts(1, 1, 1);
-  const fb::Value &x = operand(0);
-  expectOperand(0, isDense(x), "a tensor of a plain type");
-  expectResult(0, typeOf(result(0)) == typeOf(x), "of the operand's type");
-  Dims whole = dimsOf(x), part = dimsOf(result(0));
-  if (const fb::Symbol *share = checkAlong(op.dim(), whole, part)) {
-    if (share->count() == 1 || op.begin() != 0)
-      refuse("dimension " + std::to_string(op.dim()) + " of " + text(part) +
-             " is no share of that of " + text(whole) + " with begin 0");
-    return;
-  }
-  int64_t size = part[op.dim()];
-  if (op.begin() < 0 || size > whole[op.dim()] || op.begin() > whole[op.dim()] - size)
-    refuse(std::to_string(size) + " from " + std::to_string(op.begin()) +
-           " on are not within dimension " + std::to_string(op.dim()) + " of " + text(whole));
-}
-
-void InstructionCheck::checkTranspose(const fb::Transpose &op) const {
-  expectCounts(1, 1, 1);
-  const fb::Value &x = operand(0);
-  expectOperand(0, isDense(x), "a tensor of a plain type");
-  Dims from = dimsOf(x);
-  if (!op.permutation() || op.permutation()->size() != from.size())
-    refuse("its permutation does not have as many dimensions as " + text(from));
-  std::vector<int64_t> to;
-  std::vector<bool> named(from.size(), false);
-  for (uint32_t dim : *op.permutation()) {
-    if (dim >= from.size() || named[dim])
-      refuse("its permutation does not name each dimension of " + text(from) + " once");
-    named[dim] = true;
-    to.push_back(from[dim]);
-  }
-  expectResultDims(typeOf(x), to);
-}
-
-void InstructionCheck::checkReshape() const {
-  expectCounts(1, 1, 1);
-  const fb::Value &x = operand(0);
-  expectOperand(0, isDense(x), "a tensor of a plain type");
-  // What stands between two run-time dimensions has a product of its own.
-  auto productsOf = [&](Dims dims) {
-    std::vector<int64_t> products{1};
-    for (int64_t dim : dims) {
-      if (isSymbolDim(dim)) {
-        products.push_back(dim);
-        products.push_back(1);
-      } else {
-        products.back() *= dim; // at most 2^48: all values' sizes were proved
-      }
-    }
-    return products;
-  };
-  expectResult(
-      0, typeOf(result(0)) == typeOf(x) && productsOf(dimsOf(x)) == productsOf(dimsOf(result(0))),
-      "the elements of " + text(dimsOf(x)));
-}
-
 /// Whether a value has the dimensions of candidates of `rows` rows.
 static bool areCandidates(std::span<const int64_t> dims, int64_t rows) {
   return dims.size() == 3 && dims[0] == rows && dims[1] >= 1 && dims[1] <= maxCandidates &&
@@ -763,6 +705,22 @@ void InstructionCheck::check() const {
     return checkResize(*instruction.operation_as_Resize());
   case fb::Operation::DotProductAttention:
     return checkDotProductAttention(*instruction.operation_as_DotProductAttention());
+  case fb::Operation::Concat:
+    return checkConcat(*instruction.operation_as_Concat());
+  case fb::Operation::Expand:
+    return checkExpand();
+  case fb::Operation::Range:
+    return checkRange(*instruction.operation_as_Range());
+  case fb::Operation::Take:
+    return checkTake(*instruction.operation_as_Take());
+  case fb::Operation::GatherElements:
+    return checkGatherElements(*instruction.operation_as_GatherElements());
+  case fb::Operation::GatherNd:
+    return checkGatherNd(*instruction.operation_as_GatherNd());
+  case fb::Operation::ScatterElements:
+    return checkScatterElements(*instruction.operation_as_ScatterElements());
+  case fb::Operation::ScatterNd:
+    return checkScatterNd(*instruction.operation_as_ScatterNd());
   }
   refuse("its operation is unknown");
 }

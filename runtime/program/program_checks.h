@@ -78,6 +78,21 @@ private:
                         const flatbuffers::Vector<int64_t> *ranges, uint32_t dim, Dims whole,
                         Dims part) const;
 
+  /// A dimension as an expression over the numbers of symbols, so that no names can be
+  /// mistaken for each other; a share is a symbol of its own.
+  SizeExpression sizeOf(int64_t dim) const;
+  /// The elements of a value; nothing where they are too many to say.
+  MaybeSize countOf(Dims dims) const;
+  /// `number` is a symbol that is no share.
+  void expectSymbol(int64_t number) const;
+  /// Operands that are plain tensors, of which `indices` is of i32 or i64.
+  void expectIndexed(uint32_t x, uint32_t indices) const;
+  /// Operand `indices` lies in operand `x` but along `dim`.
+  void expectElements(uint32_t x, uint32_t indices, uint32_t dim) const;
+  /// The length of the tuples in operand `indices`, which choose of operand `x`.
+  int64_t checkTuples(uint32_t x, uint32_t indices, uint32_t batchDims) const;
+  void checkScatterKind(fb::ScatterKind kind) const;
+
   /// Each weight lies as the operation reads it.
   void checkLayouts() const;
 
@@ -93,6 +108,14 @@ private:
   void checkSlice(const fb::Slice &op) const;
   void checkTranspose(const fb::Transpose &op) const;
   void checkReshape() const;
+  void checkConcat(const fb::Concat &op) const;
+  void checkExpand() const;
+  void checkRange(const fb::Range &op) const;
+  void checkTake(const fb::Take &op) const;
+  void checkGatherElements(const fb::GatherElements &op) const;
+  void checkGatherNd(const fb::GatherNd &op) const;
+  void checkScatterElements(const fb::ScatterElements &op) const;
+  void checkScatterNd(const fb::ScatterNd &op) const;
   void checkTopK(const fb::TopK &op) const;
   void checkRoute() const;
   void checkRouteWeights(const fb::RouteWeights &op) const;

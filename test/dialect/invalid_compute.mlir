@@ -422,9 +422,9 @@ func.func @f(%x: tensor<4x8xf32>) {
 
 // -----
 
-func.func @f(%x: tensor<?x8xf32, #cleave.dims<t>>) {
-  // expected-error@+1 {{cannot slice run-time dim 0}}
-  %y = cleave.slice %x dim 0 from 0 : tensor<?x8xf32, #cleave.dims<t>> -> tensor<2x8xf32>
+func.func @slice_into_a_share(%x: tensor<?x8xf32, #cleave.dims<t>>) {
+  // expected-error@+1 {{cannot slice dim 0}}
+  %y = cleave.slice %x dim 0 from 0 : tensor<?x8xf32, #cleave.dims<t>> -> tensor<?x8xf32, #cleave.dims<t[0 of 2]>>
   return
 }
 

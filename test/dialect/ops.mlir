@@ -9,15 +9,15 @@
 
 #tokens = #cleave.dims<tokens>
 #cache = #cleave.dims<slots, context>
-#quoted = #cleave.dims<"a b">
+#quoted = #cleave.dims<"a+b">
 #share = #cleave.dims<tokens[1 of 4]>
-#shares = #cleave.dims<"a b"[0 of 3], context>
+#shares = #cleave.dims<"a+b"[0 of 3], context>
 
 // CHECK-DAG: #[[TOKENS:.*]] = #cleave.dims<tokens>
 // CHECK-DAG: #[[CACHE:.*]] = #cleave.dims<slots, context>
-// CHECK-DAG: #[[QUOTED:.*]] = #cleave.dims<"a b">
+// CHECK-DAG: #[[QUOTED:.*]] = #cleave.dims<"a+b">
 // CHECK-DAG: #[[SHARE:share_1_of_4_tokens]] = #cleave.dims<tokens[1 of 4]>
-// CHECK-DAG: #[[SHARES:.*]] = #cleave.dims<"a b"[0 of 3], context>
+// CHECK-DAG: #[[SHARES:.*]] = #cleave.dims<"a+b"[0 of 3], context>
 
 // CHECK-LABEL: module @declarations attributes
 // CHECK-SAME: cleave.model = {architecture = "llama"}
@@ -206,7 +206,7 @@ module @declarations attributes {
       // CHECK: cleave.recv from 2 tag 3 : tensor<?x?x8xf32, #[[SHARES]]>
       %h = cleave.recv from 2 tag 3 : tensor<?x?x8xf32, #shares>
       // CHECK: cleave.reduce_scatter sum %{{.*}} dim 1 group [0, 1, 2] : tensor<?x?x8xf32, #[[SHARES]]> -> tensor<?x?x8xf32, #{{.*}}>
-      %i = cleave.reduce_scatter sum %h dim 1 group [0, 1, 2] : tensor<?x?x8xf32, #shares> -> tensor<?x?x8xf32, #cleave.dims<"a b"[0 of 3], context[2 of 3]>>
+      %i = cleave.reduce_scatter sum %h dim 1 group [0, 1, 2] : tensor<?x?x8xf32, #shares> -> tensor<?x?x8xf32, #cleave.dims<"a+b"[0 of 3], context[2 of 3]>>
       return
     }
   }

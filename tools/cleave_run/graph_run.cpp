@@ -37,6 +37,14 @@ std::string namesOf(const std::vector<ManifestPort> &ports) {
   return text.empty() ? "none" : text;
 }
 
+SizeExpression read(const std::string &size) {
+  std::string why;
+  MaybeSize expression = SizeExpression::parse(size, &why);
+  if (!expression)
+    throw std::runtime_error("the manifest has a size '" + size + "': " + why);
+  return *expression;
+}
+
 const ManifestPort *findPort(const std::vector<ManifestPort> &ports, const std::string &name) {
   auto port = std::ranges::find(ports, name, &ManifestPort::name);
   return port == ports.end() ? nullptr : &*port;
@@ -49,8 +57,9 @@ GraphRun::GraphRun(Job &job, const ManifestEntry &entry, const Options &options)
   // Every name in the manifest has its size on every rank, unset at first.
   for (const ManifestPort &port : entry.inputs)
     for (const auto &dim : port.dims)
-      if (const auto *symbol = std::get_if<std::string>(&dim))
-        sizes[*symbol] = -1;
+      if (const auto *size = std::get_if<std::string>(&dim))
+        for (const std::string &symbol : read(*size).symbols())
+          sizes[symbol] = -1;
   job.together([&] {
     if (job.isFirst()) {
       checkOutputs();
@@ -86,6 +95,42 @@ void GraphRun::readInputs(const std::vector<NamedFile> &files) {
     if (!inputs.contains(port.name))
       throw std::runtime_error("input '" + port.name + "' " + describe(port) +
                                " is missing; give --input " + port.name + "=FILE.npy");
+  solveSizes();
+}
+
+/// Sizes that an input has as an expression only ("past+seq" of a mask): where one symbol of
+/// it is not known, it follows; where none, both must agree.
+void GraphRun::solveSizes() {
+  auto valueOf = [&](std::string_view name) -> std::optional<int64_t> {
+    int64_t size = sizes.find(name)->second;
+    return size < 0 ? std::nullopt : std::optional(size);
+  };
+  for (bool found = true; found;) {
+    found = false;
+    for (const GivenSize &given : givenSizes)
+      for (const std::string &symbol : given.size.symbols())
+        if (!valueOf(symbol))
+          if (std::optional<int64_t> value = given.size.solve(symbol, given.value, valueOf)) {
+            sizes[symbol] = *value;
+            found = true;
+          }
+  }
+  for (const GivenSize &given : givenSizes) {
+    std::string known;
+    for (const std::string &symbol : given.size.symbols()) {
+      std::optional<int64_t> value = valueOf(symbol);
+      if (!value)
+        throw std::runtime_error("no input tells the size " + symbol + ": input '" + given.input +
+                                 "' has " + std::to_string(given.value) + " for " +
+                                 given.size.text() + ", which leaves it open");
+      known += (known.empty() ? "" : ", ") + symbol + " = " + std::to_string(*value);
+    }
+    if (std::optional<int64_t> value = given.size.evaluate(valueOf); value != given.value)
+      throw std::runtime_error(
+          "input '" + given.input + "' has " + std::to_string(given.value) + " for " +
+          given.size.text() + ", but with " + known + " that is " +
+          (value ? std::to_string(*value) : std::string("larger than any tensor can be")));
+  }
 }
 
 void GraphRun::takeSizes(const ManifestPort &port, const NpyArray &array, const std::string &file) {
@@ -102,11 +147,22 @@ void GraphRun::takeSizes(const ManifestPort &port, const NpyArray &array, const 
       continue;
     }
     const auto &symbol = std::get<std::string>(port.dims[i]);
+    if (!sizes.contains(symbol)) {
+      givenSizes.push_back({port.name, read(symbol), array.dims[i]});
+      continue;
+    }
     int64_t &size = sizes[symbol];
     if (size >= 0 && size != array.dims[i])
       refuse(", and another input has made " + symbol + " " + std::to_string(size));
     size = array.dims[i];
   }
+}
+
+std::optional<int64_t> GraphRun::valueOf(const SizeExpression &size) const {
+  return size.evaluate([&](std::string_view name) {
+    auto known = sizes.find(name);
+    return known == sizes.end() ? std::nullopt : std::optional(known->second);
+  });
 }
 
 void GraphRun::shareSizes() {
@@ -131,7 +187,7 @@ void GraphRun::run(Engine &engine, const Program &program, Profiler *profiler) {
     size_t bytes = elementTypeInfo(port.type).blockBytes;
     for (const auto &dim : port.dims) {
       const auto *size = std::get_if<int64_t>(&dim);
-      bytes *= static_cast<size_t>(size ? *size : sizes[std::get<std::string>(dim)]);
+      bytes *= static_cast<size_t>(size ? *size : *valueOf(read(std::get<std::string>(dim))));
     }
     std::byte *data = job.isFirst() ? inputs.at(port.name).data.data() : nullptr;
     if (!data) {
@@ -171,12 +227,12 @@ void GraphRun::writeOutput(const fb::OutputPort &port, const fb::Entry &programE
       continue;
     }
     const auto *symbol = program.root().symbols()->Get(static_cast<uint32_t>(symbolOfDim(dim)));
-    auto size = sizes.find(symbol->name()->string_view());
-    if (size == sizes.end())
+    std::optional<int64_t> size = valueOf(expressionOf(*symbol));
+    if (!size)
       throw std::runtime_error(program.fileName() + ": the output '" + file->name +
                                "' has a size, " + quoted(symbol->name()) +
                                ", that no input determines");
-    dims.push_back(size->second);
+    dims.push_back(*size);
   }
   writeNpy(file->file, static_cast<ElementType>(value.element_type()), dims,
            engine.output(file->name));

@@ -23,7 +23,7 @@ public:
   /// given twice, unknown, of another type or shape, or an unknown output.
   GraphRun(Job &job, const ManifestEntry &entry, const Options &options);
 
-  /// The sizes that vary, which are their bounds too.
+  /// The symbols that vary, which are their bounds too.
   const std::map<std::string, int64_t, std::less<>> &symbols() const { return sizes; }
 
   /// Runs the entry, of which `profiler` hears where there is one, and writes the outputs.
@@ -34,15 +34,25 @@ private:
   void readInputs(const std::vector<NamedFile> &files);
   void checkOutputs() const;
   void takeSizes(const ManifestPort &port, const NpyArray &array, const std::string &file);
+  void solveSizes();
   void shareSizes();
+  /// Nothing where no input determines it.
+  std::optional<int64_t> valueOf(const SizeExpression &size) const;
   void writeOutput(const fb::OutputPort &port, const fb::Entry &entry, Engine &engine,
                    const Program &program) const;
 
   Job &job;
   const ManifestEntry &entry;
   const std::vector<NamedFile> &outputs;
-  std::map<std::string, NpyArray> inputs; ///< on the first rank
-  std::map<std::string, int64_t, std::less<>> sizes;
+  std::map<std::string, NpyArray> inputs;            ///< on the first rank
+  std::map<std::string, int64_t, std::less<>> sizes; ///< of the symbols
+  /// A size of an input that is more than a symbol.
+  struct GivenSize {
+    std::string input;
+    SizeExpression size;
+    int64_t value;
+  };
+  std::vector<GivenSize> givenSizes;
 };
 
 } // namespace cleave::rt

@@ -62,6 +62,20 @@ const Case accepted[] = {
     {"Scale", [](Values &v) { v.op(FB(Unary, fb::UnaryKind::Scale, 2), {v.x}, {v.t, 8}); }, ""},
     {"Transpose", [](Values &v) { v.op(transpose(v, {1, 0}), {v.x}, {8, v.t}); }, ""},
     {"Reshape", [](Values &v) { v.op(FB(Reshape), {v.x}, {1, v.t, 2, 4}); }, ""},
+    {"ReshapeMergesSymbols",
+     [](Values &v) {
+       v.op(FB(Reshape), {v.b.input("y", {v.t, v.context, 8})},
+            {v.b.symbol("context*tokens"), 2, 4});
+     },
+     ""},
+    {"ReshapeInAnotherOrder", [](Values &v) { v.op(FB(Reshape), {v.x}, {2, v.t, 4}); }, ""},
+    {"SliceFromASymbol",
+     [](Values &v) {
+       int64_t rest = v.b.symbol("-context+tokens");
+       v.op(FB(Slice, 0, v.context, -1), {v.x}, {rest, 8});
+     },
+     ""},
+    {"SliceOfARunTimeSize", [](Values &v) { v.op(FB(Slice, 0, 3, 2), {v.x}, {5, 8}); }, ""},
     {"SliceOfAShare", [](Values &v) { v.op(FB(Slice), {v.x}, {v.last, 8}); }, ""},
     {"Route", [](Values &v) { v.op(FB(Route), {v.x}, {v.t, 8}, i32); }, ""},
     {"RouteWeights",
@@ -158,6 +172,23 @@ const Case refusedProgram[] = {
      "symbol 's' is a share of symbol 2, which is no size of its own before it"},
     {"ShareOfItself", [](Values &v) { v.b.share("s", -5, 0, 2); }, "is a share of symbol 4"},
     {"ShareOfALaterSymbol", [](Values &v) { v.b.share("s", -9, 0, 2); }, "is a share of symbol 8"},
+    {"SizeOfALaterSymbol",
+     [](Values &v) {
+       v.b.symbol("later+tokens");
+       v.b.symbol("later");
+     },
+     "symbol 'later+tokens' follows from 'later', which is no size before it"},
+    {"SizeOfADerivedOne",
+     [](Values &v) {
+       v.b.symbol("2*tokens");
+       v.b.share("shared", v.t, 0, 2);
+       v.b.symbol("shared+tokens");
+     },
+     "symbol 'shared+tokens' follows from 'shared', which is no size before it"},
+    {"SizeInAnotherForm", [](Values &v) { v.b.symbol("tokens+context"); },
+     "symbol 'tokens+context' is not in canonical form"},
+    {"ConstantSize", [](Values &v) { v.b.symbol("7"); }, "symbol '7' is not in canonical form"},
+    {"NoSize", [](Values &v) { v.b.symbol("a b"); }, "symbol 'a b' is no expression of sizes"},
     {"StateOfAShare", [](Values &v) { v.b.state("bad", {2, v.second, 8}); },
      "state 'bad' has the share 'tokens[1 of 2]' as a dimension"},
     {"InputOfAShare", [](Values &v) { v.b.input("bad", {v.second}); },

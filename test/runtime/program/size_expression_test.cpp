@@ -151,7 +151,8 @@ TEST(SizeExpression, TextThatIsNoneIsRefused) {
 
 TEST(SizeExpression, GrowthIsBounded) {
   EXPECT_FALSE(SizeExpression::parse("a*a*a*a*a*a*a*a*a"));
-  EXPECT_FALSE(SizeExpression::parse("(a+b+c+d)*(a+b+c+d)*(a+b+c+d)*(a+b+c+d)*(a+b+c+d)*(a+b+c+d)"));
+  EXPECT_FALSE(
+      SizeExpression::parse("(a+b+c+d)*(a+b+c+d)*(a+b+c+d)*(a+b+c+d)*(a+b+c+d)*(a+b+c+d)"));
   EXPECT_FALSE(SizeExpression::parse("9223372036854775807*a+a"));
   std::string nested = "a";
   for (int i = 2; i < 20; ++i)
