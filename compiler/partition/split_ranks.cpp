@@ -305,7 +305,7 @@ void RankBuilder::broadcastDecision(Operation *op) {
 void RankBuilder::widenResults(ShardingRuleOpInterface op, LocalRanges &ranges, Operation *local) {
   ShardingRule rule = op.getShardingRule();
   for (auto [number, operand] : llvm::enumerate(op->getOperands())) {
-    if (!operand.getDefiningOp<UseOp>())
+    if (!operand.getDefiningOp<UseOp>() || rule.operands[number].empty())
       continue;
     const ShardingRule::Dim &columns = rule.operands[number].back();
     ElementRange held = ranges.operands[number].back();
