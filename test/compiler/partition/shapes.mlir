@@ -9,8 +9,8 @@
 // CHECK: cleave.concat %[[P]], %[[X]] dim 1 :
 // CHECK: cleave.slice %{{.*}} dim 1 from "past+seq-1" step -2 :
 // CHECK: cleave.gather_elements %{{.*}}, %{{.*}} dim 1 :
-// CHECK: cleave.take %{{.*}}, %{{.*}} dim 2 :
 // CHECK: cleave.scatter_elements add %{{.*}} into %{{.*}} at %{{.*}} dim 2 :
+// CHECK: cleave.take %{{.*}}, %{{.*}} dim 2 :
 // CHECK-NOT: cleave.all_to_all
 // CHECK: cleave.all_gather %{{.*}} dim 0 group [0, 1]
 // CHECK-NOT: cleave.all_
