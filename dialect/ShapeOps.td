@@ -162,7 +162,7 @@ def Cleave_RangeOp : Cleave_ComputeOp<"range", [Pure]> {
     [n]: element i is `start + i * step`. `start` is a number or a size, so that positions
     after a cache and sizes themselves can be had as values.
 
-    **Constraints**: one dimension; elements are numbers.
+    **Constraints**: one dimension; elements are f32, i8, ui8, i32 or i64.
 
     ```mlir
     func.func @positions() -> tensor<?xi32, #cleave.dims<seq>> {

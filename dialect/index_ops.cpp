@@ -190,9 +190,10 @@ ShardingRule GatherNdOp::getShardingRule() {
 /// Kinds that compute do so with numbers that a kernel knows.
 static LogicalResult verifyKind(Operation *op, ScatterKind kind, Value x) {
   Type type = tensorOf(x).getElementType();
-  if (kind == ScatterKind::Set || (!type.isInteger(1) && !type.isF16() && !type.isBF16()))
+  if (kind == ScatterKind::Set || isComputedInPlace(type))
     return success();
-  return op->emitOpError("cannot ") << stringifyScatterKind(kind) << " elements of " << type;
+  return op->emitOpError("cannot ") << stringifyScatterKind(kind) << " elements of " << type
+                                    << ", expected f32, i8, ui8, i32 or i64";
 }
 
 /// Operands are the updates, x and the indices; the result is linear in the first two.

@@ -44,6 +44,12 @@ inline mlir::LogicalResult expectSameDim(mlir::Operation *op, mlir::Value a, uns
          << a.getType() << " and " << b.getType();
 }
 
+/// Whether kernels that move elements compute with this type, too.
+inline bool isComputedInPlace(mlir::Type type) {
+  return type.isF32() || type.isSignlessInteger(8) || type.isSignlessInteger(32) ||
+         type.isSignlessInteger(64) || type.isUnsignedInteger(8);
+}
+
 /// The factor list of a dim that is one factor.
 inline ShardingRule::Dim one(unsigned factor) {
   return {factor};

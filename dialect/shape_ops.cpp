@@ -370,8 +370,8 @@ LogicalResult RangeOp::verify() {
   if (failed(expectRank(*this, getResult(), "a result", 1)) ||
       failed(verifyBegin(*this, "the start", getStartSize())))
     return failure();
-  if (type.getElementType().isInteger(1))
-    return emitOpError("makes numbers, found ") << type;
+  if (!isComputedInPlace(type.getElementType()))
+    return emitOpError("makes numbers of f32, i8, ui8, i32 or i64, found ") << type;
   return success();
 }
 

@@ -3,6 +3,7 @@
 
 #include "runtime/program/program.h"
 
+#include "llvm/ADT/TypeSwitch.h"
 #include "llvm/Support/MathExtras.h"
 
 #include <random>
@@ -77,9 +78,37 @@ struct IndexUse {
 };
 } // namespace
 
+/// The least of dims `begin` to `end` of what an op chooses from.
+static int64_t leastSize(Value x, int64_t begin, int64_t end, const Sizes &sizes) {
+  auto type = cast<RankedTensorType>(x.getType());
+  int64_t least = std::numeric_limits<int32_t>::max();
+  for (int64_t dim = begin; dim < end; ++dim)
+    least = std::min(least, getDimSize(type, dim, sizes));
+  return least;
+}
+
+/// The numbers below which `user` can take indices from `argument`.
+static int64_t findRows(Operation *user, Value argument, const Sizes &sizes) {
+  auto along = [&](auto op) {
+    return op.getIndices() == argument ? leastSize(op.getX(), op.getDim(), op.getDim() + 1, sizes)
+                                       : std::numeric_limits<int32_t>::max();
+  };
+  auto ofTuples = [&](auto op, int64_t begin) {
+    int64_t length = cast<RankedTensorType>(op.getIndices().getType()).getShape().back();
+    return op.getIndices() == argument ? leastSize(op.getX(), begin, begin + length, sizes)
+                                       : std::numeric_limits<int32_t>::max();
+  };
+  return llvm::TypeSwitch<Operation *, int64_t>(user)
+      .Case<TakeOp, GatherElementsOp, ScatterElementsOp>(along)
+      .Case([&](GatherNdOp op) { return ofTuples(op, op.getBatchDims()); })
+      .Case([&](ScatterNdOp op) { return ofTuples(op, 0); })
+      .Default(int64_t{std::numeric_limits<int32_t>::max()});
+}
+
 static IndexUse findUse(BlockArgument argument, const Sizes &sizes) {
   IndexUse found;
   for (Operation *user : argument.getUsers()) {
+    found.rows = std::min(found.rows, findRows(user, argument, sizes));
     if (auto gather = dyn_cast<GatherOp>(user)) {
       auto source = cast<RankedTensorType>(gather.getSource().getType());
       auto one = RankedTensorType::get({source.getDimSize(0)}, source.getElementType());

@@ -21,7 +21,8 @@ bool isPlain(const fb::Value &value) {
 
 /// Whether kernels compute with elements of this type as they are.
 bool isNumber(ElementType type) {
-  return type != ElementType::i1 && type != ElementType::f16 && type != ElementType::bf16;
+  return type == ElementType::f32 || type == ElementType::i8 || type == ElementType::u8 ||
+         type == ElementType::i32 || type == ElementType::i64;
 }
 
 void append(std::vector<int64_t> &dims, std::span<const int64_t> more) {

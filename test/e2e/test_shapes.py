@@ -237,6 +237,19 @@ def test_a_negative_size(tmp_path):
     complaint(refused(made, tmp_path, x=np.zeros(2, np.float32)), "the size 'n-3' is -1 at n = 2")
 
 
+def test_indices_are_checked_with_numbers_that_exist(tmp_path):
+    """--check makes indices that lie in what they choose from."""
+    x, i = t("?x3", "n"), t("2x4", kind="i32")
+    tuples = t("2x4x1", kind="i32")
+    body = (f'  %a = cleave.take %x, %i dim 1 : ({x}, {i}) -> {t("?x2x4", "n")}\n'
+            f'  %y.out = cleave.gather_nd %a, %j batch_dims 0 : ({t("?x2x4", "n")}, {tuples}) '
+            f'-> {t("2x4x2x4")}')
+    ins = {"x": x, "i": i, "j": tuples}
+    (tmp_path / "g.mlir").write_text(graph(ins, body, {"y": t("2x4x2x4")}))
+    checked = partition_tool(tmp_path / "g.mlir", "--check")
+    assert checked.returncode == 0, checked.stderr
+
+
 @pytest.mark.parametrize("index", [5, -6])
 def test_an_index_beyond_the_end(tmp_path, index):
     ins = {"x": t("?", "n"), "i": t("2", kind="i32")}
