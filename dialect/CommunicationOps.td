@@ -136,9 +136,9 @@ def Cleave_AllReduceOp : Cleave_Collective<"all_reduce", [SameOperandsAndResultT
     }
     ```
   }];
-  let arguments = (ins Cleave_ReductionKind:$kind, Cleave_F32Tensor:$x,
+  let arguments = (ins Cleave_ReductionKind:$kind, Cleave_NumberTensor:$x,
                        DenseI64ArrayAttr:$group);
-  let results = (outs Cleave_F32Tensor:$result);
+  let results = (outs Cleave_NumberTensor:$result);
   let assemblyFormat = "$kind $x `group` $group attr-dict `:` type($x)";
 }
 
@@ -192,9 +192,9 @@ def Cleave_ReduceScatterOp : Cleave_Collective<"reduce_scatter"> {
     }
     ```
   }];
-  let arguments = (ins Cleave_ReductionKind:$kind, Cleave_F32Tensor:$x, Cleave_Int:$dim,
+  let arguments = (ins Cleave_ReductionKind:$kind, Cleave_NumberTensor:$x, Cleave_Int:$dim,
                        DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$ranges, DenseI64ArrayAttr:$group);
-  let results = (outs Cleave_F32Tensor:$result);
+  let results = (outs Cleave_NumberTensor:$result);
   let assemblyFormat = [{
     $kind $x `dim` $dim (`ranges` custom<Ranges>($ranges)^)? `group` $group attr-dict
     `:` type($x) `->` type($result)

@@ -26,7 +26,7 @@ def Cleave_GatherOp : Cleave_ComputeOp<"gather", [Pure,
     }
     ```
   }];
-  let arguments = (ins Cleave_WeightTensor:$source, Cleave_I32Tensor:$indices,
+  let arguments = (ins Cleave_MatrixTensor:$source, Cleave_I32Tensor:$indices,
                        DefaultValuedAttr<Cleave_Int, "0">:$offset, UnitAttr:$masked);
   let results = (outs Cleave_F32Tensor:$result);
   let assemblyFormat = [{
@@ -58,7 +58,7 @@ def Cleave_LinearOp : Cleave_ComputeOp<"linear", [Pure,
     }
     ```
   }];
-  let arguments = (ins Cleave_F32Tensor:$x, Cleave_WeightTensor:$weight,
+  let arguments = (ins Cleave_F32Tensor:$x, Cleave_MatrixTensor:$weight,
                        DefaultValuedAttr<Cleave_Int, "0">:$pad_before);
   let results = (outs Cleave_F32Tensor:$result);
   let assemblyFormat = "$x `,` $weight attr-dict `:` functional-type(operands, results)";
@@ -204,56 +204,6 @@ def Cleave_AttentionOp : Cleave_ComputeOp<"attention", [Pure, AllTypesMatch<["q"
   }];
   let hasVerifier = 1;
 }
-
-def Cleave_SiluOp : Cleave_ComputeOp<"silu", [Pure, SameOperandsAndResultType]> {
-  let summary = "x / (1 + exp(-x))";
-  let description = [{
-    ```mlir
-    func.func @f(%x: tensor<4xf32>) -> tensor<4xf32> {
-      %y = cleave.silu %x : tensor<4xf32>
-      return %y : tensor<4xf32>
-    }
-    ```
-  }];
-  let arguments = (ins Cleave_F32Tensor:$x);
-  let results = (outs Cleave_F32Tensor:$result);
-  let assemblyFormat = "$x attr-dict `:` type($x)";
-}
-
-def Cleave_ScaleOp : Cleave_ComputeOp<"scale", [Pure, SameOperandsAndResultType]> {
-  let summary = "x times a number";
-  let description = [{
-    ```mlir
-    func.func @f(%x: tensor<4xf32>) -> tensor<4xf32> {
-      %y = cleave.scale %x by 2.5e-1 : tensor<4xf32>
-      return %y : tensor<4xf32>
-    }
-    ```
-
-    **Constraints**: the factor is finite.
-  }];
-  let arguments = (ins Cleave_F32Tensor:$x, F32Attr:$factor);
-  let results = (outs Cleave_F32Tensor:$result);
-  let assemblyFormat = "$x `by` $factor attr-dict `:` type($x)";
-  let hasVerifier = 1;
-}
-
-class Cleave_BinaryOp<string mnemonic, string does>
-    : Cleave_ComputeOp<mnemonic, [Pure, AllTypesMatch<["x", "result"]>]> {
-  let summary = does;
-  let description = [{
-    Element by element. `y` has x's type, or one dimension, which is x's last: then it is
-    repeated along the others, as a bias is.
-  }] # "\n```mlir\nfunc.func @f(%x: tensor<4x8xf32>, %y: tensor<8xf32>) -> tensor<4x8xf32> {\n"
-     # "  %z = cleave." # mnemonic # " %x, %y : tensor<4x8xf32>, tensor<8xf32>\n"
-     # "  return %z : tensor<4x8xf32>\n}\n```\n";
-  let arguments = (ins Cleave_F32Tensor:$x, Cleave_F32Tensor:$y);
-  let results = (outs Cleave_F32Tensor:$result);
-  let assemblyFormat = "$x `,` $y attr-dict `:` type($x) `,` type($y)";
-  let hasVerifier = 1;
-}
-def Cleave_AddOp : Cleave_BinaryOp<"add", "the sum of two tensors">;
-def Cleave_MulOp : Cleave_BinaryOp<"mul", "the product of two tensors">;
 
 def Cleave_TopKOp : Cleave_ComputeOp<"top_k", [Pure,
     DeclareOpInterfaceMethods<ShardingRuleOpInterface, ["localize", "getLocalAttributes"]>]> {

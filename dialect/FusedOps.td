@@ -34,7 +34,7 @@ def Cleave_JoinedLinearOp : Cleave_FusedOp<"joined_linear", [Pure]> {
     }
     ```
   }];
-  let arguments = (ins Cleave_F32Tensor:$x, Variadic<Cleave_WeightTensor>:$weights,
+  let arguments = (ins Cleave_F32Tensor:$x, Variadic<Cleave_MatrixTensor>:$weights,
                        DefaultValuedAttr<Cleave_Int, "0">:$pad_before,
                        OptionalAttr<StrArrayAttr>:$names);
   let results = (outs Variadic<Cleave_F32Tensor>:$products);

@@ -1,5 +1,5 @@
-// The interfaces through which ops are known: how an op can be split, and for which ops a
-// fused one stands. And the trait of ops whose results must not be computed twice.
+// The interfaces through which ops are known: how an op can be split, which function it
+// computes by elements, and for which ops a fused one stands. And the trait of ops whose results must not be computed twice.
 
 #ifndef CLEAVE_INTERFACES_TD
 #define CLEAVE_INTERFACES_TD
@@ -57,6 +57,41 @@ def FusedOpInterface : OpInterface<"FusedOpInterface"> {
     InterfaceMethod<
       /*desc=*/"The names in the model of the ops that this one stands for, or null.",
       /*retTy=*/"::mlir::ArrayAttr", /*name=*/"getNamesAttr", /*args=*/(ins)>,
+  ];
+}
+
+def UnaryOpInterface : OpInterface<"UnaryOpInterface"> {
+  let cppNamespace = "::cleave";
+  let description = [{
+    A function of one element, `x`; the first operand and the only result.
+  }];
+  let methods = [
+    InterfaceMethod<"Which function.", "::cleave::UnaryKind", "getKind", (ins)>,
+    InterfaceMethod<"What the function is told of; as many as its kind asks for.",
+                    "std::array<float, 2>", "getFunctionParameters", (ins)>,
+  ];
+}
+
+def BroadcastOpInterface : OpInterface<"BroadcastOpInterface"> {
+  let cppNamespace = "::cleave";
+  let description = [{
+    An op on elements of operands whose shapes are matched as NumPy does it.
+  }];
+  let methods = [
+    InterfaceMethod<
+      /*desc=*/[{Pairs of an operand's number and a dimension of the result, where the operand
+        is repeated though a rank's share of the others has the size 1, too.}],
+      /*retTy=*/"::llvm::ArrayRef<int64_t>", /*name=*/"getRepeats", /*args=*/(ins)>,
+  ];
+}
+
+def BinaryOpInterface : OpInterface<"BinaryOpInterface"> {
+  let cppNamespace = "::cleave";
+  let description = [{
+    A function of two elements, `x` and `y`; the operands, with broadcasting.
+  }];
+  let methods = [
+    InterfaceMethod<"Which function.", "::cleave::BinaryKind", "getKind", (ins)>,
   ];
 }
 

@@ -54,7 +54,7 @@ def Cleave_WeightOp : Cleave_Op<"weight", [Symbol]> {
     `split` holds the user's wishes, `sharding` what became of them.
 
     **Constraints**: the shape is static; with a block type its last dimension is a whole
-    number of blocks; the slice's sizes are the type's. A source
+    number of blocks, and there is one; the slice's sizes are the type's. A source
     with a shape has plain elements, and without a slice that shape is the type's; `dense` has
     as many bytes as its shape asks for, and at most 65536; `transposed` needs two dims.
 

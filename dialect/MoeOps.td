@@ -87,7 +87,7 @@ def Cleave_MoeOp : Cleave_ComputeOp<"moe", [Pure,
     ```
   }];
   let arguments = (ins Cleave_F32Tensor:$x, Cleave_I32Tensor:$chosen, Cleave_F32Tensor:$weights,
-                       Cleave_WeightTensor:$gate, Cleave_WeightTensor:$up, Cleave_WeightTensor:$down,
+                       Cleave_MatrixTensor:$gate, Cleave_MatrixTensor:$up, Cleave_MatrixTensor:$down,
                        DefaultValuedAttr<Cleave_Int, "0">:$first_expert,
                        DefaultValuedAttr<Cleave_Int, "0">:$pad_before);
   let results = (outs Cleave_F32Tensor:$result);

@@ -31,8 +31,20 @@ def Cleave_BlockType : TypeDef<CleaveDialect, "Block"> {
 // Tensors by their use.
 def Cleave_F32Tensor : RankedTensorOf<[F32]>;
 def Cleave_I32Tensor : RankedTensorOf<[I32]>;
-def Cleave_WeightTensor : RankedTensorOf<[F32, F16, BF16, Cleave_BlockType]>;
+def Cleave_MatrixTensor : RankedTensorOf<[F32, F16, BF16, Cleave_BlockType]>;
 def Cleave_StateTensor : RankedTensorOf<[F32, F16]>;
-def Cleave_ValueTensor : RankedTensorOf<[F32, I32]>;
+
+// Tensors of all plain types, and of families of them. Integers without a sign are spelled
+// ui8 and so on; an i1 is 0 or 1 and no number.
+defvar Cleave_Floats = [F32, F16, BF16, F64];
+defvar Cleave_Integers = [I8, UI8, I16, UI16, I32, UI32, I64, UI64];
+defvar Cleave_Numbers = !listconcat(Cleave_Floats, Cleave_Integers);
+def Cleave_FloatTensor : RankedTensorOf<Cleave_Floats>;
+def Cleave_IntegerTensor : RankedTensorOf<Cleave_Integers>;
+def Cleave_NumberTensor : RankedTensorOf<Cleave_Numbers>;
+def Cleave_SignedTensor : RankedTensorOf<!listconcat(Cleave_Floats, [I8, I16, I32, I64])>;
+def Cleave_BoolTensor : RankedTensorOf<[I1]>;
+def Cleave_ValueTensor : RankedTensorOf<!listconcat(Cleave_Numbers, [I1])>;
+def Cleave_WeightTensor : RankedTensorOf<!listconcat(Cleave_Numbers, [I1, Cleave_BlockType])>;
 
 #endif // CLEAVE_TYPES_TD

@@ -129,7 +129,8 @@ LogicalResult ShareOp::verify() {
 LogicalResult AllReduceOp::verify() {
   RankedTensorType type = getType();
   if (getKind() == ReductionKind::Top &&
-      (type.getRank() != 3 || type.getDimSize(2) != 2 || type.isDynamicDim(1)))
+      (type.getRank() != 3 || type.getDimSize(2) != 2 || type.isDynamicDim(1) ||
+       !type.getElementType().isF32()))
     return emitOpError("expects candidates [r, k, 2], found ") << type;
   return verifyGroup(*this, getGroup());
 }

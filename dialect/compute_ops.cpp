@@ -10,19 +10,6 @@
 using namespace mlir;
 using namespace cleave;
 
-/// Element by element over `type`: each dim a parallel factor.
-static ShardingRule elementwiseRule(RankedTensorType type) {
-  ShardingRule rule;
-  ShardingRule::Dims dims;
-  for (int64_t size : type.getShape()) {
-    dims.push_back(one(rule.factors.size()));
-    rule.factors.push_back({size});
-  }
-  rule.operands = {dims};
-  rule.results = {dims};
-  return rule;
-}
-
 // ---- gather ----
 
 LogicalResult GatherOp::verify() {
@@ -290,65 +277,6 @@ void AttentionOp::localize(const LocalRanges &ranges) {
 
 SmallVector<StringRef, 2> AttentionOp::getLocalAttributes() {
   return {getFirstHeadAttrName()};
-}
-
-// ---- element by element ----
-
-ShardingRule SiluOp::getShardingRule() {
-  return elementwiseRule(tensorOf(getX()));
-}
-
-LogicalResult ScaleOp::verify() {
-  if (getFactor().isFinite())
-    return success();
-  return emitOpError("has the factor ") << getFactorAttr() << ", expected a finite number";
-}
-
-ShardingRule ScaleOp::getShardingRule() {
-  ShardingRule rule = elementwiseRule(tensorOf(getX()));
-  rule.linearIn = {0};
-  return rule;
-}
-
-/// y is like x, or has x's last dim alone.
-template <typename OpT> static LogicalResult verifyBinary(OpT op) {
-  RankedTensorType x = tensorOf(op.getX()), y = tensorOf(op.getY());
-  if (x == y)
-    return success();
-  if (x.getRank() > 1 && y.getRank() == 1 && sameDim(op.getX(), x.getRank() - 1, op.getY(), 0))
-    return success();
-  return op.emitOpError("expects y to be like x or to have x's last dim alone, found ")
-         << x << " and " << y;
-}
-
-static ShardingRule binaryRule(Value x, Value y) {
-  ShardingRule rule = elementwiseRule(tensorOf(x));
-  ShardingRule::Dims dims = rule.operands.front();
-  if (tensorOf(y).getRank() == tensorOf(x).getRank())
-    rule.operands.push_back(dims);
-  else
-    rule.operands.push_back({dims.back()});
-  return rule;
-}
-
-LogicalResult AddOp::verify() {
-  return verifyBinary(*this);
-}
-LogicalResult MulOp::verify() {
-  return verifyBinary(*this);
-}
-
-ShardingRule AddOp::getShardingRule() {
-  ShardingRule rule = binaryRule(getX(), getY());
-  rule.linearIn = {0, 1};
-  return rule;
-}
-
-ShardingRule MulOp::getShardingRule() {
-  // Linear in y as well, but a rule names only operands that are partial together.
-  ShardingRule rule = binaryRule(getX(), getY());
-  rule.linearIn = {0};
-  return rule;
 }
 
 // ---- top_k ----

@@ -109,9 +109,10 @@ int64_t BlockType::getBlockBytes() const {
 const ElementTypeInfo *cleave::getElementTypeInfo(Type type) {
   if (auto block = dyn_cast<BlockType>(type))
     return &elementTypeInfo(block.getElementType());
-  std::string name;
-  llvm::raw_string_ostream(name) << type;
-  return findElementType(std::string_view(name));
+  for (const ElementTypeInfo &info : elementTypes)
+    if (!isBlockType(info) && type == getElementMlirType(type.getContext(), info))
+      return &info;
+  return nullptr;
 }
 
 Type cleave::getElementMlirType(MLIRContext *context, const ElementTypeInfo &info) {
@@ -125,8 +126,13 @@ Type cleave::getElementMlirType(MLIRContext *context, const ElementTypeInfo &inf
     return builder.getF16Type();
   case ElementType::bf16:
     return builder.getBF16Type();
+  case ElementType::f64:
+    return builder.getF64Type();
   case ElementType::u8:
-    return builder.getIntegerType(8, /*isSigned=*/false);
+  case ElementType::u16:
+  case ElementType::u32:
+  case ElementType::u64:
+    return builder.getIntegerType(info.blockBytes * 8, /*isSigned=*/false);
   case ElementType::i1:
     return builder.getI1Type();
   default:
@@ -162,6 +168,9 @@ LogicalResult cleave::verifyValueType(Operation *op, Type type) {
       error << " " << StringRef(known.name);
     return error;
   }
+  if (tensor.getRank() > static_cast<int64_t>(maxValueDims))
+    return op->emitOpError("has a value of type ")
+           << tensor << ", which has more than " << maxValueDims << " dimensions";
   if (!tensor.hasStaticShape() && !isa_and_nonnull<DimsAttr>(tensor.getEncoding()))
     return op->emitOpError("has a value of type ")
            << tensor << " whose run-time sizes have no names; write them as #cleave.dims<...>";

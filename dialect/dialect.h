@@ -3,6 +3,7 @@
 
 #include "dialect/sharding_rule.h"
 #include "runtime/program/element_type.h"
+#include "runtime/program/elementwise.h"
 #include "runtime/program/size_expression.h"
 
 #include "mlir/Bytecode/BytecodeOpInterface.h"
@@ -16,8 +17,11 @@
 #include "mlir/IR/OwningOpRef.h"
 #include "mlir/IR/SymbolTable.h"
 #include "mlir/IR/TensorEncoding.h"
+#include "mlir/IR/TypeUtilities.h"
 #include "mlir/Interfaces/InferTypeOpInterface.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
+
+#include <array>
 
 namespace cleave {
 
@@ -145,6 +149,28 @@ mlir::LogicalResult verifyRmsNorm(mlir::Operation *op, mlir::Value x, mlir::Valu
 /// known to be.
 std::optional<llvm::SmallVector<int64_t>> findReshapeGroups(mlir::RankedTensorType x,
                                                             mlir::RankedTensorType result);
+
+/// The parameters of a function of one element are ones that it takes; if not, an error.
+mlir::LogicalResult verifyUnary(UnaryOpInterface op);
+
+/// Each dimension of the operand is a factor.
+ShardingRule getUnaryRule(UnaryOpInterface op);
+
+/// The type of a result of `elementType` over the operands' shapes, as NumPy matches them; an
+/// error at `location`, which names the op, where they do not match.
+mlir::LogicalResult inferBroadcast(llvm::StringRef opName, std::optional<mlir::Location> location,
+                                   mlir::ValueRange operands, mlir::Type elementType,
+                                   llvm::SmallVectorImpl<mlir::Type> &types);
+
+/// Checks what a type's inference does not; see Cleave_BroadcastOp.
+mlir::LogicalResult verifyBroadcast(BroadcastOpInterface op);
+
+/// Each dimension of the result is a factor, and one of size 1 that is repeated along it a
+/// whole factor of its own.
+ShardingRule getBroadcastRule(BroadcastOpInterface op);
+
+/// What `repeats` is on a rank with these ranges.
+llvm::SmallVector<int64_t> findRepeats(BroadcastOpInterface op, const LocalRanges &ranges);
 
 /// A group lists distinct ranks that a program can name; if not, an error at `op`.
 mlir::LogicalResult verifyGroup(mlir::Operation *op, llvm::ArrayRef<int64_t> group);

@@ -106,15 +106,18 @@ static LogicalResult verifySource(WeightOp weight) {
 
 LogicalResult WeightOp::verify() {
   RankedTensorType type = getTensorType();
-  if (!type.hasStaticShape() || type.getRank() == 0)
-    return emitOpError("has type ") << type << ", expected static sizes and at least one dim";
+  if (!type.hasStaticShape())
+    return emitOpError("has type ") << type << ", expected static sizes";
   if (failed(verifyValueType(*this, type)))
     return failure();
-  if (auto block = dyn_cast<BlockType>(type.getElementType()))
+  if (auto block = dyn_cast<BlockType>(type.getElementType())) {
+    if (type.getRank() == 0)
+      return emitOpError("has type ") << type << ", expected at least one dim for blocks";
     if (type.getShape().back() % block.getBlockLength() != 0)
       return emitOpError("has a last dim of size ")
              << type.getShape().back() << ", which is no whole number of blocks of "
              << block.getBlockLength();
+  }
   if (std::optional<ArrayRef<int64_t>> slice = getSlice()) {
     SmallVector<ElementRange> ranges = getRanges(*slice);
     if (static_cast<int64_t>(ranges.size()) != type.getRank())

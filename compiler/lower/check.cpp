@@ -8,6 +8,7 @@
 #include "compiler/lower/weight_layout.h"
 #include "compiler/lower/weight_source.h"
 #include "runtime/program/candidates.h"
+#include "runtime/program/half.h"
 #include "runtime/program/layout.h"
 #include "runtime/program/program.h"
 #include "runtime/program/weight_file.h"
@@ -109,9 +110,43 @@ static llvm::DenseMap<Value, int64_t> countTerms(func::FuncOp entry) {
   return terms;
 }
 
+/// Half a unit in the last place of 1, of the coarsest type in which the entry computes; f32
+/// where all are finer, as most ops compute in it.
+static double getPrecision(func::FuncOp entry) {
+  double precision = 0x1p-24;
+  entry.walk([&](Operation *op) {
+    for (Value result : op->getResults())
+      if (auto type = dyn_cast<RankedTensorType>(result.getType()); type && !isa<UseOp>(op)) {
+        if (type.getElementType().isF16())
+          precision = std::max(precision, 0x1p-11);
+        else if (type.getElementType().isBF16())
+          precision = std::max(precision, 0x1p-8);
+      }
+  });
+  return precision;
+}
+
 /// How far a value of this magnitude may move with the order of `terms` terms; see checkRanks.
-static double getTolerance(int64_t terms, double magnitude) {
-  return 16 * 0x1p-24 * std::sqrt(terms) * magnitude;
+static double getTolerance(double precision, int64_t terms, double magnitude) {
+  return 16 * precision * std::sqrt(terms) * magnitude;
+}
+
+/// Element `i` of an array of floats.
+static double getFloat(ElementType type, ArrayRef<std::byte> bytes, int64_t i) {
+  auto get = [&](auto element) {
+    std::memcpy(&element, bytes.data() + i * sizeof element, sizeof element);
+    return element;
+  };
+  switch (type) {
+  case ElementType::f64:
+    return get(double());
+  case ElementType::f16:
+    return rt::floatOfF16(get(uint16_t()));
+  case ElementType::bf16:
+    return rt::floatOfBf16(get(uint16_t()));
+  default:
+    return get(float());
+  }
 }
 
 FailureOr<rt::RankInMemory> Check::load(ModuleOp rank, int64_t count) {
@@ -167,18 +202,16 @@ FailureOr<rt::NamedArrays> Check::evaluate(ModuleOp module, StringRef what) {
 
 /// Rows of `found` lie at `begin` in rows of `expected`, from row `firstRow` on. Two
 /// infinities or two NaNs are equal, one is infinitely far from a number.
-static Difference compare(ArrayRef<std::byte> expected, int64_t width, ArrayRef<std::byte> found,
-                          int64_t begin, int64_t foundWidth, int64_t firstRow = 0) {
-  auto get = [](ArrayRef<std::byte> bytes, int64_t i) {
-    float value;
-    std::memcpy(&value, bytes.data() + i * sizeof value, sizeof value);
-    return static_cast<double>(value);
-  };
+static Difference compare(ElementType type, ArrayRef<std::byte> expected, int64_t width,
+                          ArrayRef<std::byte> found, int64_t begin, int64_t foundWidth,
+                          int64_t firstRow = 0) {
+  auto get = [&](ArrayRef<std::byte> bytes, int64_t i) { return getFloat(type, bytes, i); };
+  const int64_t bytes = elementTypeInfo(type).blockBytes;
   Difference result;
-  for (int64_t i = 0, count = expected.size() / sizeof(float); i < count; ++i)
+  for (int64_t i = 0, count = expected.size() / bytes; i < count; ++i)
     if (double value = std::abs(get(expected, i)); std::isfinite(value))
       result.magnitude = std::max(result.magnitude, value);
-  for (int64_t i = 0, count = found.size() / sizeof(float); i < count; ++i) {
+  for (int64_t i = 0, count = found.size() / bytes; i < count; ++i) {
     int64_t at = (firstRow + i / foundWidth) * width + begin + i % foundWidth;
     double a = get(expected, at), b = get(found, i);
     if (a == b || (std::isnan(a) && std::isnan(b)))
@@ -260,6 +293,7 @@ FailureOr<bool> Check::compareOutputs(const rt::NamedArrays &expected,
   func::FuncOp function = getWholeEntry();
   Operation *results = function.getFunctionBody().front().getTerminator();
   llvm::DenseMap<Value, int64_t> terms = countTerms(function);
+  double precision = getPrecision(function);
   bool agree = true;
   for (OpOperand &operand : results->getOpOperands()) {
     std::string name = function
@@ -276,18 +310,19 @@ FailureOr<bool> Check::compareOutputs(const rt::NamedArrays &expected,
       return errorPlace(ranks, entry)->emitError()
              << "output '" << name << "' has " << mine->second.size() << " bytes, the model's "
              << model.size();
-    if (!type.getElementType().isF32()) {
+    ElementType element = getElementTypeInfo(type.getElementType())->type;
+    if (!isFloatType(element)) {
       bool same = mine->second == model;
       os << "  " << name << "  " << (same ? "equal" : "NOT EQUAL") << "\n";
       agree &= same;
       continue;
     }
-    int64_t width = type.getRank() ? model.size() / sizeof(float) : 1;
+    int64_t width = model.size() / elementTypeInfo(element).blockBytes;
     bool areCandidates = isa_and_nonnull<TopKOp>(operand.get().getDefiningOp());
     Difference difference = areCandidates
                                 ? compareCandidates(model, mine->second, type.getDimSize(1))
-                                : compare(model, width, mine->second, 0, width);
-    double tolerance = getTolerance(terms.lookup(operand.get()), difference.magnitude);
+                                : compare(element, model, width, mine->second, 0, width);
+    double tolerance = getTolerance(precision, terms.lookup(operand.get()), difference.magnitude);
     bool within = difference.largest <= tolerance;
     os << "  " << name << "  largest difference " << formatNumber(difference.largest) << " at "
        << describeElement(type, difference.at) << ", tolerance " << formatNumber(tolerance)
@@ -370,6 +405,7 @@ LogicalResult Check::explain() {
     return order[a.value.name] < order[b.value.name];
   });
   llvm::DenseMap<Value, int64_t> terms = countTerms(modelEntry);
+  double precision = getPrecision(modelEntry);
   for (const Traced &each : traced) {
     Value reference = references[order[each.value.name]];
     auto type = cast<RankedTensorType>(reference.getType());
@@ -387,9 +423,9 @@ LogicalResult Check::explain() {
                    (countElements(type, sizes) / width(type) / size);
     }
     Difference difference =
-        compare(expected->at(names[order[each.value.name]]), width(type), found->at(each.output),
-                each.value.begin, width(mine), firstRow);
-    double tolerance = getTolerance(terms.lookup(reference), difference.magnitude);
+        compare(ElementType::f32, expected->at(names[order[each.value.name]]), width(type),
+                found->at(each.output), each.value.begin, width(mine), firstRow);
+    double tolerance = getTolerance(precision, terms.lookup(reference), difference.magnitude);
     if (difference.largest <= tolerance)
       continue;
     Operation *op = each.value.value.getDefiningOp();

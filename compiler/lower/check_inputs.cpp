@@ -1,6 +1,7 @@
 // Inputs by the ops that use them.
 #include "compiler/lower/check_inputs.h"
 
+#include "runtime/program/half.h"
 #include "runtime/program/program.h"
 
 #include "llvm/ADT/TypeSwitch.h"
@@ -70,18 +71,22 @@ int64_t cleave::countElements(RankedTensorType type, const Sizes &sizes) {
 }
 
 namespace {
-/// What an i32 input is for.
+static constexpr int64_t chosenFromNothing = std::numeric_limits<int32_t>::max();
+/// Numbers that choose nothing are below this one.
+static constexpr int64_t plainNumbers = 8;
+
+/// What an input of integers is for.
 struct IndexUse {
   bool isSlot = false;
   bool isPosition = false;
-  int64_t rows = std::numeric_limits<int32_t>::max(); ///< of what it chooses from
+  int64_t rows = chosenFromNothing; ///< of what it chooses from
 };
 } // namespace
 
 /// The least of dims `begin` to `end` of what an op chooses from.
 static int64_t leastSize(Value x, int64_t begin, int64_t end, const Sizes &sizes) {
   auto type = cast<RankedTensorType>(x.getType());
-  int64_t least = std::numeric_limits<int32_t>::max();
+  int64_t least = chosenFromNothing;
   for (int64_t dim = begin; dim < end; ++dim)
     least = std::min(least, getDimSize(type, dim, sizes));
   return least;
@@ -91,24 +96,30 @@ static int64_t leastSize(Value x, int64_t begin, int64_t end, const Sizes &sizes
 static int64_t findRows(Operation *user, Value argument, const Sizes &sizes) {
   auto along = [&](auto op) {
     return op.getIndices() == argument ? leastSize(op.getX(), op.getDim(), op.getDim() + 1, sizes)
-                                       : std::numeric_limits<int32_t>::max();
+                                       : chosenFromNothing;
   };
   auto ofTuples = [&](auto op, int64_t begin) {
     int64_t length = cast<RankedTensorType>(op.getIndices().getType()).getShape().back();
     return op.getIndices() == argument ? leastSize(op.getX(), begin, begin + length, sizes)
-                                       : std::numeric_limits<int32_t>::max();
+                                       : chosenFromNothing;
   };
   return llvm::TypeSwitch<Operation *, int64_t>(user)
       .Case<TakeOp, GatherElementsOp, ScatterElementsOp>(along)
       .Case([&](GatherNdOp op) { return ofTuples(op, op.getBatchDims()); })
       .Case([&](ScatterNdOp op) { return ofTuples(op, 0); })
-      .Default(int64_t{std::numeric_limits<int32_t>::max()});
+      .Default(chosenFromNothing);
 }
 
-static IndexUse findUse(BlockArgument argument, const Sizes &sizes) {
+static IndexUse findUse(Value argument, const Sizes &sizes) {
   IndexUse found;
   for (Operation *user : argument.getUsers()) {
     found.rows = std::min(found.rows, findRows(user, argument, sizes));
+    if (isa<CastOp, ReshapeOp, TransposeOp, SliceOp>(user)) { // numbers that choose later
+      IndexUse later = findUse(user->getResult(0), sizes);
+      found.isSlot |= later.isSlot;
+      found.isPosition |= later.isPosition;
+      found.rows = std::min(found.rows, later.rows);
+    }
     if (auto gather = dyn_cast<GatherOp>(user)) {
       auto source = cast<RankedTensorType>(gather.getSource().getType());
       auto one = RankedTensorType::get({source.getDimSize(0)}, source.getElementType());
@@ -129,6 +140,24 @@ static IndexUse findUse(BlockArgument argument, const Sizes &sizes) {
   return found;
 }
 
+/// Appends a number as an element of a type of floats.
+static void putFloat(ElementType type, float value, std::vector<std::byte> &bytes) {
+  auto put = [&](auto element) {
+    auto view = std::as_bytes(std::span(&element, 1));
+    bytes.insert(bytes.end(), view.begin(), view.end());
+  };
+  switch (type) {
+  case ElementType::f64:
+    return put(static_cast<double>(value));
+  case ElementType::f16:
+    return put(rt::f16OfFloat(value));
+  case ElementType::bf16:
+    return put(rt::bf16OfFloat(value));
+  default:
+    return put(value);
+  }
+}
+
 FailureOr<rt::NamedArrays> cleave::makeInputs(func::FuncOp entry, const Sizes &sizes) {
   std::mt19937 random; // its sequence is the standard's, its seed always the same
   rt::NamedArrays inputs;
@@ -146,22 +175,25 @@ FailureOr<rt::NamedArrays> cleave::makeInputs(func::FuncOp entry, const Sizes &s
       auto view = std::as_bytes(std::span(&value, 1));
       bytes.insert(bytes.end(), view.begin(), view.end());
     };
-    if (type.getElementType().isF32()) {
+    ElementType element = getElementTypeInfo(type.getElementType())->type;
+    if (isFloatType(element)) {
       for (int64_t i = 0; i < elements; ++i)
-        put(static_cast<float>(random() >> 8) * 0x1p-23f - 1.0f);
-    } else if (type.getElementType().isInteger(32)) {
+        putFloat(element, static_cast<float>(random() >> 8) * 0x1p-23f - 1.0f, bytes);
+    } else if (element == ElementType::i1) {
+      for (int64_t i = 0; i < elements; ++i)
+        put(static_cast<uint8_t>(random() >> 31));
+    } else {
       IndexUse use = findUse(argument, sizes);
       for (int64_t i = 0; i < elements; ++i) {
-        int64_t value = random() % std::max<int64_t>(use.rows, 1);
+        int64_t limit = use.rows == chosenFromNothing ? plainNumbers : use.rows;
+        int64_t value = random() % std::max<int64_t>(limit, 1);
         if (use.isSlot)
           value = i % checkedSlots;
         else if (use.isPosition)
           value = i / checkedSlots;
-        put(static_cast<int32_t>(value));
+        auto view = std::as_bytes(std::span(&value, 1)); // its low bytes come first
+        bytes.insert(bytes.end(), view.begin(), view.begin() + elementTypeInfo(element).blockBytes);
       }
-    } else {
-      return entry.emitOpError("input '") << name.getValue() << "' is of type " << type
-                                          << ", and a check makes inputs of f32 and i32 only";
     }
   }
   return inputs;

@@ -87,6 +87,32 @@ ValueTracer::Part ValueTracer::findMoe(MoeOp moe) {
   return {true, isSummand, getBegin(weight, 1) - getBegin(modelDown, 1)};
 }
 
+/// Lies as the first operand that has the last dimension. It is a summand where all operands of
+/// a sum are, or one of a product.
+ValueTracer::Part ValueTracer::findBroadcast(BroadcastOpInterface op) {
+  Part part;
+  bool isFound = false, anySummand = false, allSummands = true;
+  auto result = cast<RankedTensorType>(op->getResult(0).getType());
+  for (Value operand : op->getOperands()) {
+    auto type = cast<RankedTensorType>(operand.getType());
+    Part own = parts.lookup(operand);
+    anySummand |= own.isSummand;
+    allSummands &= own.isSummand;
+    bool hasLast = type.getRank() > 0 && result.getRank() > 0 &&
+                   type.getShape().back() == result.getShape().back();
+    if (hasLast && !isFound)
+      part = own;
+    isFound |= hasLast;
+  }
+  auto binary = dyn_cast<BinaryOpInterface>(op.getOperation());
+  Linearity linearity =
+      binary ? findBinary(static_cast<uint8_t>(binary.getKind()))->linearity : Linearity::first;
+  part.isSummand = linearity == Linearity::both    ? allSummands
+                   : linearity == Linearity::first ? anySummand
+                                                   : false;
+  return part;
+}
+
 ValueTracer::Part ValueTracer::find(Operation *op) {
   auto first = [&] { return parts.lookup(op->getOperand(0)); };
   auto whole = [](Part part) {
@@ -99,18 +125,14 @@ ValueTracer::Part ValueTracer::find(Operation *op) {
       .Case([&](GatherOp gather) { return findGather(gather); })
       .Case([&](MoeOp moe) { return findMoe(moe); })
       .Case<RopeOp, BroadcastOp>([&](auto) { return first(); })
-      .Case<RmsNormOp, SiluOp, AttentionOp, AllReduceOp, RouteWeightsOp>(
+      .Case<RmsNormOp, AttentionOp, AllReduceOp, RouteWeightsOp, CastOp>(
           [&](auto) { return whole(first()); })
-      .Case([&](AddOp add) {
-        Part part = first();
-        part.isSummand &= parts.lookup(add.getY()).isSummand;
-        return part;
+      .Case([&](UnaryOpInterface unary) {
+        return unary.getKind() == UnaryKind::scale || unary.getKind() == UnaryKind::neg
+                   ? first()
+                   : whole(first());
       })
-      .Case([&](MulOp mul) {
-        Part part = first();
-        part.isSummand |= parts.lookup(mul.getY()).isSummand;
-        return part;
-      })
+      .Case([&](BroadcastOpInterface broadcast) { return findBroadcast(broadcast); })
       .Case([&](SliceOp slice) {
         Part part = first();
         part.isKnown &= slice.isConstantRange() && isLastDim(slice.getX(), slice.getDim());

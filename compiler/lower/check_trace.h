@@ -54,6 +54,7 @@ private:
   Part findLinear(LinearOp linear);
   Part findGather(GatherOp gather);
   Part findMoe(MoeOp moe);
+  Part findBroadcast(BroadcastOpInterface op);
   bool isComparable(mlir::Value value, Part part, mlir::Value reference);
 
   mlir::ModuleOp whole;

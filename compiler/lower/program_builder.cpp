@@ -138,19 +138,17 @@ Operation_ ProgramBuilder::buildOperation(Operation &op) {
                                              attention.getScale().convertToFloat(),
                                              attention.getWindow()));
       })
-      .Case([&](SiluOp) {
-        return operation(Kind::Unary, fb::CreateUnary(buffer, fb::UnaryKind::Silu));
+      .Case([&](UnaryOpInterface unary) {
+        auto [first, second] = unary.getFunctionParameters();
+        return operation(Kind::Unary, fb::CreateUnary(buffer, static_cast<uint8_t>(unary.getKind()),
+                                                      first, second));
       })
-      .Case([&](ScaleOp scale) {
-        return operation(Kind::Unary, fb::CreateUnary(buffer, fb::UnaryKind::Scale,
-                                                      scale.getFactor().convertToFloat()));
+      .Case([&](BinaryOpInterface binary) {
+        return operation(Kind::Binary,
+                         fb::CreateBinary(buffer, static_cast<uint8_t>(binary.getKind())));
       })
-      .Case([&](AddOp) {
-        return operation(Kind::Binary, fb::CreateBinary(buffer, fb::BinaryKind::Add));
-      })
-      .Case([&](MulOp) {
-        return operation(Kind::Binary, fb::CreateBinary(buffer, fb::BinaryKind::Mul));
-      })
+      .Case([&](WhereOp) { return operation(Kind::Where, fb::CreateWhere(buffer)); })
+      .Case([&](CastOp) { return operation(Kind::Cast, fb::CreateCast(buffer)); })
       .Case([&](RouteOp) { return operation(Kind::Route, fb::CreateRoute(buffer)); })
       .Case([&](RouteWeightsOp weights) {
         return operation(Kind::RouteWeights,

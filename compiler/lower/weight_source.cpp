@@ -53,6 +53,8 @@ static void readSlice(const std::byte *data, ArrayRef<int64_t> shape, ArrayRef<E
   for (ElementRange range : ranges)
     if (range.size() == 0)
       return;
+  if (shape.empty())
+    return sink({data, info.blockBytes});
   // The innermost dims that are whole join the last that is not into one run of bytes.
   auto bytesOf = [&](int64_t elements) { return elements / info.blockLength * info.blockBytes; };
   size_t run = shape.size() - 1;
@@ -286,7 +288,7 @@ static void setScales(BlockQ6_K &block) {
 }
 
 /// One element or block from random bits: of either sign and, unquantized, of a magnitude
-/// in [1/32, 1/16).
+/// in [1/32, 1/16). Integers are 0 to 7.
 static void makeBlock(const ElementTypeInfo &info, uint64_t bits, std::byte *block) {
   auto put = [&](auto value) { std::memcpy(block, &value, sizeof value); };
   uint64_t sign = bits >> 63;
@@ -297,8 +299,17 @@ static void makeBlock(const ElementTypeInfo &info, uint64_t bits, std::byte *blo
     return put(static_cast<uint16_t>(sign << 15 | 10u << 10 | (bits & 0x3ff)));
   case ElementType::bf16:
     return put(static_cast<uint16_t>(sign << 15 | 122u << 7 | (bits & 0x7f)));
+  case ElementType::f64:
+    return put(sign << 63 | 1018ull << 52 | (bits & 0xfffffffffffff));
+  case ElementType::i1:
+    return put(static_cast<uint8_t>(bits & 1));
   default:
     break;
+  }
+  if (isIntegerType(info.type)) { // 0 to 7: all types have them
+    uint64_t small = bits & 7;
+    std::memcpy(block, &small, info.blockBytes);
+    return;
   }
   for (uint32_t at = 0; at < info.blockBytes; at += 8) {
     bits = mix(bits);
@@ -312,9 +323,11 @@ static void makeBlock(const ElementTypeInfo &info, uint64_t bits, std::byte *blo
 /// that slices agree.
 static void makeRandom(WeightOp weight, const WeightSources::Sink &sink) {
   RankedTensorType type = weight.getTensorType();
+  if (type.getRank() == 0) // as one of a vector
+    type = RankedTensorType::get({1}, type.getElementType());
   const ElementTypeInfo &info = *getElementTypeInfo(type.getElementType());
   SmallVector<ElementRange> ranges;
-  if (std::optional<ArrayRef<int64_t>> slice = weight.getSlice())
+  if (std::optional<ArrayRef<int64_t>> slice = weight.getSlice(); slice && !slice->empty())
     ranges = getRanges(*slice);
   else
     for (int64_t size : type.getShape())

@@ -14,7 +14,7 @@ using namespace mlir;
 using namespace cleave;
 
 static bool hasRows(RankedTensorType type) {
-  return type.getRank() == 2 && !type.isDynamicDim(1);
+  return type.getRank() == 2 && !type.isDynamicDim(1) && type.getElementType().isF32();
 }
 
 /// The norm of `add`'s sum that can be computed with it at `place`, or null. It does not pass
@@ -34,7 +34,7 @@ static AddOp findAdd(AllReduceOp reduce) {
   if (reduce.getKind() != ReductionKind::Sum || !reduce->hasOneUse())
     return {};
   auto add = dyn_cast<AddOp>(*reduce->getUsers().begin());
-  if (!add || add.getX().getType() != add.getY().getType())
+  if (!add || !add.getRepeats().empty() || add.getX().getType() != add.getY().getType())
     return {};
   for (Operation *op = reduce->getNextNode(); op != add; op = op->getNextNode())
     if (communicates(op))
@@ -68,7 +68,8 @@ static void fuse(AllReduceOp reduce, AddOp add) {
 }
 
 static void fuse(AddOp add) {
-  bool canFuse = add.getX().getType() == add.getY().getType() && hasRows(add.getType());
+  bool canFuse = add.getX().getType() == add.getY().getType() && add.getRepeats().empty() &&
+                 hasRows(add.getType());
   RmsNormOp norm = canFuse ? findNorm(add, add) : RmsNormOp();
   if (!norm)
     return;

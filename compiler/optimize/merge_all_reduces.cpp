@@ -52,6 +52,10 @@ static FailureOr<SmallVector<Operation *>> findDependent(ArrayRef<Operation *> s
   return moved;
 }
 
+static bool isF32(AllReduceOp reduce) {
+  return reduce.getType().getElementType().isF32();
+}
+
 namespace {
 /// Exchanges that become one message: a column for each member.
 struct Message {
@@ -70,7 +74,7 @@ struct Message {
     auto reduce = dyn_cast<AllReduceOp>(next.front());
     if (!reduce || reduce.getKind() != ReductionKind::Sum || next.size() != last.size() ||
         exchanges.size() >= static_cast<size_t>(maxOperands) ||
-        reduce.getGroup() != cast<AllReduceOp>(last.front()).getGroup())
+        reduce.getGroup() != cast<AllReduceOp>(last.front()).getGroup() || !isF32(reduce))
       return false;
     for (size_t member = 0; member < next.size(); ++member)
       if (getNextCommunication(last[member]) != next[member] ||
@@ -121,7 +125,8 @@ struct MergeAllReducesPass : public cleave::impl::MergeAllReducesPassBase<MergeA
       std::vector<Message> messages;
       for (const Exchange &first : *exchanges) {
         auto reduce = dyn_cast<AllReduceOp>(first.front());
-        if (!reduce || reduce.getKind() != ReductionKind::Sum || !taken.insert(&first).second)
+        if (!reduce || reduce.getKind() != ReductionKind::Sum || !isF32(reduce) ||
+            !taken.insert(&first).second)
           continue;
         Message message{{&first}};
         while (Operation *next = getNextCommunication(message.exchanges.back()->front())) {

@@ -297,7 +297,9 @@ unsigned PartVerifier::numberOf(ShardingRuleOpInterface op, bool isWhole) {
     for (NamedAttribute attribute : attributes) {
       bool isLocal = llvm::is_contained(local, attribute.getName().getValue());
       auto number = dyn_cast<IntegerAttr>(attribute.getValue());
-      if (isLocal && (!isWhole || (number && number.getValue().isZero())))
+      auto list = dyn_cast<DenseI64ArrayAttr>(attribute.getValue());
+      bool isDefault = (number && number.getValue().isZero()) || (list && list.empty());
+      if (isLocal && (!isWhole || isDefault))
         continue;
       key.push_back(attribute.getName().getAsOpaquePointer());
       key.push_back(attribute.getValue().getAsOpaquePointer());

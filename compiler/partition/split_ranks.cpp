@@ -160,12 +160,6 @@ FailureOr<Value> RankBuilder::takeShare(BlockArgument argument, Value whole) {
   ShardingAttr sharding = getSharding(argument);
   if (!sharding || sharding == replicated)
     return whole;
-  bool isSliced = llvm::any_of(llvm::zip_equal(type.getShape(), sharding.getDims()), [](auto dim) {
-    return !ShapedType::isDynamic(std::get<0>(dim)) && std::get<1>(dim).isSplit();
-  });
-  if (isSliced && !type.getElementType().isF32())
-    return emitError(argument.getLoc()) << "an input of type " << type << " cannot be sharded as "
-                                        << sharding << "; leave it whole";
   return lowerReshard(builder, argument.getLoc(), whole, type, replicated, sharding, planner, place,
                       {});
 }

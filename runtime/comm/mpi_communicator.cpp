@@ -2,7 +2,7 @@
 // width carries them; only sums need the type itself.
 #include "runtime/comm/mpi_communicator.h"
 
-#include "runtime/comm/half.h"
+#include "runtime/program/half.h"
 
 #include <mpi.h>
 
@@ -46,6 +46,16 @@ MPI_Datatype mpiType(ElementType type) {
     return MPI_INT64_T;
   case ElementType::i8:
     return MPI_INT8_T;
+  case ElementType::f64:
+    return MPI_DOUBLE;
+  case ElementType::i16:
+    return MPI_INT16_T;
+  case ElementType::u16:
+    return MPI_UINT16_T;
+  case ElementType::u32:
+    return MPI_UINT32_T;
+  case ElementType::u64:
+    return MPI_UINT64_T;
   default:
     return MPI_UINT8_T;
   }

@@ -2,7 +2,7 @@
 // arrive does the work for all of them, with their pointers.
 #include "runtime/comm/thread_communicator.h"
 
-#include "runtime/comm/half.h"
+#include "runtime/program/half.h"
 
 #include <algorithm>
 #include <condition_variable>
@@ -166,11 +166,22 @@ bool sum(std::span<const Call> calls, size_t begin, size_t count, void *result) 
   case ElementType::bf16:
     sumRange(calls, begin, count, static_cast<uint16_t *>(result), floatOfBf16, bf16OfFloat);
     return true;
+  case ElementType::f64:
+    sumRange(
+        calls, begin, count, static_cast<double *>(result), [](double x) { return x; },
+        [](double x) { return x; });
+    return true;
+  case ElementType::i16:
+  case ElementType::u16:
+    sumIntegers<uint16_t>(calls, begin, count, result);
+    return true;
   case ElementType::i32:
-    sumIntegers<int32_t>(calls, begin, count, result);
+  case ElementType::u32:
+    sumIntegers<uint32_t>(calls, begin, count, result);
     return true;
   case ElementType::i64:
-    sumIntegers<int64_t>(calls, begin, count, result);
+  case ElementType::u64:
+    sumIntegers<uint64_t>(calls, begin, count, result);
     return true;
   case ElementType::i8:
   case ElementType::u8:

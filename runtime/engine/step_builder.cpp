@@ -163,6 +163,9 @@ std::optional<uint32_t> StepBuilder::operandToReplace() const {
   case fb::Operation::AddNorm:
     candidates = 2;
     break;
+  case fb::Operation::Where:
+    candidates = 3;
+    break;
   default:
     break; // the kernel reads operands after it has begun to write
   }
@@ -280,6 +283,10 @@ void StepBuilder::addInstruction() {
     return addScatterElements(*instruction->operation_as_ScatterElements());
   case fb::Operation::ScatterNd:
     return addScatterNd(*instruction->operation_as_ScatterNd());
+  case fb::Operation::Where:
+    return addWhere();
+  case fb::Operation::Cast:
+    return addCast();
   }
   refuse("cannot be executed by this version"); // proved not to happen
 }

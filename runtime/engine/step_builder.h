@@ -149,6 +149,8 @@ private:
   void addAttention(const fb::Attention &op);
   void addUnary(const fb::Unary &op);
   void addBinary(const fb::Binary &op);
+  void addWhere();
+  void addCast();
   void addSlice(const fb::Slice &op);
   void addTranspose(const fb::Transpose &op);
   void addReshape();

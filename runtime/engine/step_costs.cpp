@@ -3,6 +3,7 @@
 // the positions and choices of the run.
 #include "runtime/engine/profile.h"
 #include "runtime/engine/step_builder.h"
+#include "runtime/program/elementwise.h"
 
 #include <algorithm>
 #include <cctype>
@@ -43,9 +44,9 @@ std::string snakeCase(std::string_view name) {
 
 std::string kindOf(const fb::Instruction &instruction) {
   if (const auto *op = instruction.operation_as_Unary())
-    return snakeCase(fb::EnumNameUnaryKind(op->kind()));
+    return std::string(findUnary(op->kind())->name);
   if (const auto *op = instruction.operation_as_Binary())
-    return snakeCase(fb::EnumNameBinaryKind(op->kind()));
+    return std::string(findBinary(op->kind())->name);
   return snakeCase(fb::EnumNameOperation(instruction.operation_type()));
 }
 
@@ -185,11 +186,11 @@ std::function<Work(const int64_t *)> StepBuilder::work(const Memory &memory) con
   case fb::Operation::Unary:
     addAllBytes();
     flops.add(elements(operand(0)),
-              instruction->operation_as_Unary()->kind() == fb::UnaryKind::Silu ? 4 : 1);
+              instruction->operation_as_Unary()->kind() == uint8_t(UnaryKind::silu) ? 4 : 1);
     break;
   case fb::Operation::Binary:
     addAllBytes();
-    flops.add(elements(operand(0)), 1);
+    flops.add(elements(result(0)), 1);
     break;
   case fb::Operation::MatMul: {
     addAllBytes();
@@ -228,6 +229,8 @@ std::function<Work(const int64_t *)> StepBuilder::work(const Memory &memory) con
   case fb::Operation::Resize:
   case fb::Operation::ArgReduce:
   case fb::Operation::TopElements:
+  case fb::Operation::Where:
+  case fb::Operation::Cast:
   case fb::Operation::TopK:
   case fb::Operation::Route:
   case fb::Operation::RouteWeights:

@@ -115,14 +115,13 @@ public:
   bool norms = false;
   Location residual, weight, normed;
   Size rows;
-  BinaryArgs sum; // of one row
+  int64_t columns = 0;
   RmsNormArgs norm;
 
   void bind(const Memory &memory) override {
     from = memory.read<float>(x);
-    sum.y = memory.read<float>(residual);
-    sum.z = memory.write<float>(y);
-    sum.x = group >= 0 ? sum.z : from;
+    added = memory.read<float>(residual);
+    to = memory.write<float>(y);
     if (!norms)
       return;
     norm.weight = memory.read<float>(weight);
@@ -130,16 +129,16 @@ public:
   }
   void prepare(const int64_t *symbols) override { rowCount = rows(symbols); }
   void run(RunContext &context) const override {
-    int64_t count = rowCount * sum.columns;
+    int64_t count = rowCount * columns;
     if (count == 0)
       return;
     if (group >= 0) {
-      if (from != sum.z) {
-        int64_t bytes = sum.columns * int64_t{sizeof(float)};
-        runParts(slice, SliceArgs{from, sum.z, rowCount, bytes, bytes, bytes}, count, context);
+      if (from != to) {
+        int64_t bytes = columns * int64_t{sizeof(float)};
+        runParts(slice, SliceArgs{from, to, rowCount, bytes, bytes, bytes}, count, context);
       }
       communicate(context, [&] {
-        communicator.allReduce(sum.z, static_cast<size_t>(count), ElementType::f32, group);
+        communicator.allReduce(to, static_cast<size_t>(count), ElementType::f32, group);
       });
     }
     runParts(finishRows, *this, count * 2, context);
@@ -149,22 +148,24 @@ private:
   static void finishRows(const SumAndNormStep &step, Part part) {
     PartRange range = partRange(step.rowCount, part);
     for (int64_t row = range.begin; row < range.end; ++row) {
-      int64_t begin = row * step.sum.columns;
-      BinaryArgs sum = step.sum;
-      sum.x += begin;
-      sum.y += begin;
-      sum.z += begin;
-      add(sum, Part{});
+      int64_t begin = row * step.columns;
+      BinaryArgs sum;
+      sum.setCount(step.columns);
+      sum.x = (step.group >= 0 ? step.to : step.from) + begin;
+      sum.y = step.added + begin;
+      sum.z = step.to + begin;
+      binaryF32(sum, Part{});
       if (!step.norms)
         continue;
       RmsNormArgs norm = step.norm;
-      norm.x = sum.z;
+      norm.x = step.to + begin;
       norm.y += begin;
       rmsNorm(norm, Part{});
     }
   }
 
-  const float *from = nullptr;
+  const float *from = nullptr, *added = nullptr;
+  float *to = nullptr;
   int64_t rowCount = 0;
 };
 
@@ -529,8 +530,7 @@ void StepBuilder::addSumAndNorm(GroupId group, float epsilon) {
   step->residual = locations[operand(1)];
   step->y = locations[result(0)];
   step->rows = x.rows;
-  step->sum.rows = 1;
-  step->sum.columns = step->sum.xStride = step->sum.yStride = step->sum.zStride = x.columns;
+  step->columns = x.columns;
   step->norms = operandCount() == 3;
   if (step->norms) {
     step->weight = locations[operand(2)];

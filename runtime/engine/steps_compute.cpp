@@ -2,13 +2,11 @@
 #include "runtime/engine/index_checks.h"
 #include "runtime/engine/step_builder.h"
 #include "runtime/kernels/attention.h"
-#include "runtime/kernels/binary.h"
 #include "runtime/kernels/gather.h"
 #include "runtime/kernels/rms_norm.h"
 #include "runtime/kernels/rope.h"
 #include "runtime/kernels/state_update.h"
 #include "runtime/kernels/top_k.h"
-#include "runtime/kernels/unary.h"
 
 #include <algorithm>
 
@@ -276,76 +274,6 @@ void StepBuilder::addAttention(const fb::Attention &op) {
   step->args.scale = op.scale();
   step->args.window = op.window();
   step->scratch = scratch(attentionScratch(step->args, input.options.threads));
-  add(std::move(step));
-}
-
-// ---- Elementwise ----
-
-namespace {
-
-class UnaryStep : public Step {
-public:
-  UnaryArgs args;
-  UnaryKernel kernel = nullptr;
-  Location x, y;
-  Size count;
-
-  void bind(const Memory &memory) override {
-    args.x = memory.read<float>(x);
-    args.y = memory.write<float>(y);
-  }
-  void prepare(const int64_t *symbols) override { args.count = count(symbols); }
-  void run(RunContext &context) const override {
-    runParts(kernel, args, args.count * 8, context); // about an exponential each
-  }
-};
-
-class BinaryStep : public Step {
-public:
-  BinaryArgs args;
-  BinaryKernel kernel = nullptr;
-  Location x, y, z;
-  Size rows, columns;
-  bool wholeY = false; // y is like x, and not a vector for each row
-
-  void bind(const Memory &memory) override {
-    args.x = memory.read<float>(x);
-    args.y = memory.read<float>(y);
-    args.z = memory.write<float>(z);
-  }
-  void prepare(const int64_t *symbols) override {
-    args.rows = rows(symbols);
-    args.columns = args.xStride = args.zStride = columns(symbols);
-    args.yStride = wholeY ? args.columns : 0;
-  }
-  void run(RunContext &context) const override {
-    runParts(kernel, args, args.rows * args.columns, context);
-  }
-};
-
-} // namespace
-
-void StepBuilder::addUnary(const fb::Unary &op) {
-  auto step = std::make_unique<UnaryStep>();
-  step->kernel = op.kind() == fb::UnaryKind::Silu ? silu : scale;
-  step->args.parameter = op.parameter();
-  step->x = locations[operand(0)];
-  step->y = locations[result(0)];
-  step->count = elements(operand(0));
-  add(std::move(step));
-}
-
-void StepBuilder::addBinary(const fb::Binary &op) {
-  std::span<const int64_t> x = dimsOf(value(operand(0)).dims());
-  std::span<const int64_t> y = dimsOf(value(operand(1)).dims());
-  auto step = std::make_unique<BinaryStep>();
-  step->kernel = op.kind() == fb::BinaryKind::Add ? rt::add : rt::mul;
-  step->wholeY = x.size() == y.size();
-  step->rows = Size(x.first(x.size() - 1));
-  step->columns = Size(x.last(1));
-  step->x = locations[operand(0)];
-  step->y = locations[operand(1)];
-  step->z = locations[result(0)];
   add(std::move(step));
 }
 

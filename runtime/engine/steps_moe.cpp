@@ -172,10 +172,20 @@ private:
     for (const MoeLinearArgs *args : {&gate, &up})
       runParts(moeLinear, *args, choices * args->linear.outputs * args->linear.inputs, context);
     float *gated = gate.linear.y;
-    runParts(choices * inner * 8, context,
-             [&](Part part) { silu(UnaryArgs{gated, gated, count() * inner}, part); });
+    runParts(choices * inner * 8, context, [&](Part part) {
+      UnaryArgs args;
+      args.kind = UnaryKind::silu;
+      args.x = args.y = gated;
+      args.count = count() * inner;
+      unaryF32(args, part);
+    });
     runParts(choices * inner, context, [&](Part part) {
-      mul(BinaryArgs{gated, up.linear.y, gated, count(), inner, inner, inner, inner}, part);
+      BinaryArgs args;
+      args.kind = BinaryKind::mul;
+      args.x = args.z = gated;
+      args.y = up.linear.y;
+      args.setCount(count() * inner);
+      binaryF32(args, part);
     });
     if (downReadsIntegers)
       runParts(choices * quantize.columns * 2, context, [&](Part part) {

@@ -1,29 +1,33 @@
-// Elementwise functions of two tensors, or of a tensor and a vector along its last
-// dimension.
+// Functions of two elements with broadcasting, for all element types that they take
+// (elementwise.h).
 #pragma once
 
-#include "runtime/kernels/part.h"
-
-#include <cstdint>
+#include "runtime/kernels/broadcast.h"
+#include "runtime/program/elementwise.h"
 
 namespace cleave::rt {
 
-/// z[r, c] = f(x[r, c], y[r, c]). A yStride of 0 makes y one vector [columns] for all
-/// rows. z may be x or y itself (y only where it has z's shape).
+/// z = f(x, y) for elements of a type that f takes, z being of it too, or i1 where f is a test.
+/// z may be x or y where that has z's type and shape.
 struct BinaryArgs {
-  const float *x = nullptr; ///< [rows, columns]
-  const float *y = nullptr; ///< [rows, columns], or [columns]
-  float *z = nullptr;       ///< [rows, columns]
-  int64_t rows = 0;
-  int64_t columns = 0;
-  int64_t xStride = 0; ///< in elements
-  int64_t yStride = 0;
-  int64_t zStride = 0;
+  const void *x = nullptr;
+  const void *y = nullptr;
+  void *z = nullptr;
+  BinaryKind kind = BinaryKind::add;
+  ElementType type = ElementType::f32;
+  BroadcastShape<2> shape;
+
+  /// Of x and y with as many elements each.
+  void setCount(int64_t count) {
+    shape.rank = 1;
+    shape.dims[0] = count;
+    shape.strides[0][0] = shape.strides[1][0] = 1;
+  }
 };
 
-using BinaryKernel = void (*)(const BinaryArgs &, Part);
+void binary(const BinaryArgs &args, Part part);
 
-void add(const BinaryArgs &args, Part part);
-void mul(const BinaryArgs &args, Part part);
+/// The same for elements of f32 and functions that are no tests, in vectors.
+void binaryF32(const BinaryArgs &args, Part part);
 
 } // namespace cleave::rt

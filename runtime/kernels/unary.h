@@ -1,25 +1,28 @@
-// Functions of one element.
+// Functions of one element, for all element types that they take (elementwise.h).
 #pragma once
 
 #include "runtime/kernels/part.h"
+#include "runtime/program/elementwise.h"
 
+#include <array>
 #include <cstdint>
 
 namespace cleave::rt {
 
-/// y = f(x) for `count` elements; y may be x itself. `parameter` is what f is told of.
+/// y = f(x) for `count` elements of a type that f takes; y has that type too, or i1 where f is a
+/// test, and may be x itself where it has x's type.
 struct UnaryArgs {
-  const float *x = nullptr;
-  float *y = nullptr;
+  const void *x = nullptr;
+  void *y = nullptr;
   int64_t count = 0;
-  float parameter = 0;
+  UnaryKind kind = UnaryKind::silu;
+  ElementType type = ElementType::f32;
+  std::array<float, 2> parameters{};
 };
 
-using UnaryKernel = void (*)(const UnaryArgs &, Part);
+void unary(const UnaryArgs &args, Part part);
 
-/// y = x / (1 + exp(-x)).
-void silu(const UnaryArgs &args, Part part);
-/// y = parameter * x.
-void scale(const UnaryArgs &args, Part part);
+/// The same for elements of f32 and functions that are no tests, in vectors.
+void unaryF32(const UnaryArgs &args, Part part);
 
 } // namespace cleave::rt

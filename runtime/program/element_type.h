@@ -5,13 +5,15 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
 
 namespace cleave {
 
-/// An element type. The numbers stand in programs on disk: never reuse one.
+/// An element type. The numbers stand in programs on disk: never reuse one. An i1 takes a
+/// byte, 0 or 1.
 enum class ElementType : uint8_t {
   f32 = 0,
   f16 = 1,
@@ -21,6 +23,11 @@ enum class ElementType : uint8_t {
   i8 = 5,
   u8 = 6,
   i1 = 7,
+  f64 = 8,
+  i16 = 9,
+  u16 = 10,
+  u32 = 11,
+  u64 = 12,
   q8_0 = 16,
   q4_0 = 17,
   q4_k = 18,
@@ -55,6 +62,11 @@ inline constexpr std::array elementTypes = {
     ElementTypeInfo{ElementType::i8, "i8", 1, 1, 24},
     ElementTypeInfo{ElementType::u8, "u8", 1, 1, -1},
     ElementTypeInfo{ElementType::i1, "i1", 1, 1, -1},
+    ElementTypeInfo{ElementType::f64, "f64", 1, 8, 28},
+    ElementTypeInfo{ElementType::i16, "i16", 1, 2, 25},
+    ElementTypeInfo{ElementType::u16, "u16", 1, 2, -1},
+    ElementTypeInfo{ElementType::u32, "u32", 1, 4, -1},
+    ElementTypeInfo{ElementType::u64, "u64", 1, 8, -1},
     ElementTypeInfo{ElementType::q8_0, "q8_0", 32, 34, 8, 0, 2},
     ElementTypeInfo{ElementType::q4_0, "q4_0", 32, 18, 2, 0, 2},
     ElementTypeInfo{ElementType::q4_k, "q4_k", 256, 144, 12, 0, 4},
@@ -107,6 +119,29 @@ constexpr bool isBlockType(const ElementTypeInfo &info) {
   return info.blockLength > 1;
 }
 
+/// Whether elements are floating-point numbers with a value each.
+constexpr bool isFloatType(ElementType type) {
+  return type == ElementType::f32 || type == ElementType::f16 || type == ElementType::bf16 ||
+         type == ElementType::f64;
+}
+
+/// Whether elements are integers, of either signedness; an i1 is none.
+constexpr bool isIntegerType(ElementType type) {
+  switch (type) {
+  case ElementType::i8:
+  case ElementType::u8:
+  case ElementType::i16:
+  case ElementType::u16:
+  case ElementType::i32:
+  case ElementType::u32:
+  case ElementType::i64:
+  case ElementType::u64:
+    return true;
+  default:
+    return false;
+  }
+}
+
 /// The bytes of one row of `length` elements, or nothing where `length` is
 /// negative, is no whole number of blocks, or the bytes do not fit 63 bits.
 constexpr std::optional<int64_t> rowBytes(const ElementTypeInfo &info, int64_t length) {
@@ -122,6 +157,9 @@ constexpr std::optional<int64_t> rowBytes(const ElementTypeInfo &info, int64_t l
 /// the bounds of its symbols, zeros counting as ones: so no product of dimensions
 /// overflows.
 inline constexpr int64_t maxTensorBytes = int64_t{1} << 48;
+
+/// The most dimensions that a value may have.
+inline constexpr size_t maxValueDims = 8;
 
 /// No instruction of a program, and so no op that becomes one, has more operands or more
 /// results than this.

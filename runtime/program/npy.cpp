@@ -24,9 +24,11 @@ struct Descr {
   ElementType type;
 };
 constexpr Descr descrs[] = {
-    {"<f4", ElementType::f32}, {"<f2", ElementType::f16}, {"<i4", ElementType::i32},
-    {"<i8", ElementType::i64}, {"|i1", ElementType::i8},  {"|u1", ElementType::u8},
-    {"|b1", ElementType::i1},
+    {"<f4", ElementType::f32},  {"<f2", ElementType::f16}, {"<i4", ElementType::i32},
+    {"<i8", ElementType::i64},  {"|i1", ElementType::i8},  {"|u1", ElementType::u8},
+    {"|b1", ElementType::i1},   {"<f8", ElementType::f64}, {"<i2", ElementType::i16},
+    {"<u2", ElementType::u16},  {"<u4", ElementType::u32}, {"<u8", ElementType::u64},
+    {"<V2", ElementType::bf16},
 };
 
 [[noreturn]] void fail(std::string_view name, const std::string &what) {

@@ -1,6 +1,7 @@
 // Arrays as NumPy saves them, .npy files of versions 1 to 3: reading, of files
 // that may be hostile, and writing. The format: numpy.lib.format in NumPy's
-// documentation.
+// documentation. NumPy has no bf16: such arrays have the type '<V2' (2 bytes each), as the
+// Python package ml_dtypes saves them; array.view(ml_dtypes.bfloat16) gives the numbers.
 #pragma once
 
 #include "runtime/program/element_type.h"
@@ -49,8 +50,8 @@ NpyArray readNpy(const std::filesystem::path &path);
 class NpyWriter {
 public:
   /// Opens `path` for an array [rows, rowDims...]; with `hasRows` false the array
-  /// is one row, of the dimensions `rowDims` alone. bf16 is not among NumPy's types
-  /// and is refused. All functions throw std::runtime_error naming the file.
+  /// is one row, of the dimensions `rowDims` alone. Block types are refused. All functions
+  /// throw std::runtime_error naming the file.
   NpyWriter(std::filesystem::path path, ElementType type, std::vector<int64_t> rowDims,
             bool hasRows = true);
 

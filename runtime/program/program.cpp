@@ -236,9 +236,9 @@ private:
     switch (value.storage()) {
     case fb::Storage::Activation:
     case fb::Storage::Input:
-      if (info.type != ElementType::f32 && info.type != ElementType::i32)
+      if (isBlockType(info))
         refuse(what + " is of " + std::string(info.name) +
-               "; inputs and activations are of f32 or i32");
+               "; inputs and activations are of plain types");
       return;
     case fb::Storage::Weight:
       return expectLike(count(program.weights()), program.weights(), "weight");

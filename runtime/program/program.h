@@ -21,8 +21,6 @@ struct Manifest;
 /// fb::Program.version as this tree writes and reads it.
 inline constexpr uint32_t programVersion = 5;
 
-/// The most dimensions that a value may have.
-inline constexpr size_t maxValueDims = 8;
 /// The longest name of anything in a program, in bytes.
 inline constexpr size_t maxNameLength = 1024;
 

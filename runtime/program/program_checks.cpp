@@ -14,19 +14,6 @@ namespace cleave::rt {
 
 namespace {
 
-std::span<const int64_t> dimsOf(const fb::Value &value) {
-  return rt::dimsOf(value.dims());
-}
-
-ElementType typeOf(const fb::Value &value) {
-  return static_cast<ElementType>(value.element_type());
-}
-
-bool isDense(const fb::Value &value) {
-  return value.storage() != fb::Storage::State &&
-         !isBlockType(elementTypeInfo(static_cast<ElementType>(value.element_type())));
-}
-
 /// Whether a product can read elements of this type as real numbers.
 bool isReal(ElementType type) {
   return type == ElementType::f32 || type == ElementType::f16 || type == ElementType::bf16 ||
@@ -411,28 +398,6 @@ void InstructionCheck::checkAttention(const fb::Attention &op) const {
   expectResultDims(ElementType::f32, {q.begin(), q.end()});
 }
 
-void InstructionCheck::checkUnary(const fb::Unary &op) const {
-  expectCounts(1, 1, 1);
-  if (op.kind() != fb::UnaryKind::Silu && op.kind() != fb::UnaryKind::Scale)
-    refuse("its kind is unknown");
-  expectFinite("its parameter", op.parameter());
-  expectActivation(0, ElementType::f32);
-  Dims x = dimsOf(operand(0));
-  expectResultDims(ElementType::f32, {x.begin(), x.end()});
-}
-
-void InstructionCheck::checkBinary(const fb::Binary &op) const {
-  expectCounts(2, 2, 1);
-  if (op.kind() != fb::BinaryKind::Add && op.kind() != fb::BinaryKind::Mul)
-    refuse("its kind is unknown");
-  expectActivation(0, ElementType::f32);
-  expectActivation(1, ElementType::f32);
-  Dims x = dimsOf(operand(0)), y = dimsOf(operand(1));
-  expectOperand(1, equal(x, y) || (y.size() == 1 && y[0] == x.back()),
-                "like operand 0 or its last dimension");
-  expectResultDims(ElementType::f32, {x.begin(), x.end()});
-}
-
 /// Whether a value has the dimensions of candidates of `rows` rows.
 static bool areCandidates(std::span<const int64_t> dims, int64_t rows) {
   return dims.size() == 3 && dims[0] == rows && dims[1] >= 1 && dims[1] <= maxCandidates &&
@@ -508,6 +473,8 @@ void InstructionCheck::checkAllReduce(const fb::AllReduce &op) const {
   checkGroup(op.group());
   for (uint32_t i = 0; i < values; ++i) {
     expectOperand(i, isDense(operand(i)), "a tensor of a plain type");
+    expectOperand(i, typeOf(operand(i)) != ElementType::i1, "of numbers, which have a sum");
+    expectOperand(i, typeOf(operand(i)) == typeOf(operand(0)), "of operand 0's type");
     Dims x = dimsOf(operand(i));
     expectResultDims(i, typeOf(operand(i)), {x.begin(), x.end()});
   }
@@ -558,6 +525,7 @@ void InstructionCheck::checkAllGather(const fb::AllGather &op) const {
 void InstructionCheck::checkReduceScatter(const fb::ReduceScatter &op) const {
   expectCounts(1, 1, 1);
   expectOperand(0, isDense(operand(0)), "a tensor of a plain type");
+  expectOperand(0, typeOf(operand(0)) != ElementType::i1, "of numbers, which have a sum");
   expectResult(0, typeOf(result(0)) == typeOf(operand(0)), "of the operand's type");
   Dims whole = dimsOf(operand(0)), part = dimsOf(result(0));
   checkMemberShare(op.group(), op.ranges(), op.dim(), whole, part);
@@ -721,6 +689,10 @@ void InstructionCheck::check() const {
     return checkScatterElements(*instruction.operation_as_ScatterElements());
   case fb::Operation::ScatterNd:
     return checkScatterNd(*instruction.operation_as_ScatterNd());
+  case fb::Operation::Where:
+    return checkWhere();
+  case fb::Operation::Cast:
+    return checkCast();
   }
   refuse("its operation is unknown");
 }

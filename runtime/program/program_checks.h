@@ -4,6 +4,7 @@
 #pragma once
 
 #include "runtime/program/element_type.h"
+#include "runtime/program/elementwise.h"
 #include "runtime/program/program.h"
 
 #include <cstdint>
@@ -12,6 +13,19 @@
 #include <vector>
 
 namespace cleave::rt {
+
+inline std::span<const int64_t> dimsOf(const fb::Value &value) {
+  return dimsOf(value.dims());
+}
+
+inline ElementType typeOf(const fb::Value &value) {
+  return static_cast<ElementType>(value.element_type());
+}
+
+/// Whether a value is an array of elements of a plain type.
+inline bool isDense(const fb::Value &value) {
+  return value.storage() != fb::Storage::State && !isBlockType(elementTypeInfo(typeOf(value)));
+}
 
 /// One instruction whose operands and results are known to be values of the entry.
 class InstructionCheck {
@@ -59,6 +73,10 @@ private:
                      uint32_t least) const;
   /// Operand 0 and result 0 are f32 [n, c, s...]; all but n, which they share, is constant.
   void expectImages() const;
+  /// The operand is dense and of one of these types.
+  void expectPlain(uint32_t i, TypeSet types) const;
+  /// The operands' dimensions are matched as Binary has it, and so are the result's, of `type`.
+  void expectBroadcast(ElementType type) const;
 
   /// The group of a collective: ranks of the program, each once, this one among
   /// them. Returns this rank's place.
@@ -105,6 +123,8 @@ private:
   void checkAttention(const fb::Attention &op) const;
   void checkUnary(const fb::Unary &op) const;
   void checkBinary(const fb::Binary &op) const;
+  void checkWhere() const;
+  void checkCast() const;
   void checkSlice(const fb::Slice &op) const;
   void checkTranspose(const fb::Transpose &op) const;
   void checkReshape() const;

@@ -13,14 +13,6 @@ namespace {
 /// Larger strides, dilations, windows and pads are a mistake.
 constexpr uint32_t maxExtent = 32768;
 
-std::span<const int64_t> dimsOf(const fb::Value &value) {
-  return rt::dimsOf(value.dims());
-}
-
-ElementType typeOf(const fb::Value &value) {
-  return static_cast<ElementType>(value.element_type());
-}
-
 } // namespace
 
 void InstructionCheck::expectLike(uint32_t i, const std::vector<int64_t> &dims) const {

@@ -7,18 +7,6 @@ namespace cleave::rt {
 
 namespace {
 
-std::span<const int64_t> dimsOf(const fb::Value &value) {
-  return rt::dimsOf(value.dims());
-}
-
-ElementType typeOf(const fb::Value &value) {
-  return static_cast<ElementType>(value.element_type());
-}
-
-bool isPlain(const fb::Value &value) {
-  return value.storage() != fb::Storage::State && !isBlockType(elementTypeInfo(typeOf(value)));
-}
-
 /// Whether kernels compute with elements of this type as they are.
 bool isNumber(ElementType type) {
   return type == ElementType::f32 || type == ElementType::i8 || type == ElementType::u8 ||
@@ -72,7 +60,7 @@ void InstructionCheck::expectSymbol(int64_t number) const {
 void InstructionCheck::checkSlice(const fb::Slice &op) const {
   expectCounts(1, 1, 1);
   const fb::Value &x = operand(0);
-  expectOperand(0, isPlain(x), "a tensor of a plain type");
+  expectOperand(0, isDense(x), "a tensor of a plain type");
   expectResult(0, typeOf(result(0)) == typeOf(x), "of the operand's type");
   Dims whole = dimsOf(x), part = dimsOf(result(0));
   if (op.dim() >= whole.size())
@@ -111,7 +99,7 @@ void InstructionCheck::checkSlice(const fb::Slice &op) const {
 void InstructionCheck::checkTranspose(const fb::Transpose &op) const {
   expectCounts(1, 1, 1);
   const fb::Value &x = operand(0);
-  expectOperand(0, isPlain(x), "a tensor of a plain type");
+  expectOperand(0, isDense(x), "a tensor of a plain type");
   Dims from = dimsOf(x);
   uint32_t named = op.permutation() ? op.permutation()->size() : 0;
   if (named != from.size())
@@ -131,7 +119,7 @@ void InstructionCheck::checkTranspose(const fb::Transpose &op) const {
 void InstructionCheck::checkReshape() const {
   expectCounts(1, 1, 1);
   const fb::Value &x = operand(0);
-  expectOperand(0, isPlain(x), "a tensor of a plain type");
+  expectOperand(0, isDense(x), "a tensor of a plain type");
   MaybeSize before = countOf(dimsOf(x));
   expectResult(0, typeOf(result(0)) == typeOf(x) && before && before == countOf(dimsOf(result(0))),
                "the elements of " + text(dimsOf(x)));
@@ -149,7 +137,7 @@ void InstructionCheck::checkConcat(const fb::Concat &op) const {
   for (uint32_t i = 0; i < parts; ++i) {
     const fb::Value &part = operand(i);
     Dims dims = dimsOf(part);
-    bool alike = isPlain(part) && typeOf(part) == typeOf(result(0)) && dims.size() == whole.size();
+    bool alike = isDense(part) && typeOf(part) == typeOf(result(0)) && dims.size() == whole.size();
     for (size_t d = 0; alike && d < dims.size(); ++d)
       alike = d == op.dim() || dims[d] == whole[d];
     expectOperand(i, alike, "like the result outside of dimension " + std::to_string(op.dim()));
@@ -162,7 +150,7 @@ void InstructionCheck::checkExpand() const {
   expectCounts(1, 1, 1);
   const fb::Value &x = operand(0);
   Dims from = dimsOf(x), to = dimsOf(result(0));
-  expectOperand(0, isPlain(x), "a tensor of a plain type");
+  expectOperand(0, isDense(x), "a tensor of a plain type");
   bool fits = typeOf(x) == typeOf(result(0)) && from.size() <= to.size();
   for (size_t d = 0; fits && d < from.size(); ++d)
     fits = from[d] == 1 || from[d] == to[to.size() - from.size() + d];
@@ -180,10 +168,10 @@ void InstructionCheck::checkRange(const fb::Range &op) const {
 // ---- Elements by their numbers ----
 
 void InstructionCheck::expectIndexed(uint32_t x, uint32_t indices) const {
-  expectOperand(x, isPlain(operand(x)), "a tensor of a plain type");
+  expectOperand(x, isDense(operand(x)), "a tensor of a plain type");
   ElementType type = typeOf(operand(indices));
   expectOperand(indices,
-                isPlain(operand(indices)) && (type == ElementType::i32 || type == ElementType::i64),
+                isDense(operand(indices)) && (type == ElementType::i32 || type == ElementType::i64),
                 "a tensor of i32 or i64");
 }
 
@@ -255,7 +243,7 @@ void InstructionCheck::checkScatterElements(const fb::ScatterElements &op) const
   checkScatterKind(op.kind());
   Dims x = dimsOf(operand(1)), updates = dimsOf(operand(0)), indices = dimsOf(operand(2));
   expectOperand(0,
-                isPlain(operand(0)) && typeOf(operand(0)) == typeOf(operand(1)) &&
+                isDense(operand(0)) && typeOf(operand(0)) == typeOf(operand(1)) &&
                     std::equal(updates.begin(), updates.end(), indices.begin(), indices.end()),
                 "an update for each of operand 2");
   expectResultDims(typeOf(operand(1)), {x.begin(), x.end()});
@@ -269,7 +257,7 @@ void InstructionCheck::checkScatterNd(const fb::ScatterNd &op) const {
   std::vector<int64_t> expected(tuples.begin(), tuples.end() - 1);
   append(expected, x.subspan(static_cast<size_t>(length)));
   expectOperand(0,
-                isPlain(operand(0)) && typeOf(operand(0)) == typeOf(operand(1)) &&
+                isDense(operand(0)) && typeOf(operand(0)) == typeOf(operand(1)) &&
                     std::equal(updates.begin(), updates.end(), expected.begin(), expected.end()),
                 text(expected));
   expectResultDims(typeOf(operand(1)), {x.begin(), x.end()});

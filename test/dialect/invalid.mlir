@@ -241,13 +241,13 @@ cleave.mesh @m <"tp" = 2> sequence "dp"
 
 // === weight, use, state ===
 
-// expected-error@+1 {{expected static sizes and at least one dim}}
+// expected-error@+1 {{expected static sizes}}
 cleave.weight @w : tensor<?x4xf32, #cleave.dims<a>> from none
 
 // -----
 
-// expected-error@+1 {{expected static sizes and at least one dim}}
-cleave.weight @w : tensor<f32> from none
+// expected-error@+1 {{has type 'tensor<!cleave.q8_0>', expected at least one dim for blocks}}
+cleave.weight @w : tensor<!cleave.q8_0> from none
 
 // -----
 
@@ -317,7 +317,7 @@ cleave.weight @w : tensor<4x8xf32> from none sharding <[{}, {}], partial = {"tp"
 // -----
 
 // expected-error@+1 {{attribute 'type' failed to satisfy constraint}}
-cleave.weight @w : tensor<4x8xi32> from none
+cleave.weight @w : tensor<4x8xsi32> from none
 
 // -----
 

@@ -386,24 +386,6 @@ func.func @f(%q: tensor<4x8xf32>, %k: tensor<1x16x8xf32>, %i: tensor<4xi32>) {
 
 // -----
 
-// === add, mul ===
-
-func.func @f(%x: tensor<4x8xf32>, %y: tensor<4xf32>) {
-  // expected-error@+1 {{expects y to be like x or to have x's last dim alone, found 'tensor<4x8xf32>' and 'tensor<4xf32>'}}
-  %z = cleave.add %x, %y : tensor<4x8xf32>, tensor<4xf32>
-  return
-}
-
-// -----
-
-func.func @f(%x: tensor<4x8xf32>, %y: tensor<4x1xf32>) {
-  // expected-error@+1 {{expects y to be like x or to have x's last dim alone}}
-  %z = cleave.mul %x, %y : tensor<4x8xf32>, tensor<4x1xf32>
-  return
-}
-
-// -----
-
 // === slice ===
 
 func.func @f(%x: tensor<4x8xf32>) {
@@ -516,16 +498,6 @@ func.func @f(%x: tensor<4x8xf32>) {
 func.func @f(%x: tensor<4x8xf32>) {
   // expected-error@+1 {{has 8 columns from -1 on}}
   %y = cleave.top_k %x {offset = -1 : i64} : tensor<4x8xf32> -> tensor<4x3x2xf32>
-  return
-}
-
-// -----
-
-// === scale ===
-
-func.func @scale_infinite(%x: tensor<4xf32>) {
-  // expected-error@+1 {{has the factor 0x7F800000 : f32, expected a finite number}}
-  %y = cleave.scale %x by 0x7F800000 : tensor<4xf32>
   return
 }
 

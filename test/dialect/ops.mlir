@@ -107,6 +107,30 @@ module @declarations attributes {
   }
   cleave.weight @q8_32 : tensor<32x32x!cleave.q8_0> from none
 
+  // CHECK-LABEL: func.func @by_elements
+  func.func @by_elements(%x: tensor<?x8xf32, #tokens>, %h: tensor<?x8xf16, #tokens>,
+                         %i: tensor<3x1xui8>, %c: tensor<8xi1>, %s: tensor<f64>) -> tensor<f64> {
+    // CHECK: cleave.elu %{{.*}} {alpha = 5.000000e-01 : f32} : tensor<?x8xf16, #[[TOKENS]]>
+    %elu = cleave.elu %h {alpha = 0.5 : f32} : tensor<?x8xf16, #tokens>
+    // CHECK: cleave.clip %{{.*}} {max = 0x7F800000 : f32, min = 0.000000e+00 : f32} : tensor<f64>
+    %clip = cleave.clip %s {min = 0.0 : f32, max = 0x7F800000 : f32} : tensor<f64>
+    // CHECK: %[[NAN:.*]] = cleave.is_nan %{{.*}} : tensor<?x8xf32, #[[TOKENS]]>
+    %nan = cleave.is_nan %x : tensor<?x8xf32, #tokens>
+    // CHECK: cleave.and %[[NAN]], %{{.*}} : tensor<?x8xi1, #[[TOKENS]]>, tensor<8xi1>
+    %and = cleave.and %nan, %c : tensor<?x8xi1, #tokens>, tensor<8xi1>
+    // CHECK: %[[SUM:.*]] = cleave.add %{{.*}}, %{{.*}} : tensor<3x1xui8>, tensor<1x4xui8>
+    %four = cleave.use @four : tensor<1x4xui8>
+    %sum = cleave.add %i, %four : tensor<3x1xui8>, tensor<1x4xui8>
+    // CHECK: %[[LESS:.*]] = cleave.less %[[SUM]], %{{.*}} : tensor<3x4xui8>, tensor<3x1xui8>
+    %less = cleave.less %sum, %i : tensor<3x4xui8>, tensor<3x1xui8>
+    // CHECK: cleave.where %[[LESS]], %[[SUM]], %{{.*}} {repeats = array<i64: 2, 1>} : tensor<3x4xi1>, tensor<3x4xui8>, tensor<3x1xui8>
+    %where = cleave.where %less, %sum, %i {repeats = array<i64: 2, 1>} : tensor<3x4xi1>, tensor<3x4xui8>, tensor<3x1xui8>
+    // CHECK: cleave.cast %{{.*}} : tensor<3x4xui8> -> tensor<3x4xbf16>
+    %cast = cleave.cast %where : tensor<3x4xui8> -> tensor<3x4xbf16>
+    return %clip : tensor<f64>
+  }
+  cleave.weight @four : tensor<1x4xui8> from none
+
   // CHECK-LABEL: func.func @convolve
   func.func @convolve(%x: tensor<?x4x9x7xf32, #tokens>, %w: tensor<6x4x3x2xf32>, %b: tensor<6xf32>,
                       %g: tensor<8x2x1x1xf32>) -> tensor<?x6x4x7xf32, #tokens> {

@@ -2,6 +2,7 @@
 #include "tools/cleave_run/graph_run.h"
 
 #include "runtime/engine/profile.h"
+#include "runtime/program/onnx_tensor.h"
 
 #include <algorithm>
 #include <cstring>
@@ -50,6 +51,11 @@ const ManifestPort *findPort(const std::vector<ManifestPort> &ports, const std::
   return port == ports.end() ? nullptr : &*port;
 }
 
+/// Whether a file holds a tensor as ONNX's test data has it; else it is NumPy's.
+bool isOnnxFile(const std::string &file) {
+  return file.ends_with(".pb");
+}
+
 } // namespace
 
 GraphRun::GraphRun(Job &job, const ManifestEntry &entry, const Options &options)
@@ -86,7 +92,8 @@ void GraphRun::readInputs(const std::vector<NamedFile> &files) {
     if (!port)
       throw std::runtime_error("no input '" + input.name + "'; entry '" + entry.name +
                                "' has: " + namesOf(entry.inputs));
-    auto [place, isNew] = inputs.emplace(input.name, readNpy(input.file));
+    auto [place, isNew] = inputs.emplace(
+        input.name, isOnnxFile(input.file) ? readOnnxTensorFile(input.file) : readNpy(input.file));
     if (!isNew)
       throw std::runtime_error("input '" + input.name + "' is given two files");
     takeSizes(*port, place->second, input.file);
@@ -234,8 +241,12 @@ void GraphRun::writeOutput(const fb::OutputPort &port, const fb::Entry &programE
                                ", that no input determines");
     dims.push_back(*size);
   }
-  writeNpy(file->file, static_cast<ElementType>(value.element_type()), dims,
-           engine.output(file->name));
+  const auto type = static_cast<ElementType>(value.element_type());
+  std::span<const std::byte> data = engine.output(file->name);
+  if (isOnnxFile(file->file))
+    writeOnnxTensorFile(file->file, file->name, type, dims, data);
+  else
+    writeNpy(file->file, type, dims, data);
 }
 
 } // namespace cleave::rt

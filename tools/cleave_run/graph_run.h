@@ -1,6 +1,6 @@
-// Runs a graph once: arrays in from .npy files, arrays out to .npy files. The first
-// rank reads the inputs and gives them to all; the rank that answers for an output
-// writes it.
+// Runs a graph once: arrays in from files, arrays out to files, of NumPy (.npy) or ONNX (.pb:
+// one TensorProto each). The first rank reads the inputs and gives them to all; the rank that
+// answers for an output writes it.
 #pragma once
 
 #include "runtime/engine/engine.h"

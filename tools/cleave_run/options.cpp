@@ -158,7 +158,7 @@ std::optional<int> parseOptions(int argc, char **argv, bool prints, Options &opt
   bool noVerify = false;
   app.add_flag("--no-verify", noVerify, "Do not check the weights' checksums")->group(execution);
 
-  constexpr const char *arrays = "Arrays (.npy files)";
+  constexpr const char *arrays = "Arrays (.npy files, or .pb for ONNX's)";
   std::vector<std::string> inputs;
   std::vector<std::string> outputs;
   for (auto [name, files, description] :

@@ -34,6 +34,17 @@ module @element_type {
 
 // -----
 
+module @many_dims {
+  module @rank0 attributes {cleave.rank = 0 : i64} {
+    // expected-error@+1 {{which has more than 8 dimensions}}
+    func.func @f(%x: tensor<1x1x1x1x1x1x1x1x1xf32> {cleave.input = "x"}) {
+      return
+    }
+  }
+}
+
+// -----
+
 module @nameless_size {
   module @rank0 attributes {cleave.rank = 0 : i64} {
     func.func @f(%x: tensor<4xf32> {cleave.input = "x"}) {

@@ -2,7 +2,7 @@
 // them exactly, so that the expected sums are exact in every order.
 #include "test/runtime/comm/communicator_checks.h"
 
-#include "runtime/comm/half.h"
+#include "runtime/program/half.h"
 
 #include <cmath>
 #include <cstring>
@@ -47,7 +47,18 @@ Bytes encode(ElementType type, const std::vector<int> &values) {
     case ElementType::i32:
       put(static_cast<int32_t>(values[i]));
       break;
+    case ElementType::f64:
+      put(static_cast<double>(values[i]));
+      break;
+    case ElementType::i16:
+    case ElementType::u16:
+      put(static_cast<int16_t>(values[i]));
+      break;
+    case ElementType::u32:
+      put(static_cast<uint32_t>(values[i]));
+      break;
     case ElementType::i64:
+    case ElementType::u64:
       put(static_cast<int64_t>(values[i]));
       break;
     default:
@@ -80,7 +91,8 @@ std::vector<int> sumOver(const std::vector<uint32_t> &ranks, size_t count) {
 
 constexpr ElementType types[] = {ElementType::f32, ElementType::f16, ElementType::bf16,
                                  ElementType::i32, ElementType::i64, ElementType::i8,
-                                 ElementType::u8};
+                                 ElementType::u8,  ElementType::f64, ElementType::i16,
+                                 ElementType::u16, ElementType::u32, ElementType::u64};
 
 /// Collectives over `group`, whose ranks are `ranks` in this order.
 void checkCollectives(Communicator &c, GroupId group, const std::vector<uint32_t> &ranks) {

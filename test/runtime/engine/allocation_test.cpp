@@ -76,7 +76,7 @@ void buildLayer(ProgramBuilder &b, ElementType weightType) {
   b.add(fb::CreateRope(b.fbb, 64, 64, 1e4f, 1.0f), {k, positions}, {q});
   b.add(fb::CreateStateUpdate(b.fbb), {keys, q, slots, positions}, {});
   b.add(fb::CreateAttention(b.fbb, 64, 1, 0, 0.125f), {q, keys, keys, slots, positions}, {a});
-  uint32_t y = b.binary(fb::BinaryKind::Add, x, b.silu(b.linear(a, w, dims), dims), dims);
+  uint32_t y = b.binary(BinaryKind::add, x, b.silu(b.linear(a, w, dims), dims), dims);
   uint32_t chosen = b.activation({t, 2}, ElementType::i32), shares = b.activation({t, 2});
   uint32_t mixed = b.activation(dims);
   uint32_t experts = b.matrix("experts", weightType, {3, width, width},
@@ -84,7 +84,7 @@ void buildLayer(ProgramBuilder &b, ElementType weightType) {
   b.add(fb::CreateRoute(b.fbb), {y}, {chosen});
   b.add(fb::CreateRouteWeights(b.fbb, true, 1.0f), {y, chosen}, {shares});
   b.add(fb::CreateMoe(b.fbb), {y, chosen, shares, experts, experts, experts}, {mixed});
-  y = b.binary(fb::BinaryKind::Add, y, mixed, dims);
+  y = b.binary(BinaryKind::add, y, mixed, dims);
   uint32_t half = b.activation({t, width / 2});
   b.add(fb::CreateSlice(b.fbb, 1, 0), {y}, {half});
   b.output("y", half);

@@ -168,7 +168,7 @@ TEST_P(RunTimeShares, AreTakenScatteredAndGathered) {
     uint32_t y = b.activation(dims(t));
     b.add(fb::CreateSlice(b.fbb, dim, 0), {x}, {own});
     b.add(fb::CreateReduceScatterDirect(b.fbb, &group, dim), {x}, {sum});
-    uint32_t both = b.binary(fb::BinaryKind::Add, sum, own, dims(share));
+    uint32_t both = b.binary(BinaryKind::add, sum, own, dims(share));
     b.add(fb::CreateAllGatherDirect(b.fbb, &group, dim), {both}, {y});
     b.output("y", y);
   };
@@ -252,10 +252,10 @@ TEST(Communication, AllReduceLeavesAnInputAndAValueInUseAlone) {
     uint32_t x = b.input("x", {t, 2});
     uint32_t ofInput = b.activation({t, 2}), ofUsed = b.activation({t, 2}),
              ofDying = b.activation({t, 2});
-    uint32_t doubled = b.binary(fb::BinaryKind::Add, x, x, {t, 2});
+    uint32_t doubled = b.binary(BinaryKind::add, x, x, {t, 2});
     b.add(fb::CreateAllReduceDirect(b.fbb, &group), {x}, {ofInput});
     b.add(fb::CreateAllReduceDirect(b.fbb, &group), {doubled}, {ofUsed});
-    uint32_t all = b.binary(fb::BinaryKind::Add, ofUsed, doubled, {t, 2});
+    uint32_t all = b.binary(BinaryKind::add, ofUsed, doubled, {t, 2});
     b.add(fb::CreateAllReduceDirect(b.fbb, &group), {all}, {ofDying});
     b.output("input", ofInput);
     b.output("used", ofUsed);
@@ -283,7 +283,7 @@ TEST(Communication, SeveralSumsGoInOneMessage) {
     U group{0, 1, 2};
     int64_t t = b.symbol("t");
     uint32_t x = b.input("x", {t, 2}), y = b.input("y", {3});
-    uint32_t dying = b.binary(fb::BinaryKind::Add, y, y, {3});
+    uint32_t dying = b.binary(BinaryKind::add, y, y, {3});
     uint32_t ofX = b.activation({t, 2}), ofY = b.activation({3}), again = b.activation({t, 2});
     b.add(fb::CreateAllReduceDirect(b.fbb, &group), {x, dying, x}, {ofX, ofY, again});
     b.output("x", ofX);
@@ -320,7 +320,7 @@ TEST(Communication, AllReduceTopKeepsTheBestOfAllShares) {
     b.add(fb::CreateAllReduceDirect(b.fbb, &self, fb::ReductionKind::Top), {own}, {alone});
     b.add(fb::CreateAllReduceDirect(b.fbb, &group, fb::ReductionKind::Top), {own}, {kept});
     // In the place of its operand, which nothing reads after it.
-    uint32_t twice = b.binary(fb::BinaryKind::Add, alone, alone, {rows, 6, 2});
+    uint32_t twice = b.binary(BinaryKind::add, alone, alone, {rows, 6, 2});
     uint32_t half = b.activation({rows, 6, 2});
     b.add(fb::CreateTopK(b.fbb, begin), {x}, {half});
     b.add(fb::CreateAllReduceDirect(b.fbb, &group, fb::ReductionKind::Top), {half}, {best});
@@ -371,7 +371,7 @@ TEST(Communication, SumResidualAndNormHaveTheBitsOfThree) {
     uint32_t weight = b.weight("weight", {width}, weights);
     uint32_t reduced = b.activation(dims), normed = b.activation(dims);
     b.add(fb::CreateAllReduceDirect(b.fbb, &group), {x}, {reduced});
-    uint32_t sum = b.binary(fb::BinaryKind::Add, residual, reduced, dims);
+    uint32_t sum = b.binary(BinaryKind::add, residual, reduced, dims);
     b.add(fb::CreateRmsNorm(b.fbb, 1e-5f), {sum, weight}, {normed});
     b.output("sum", sum);
     b.output("normed", normed);
@@ -386,9 +386,9 @@ TEST(Communication, SumResidualAndNormHaveTheBitsOfThree) {
     fused("input", x, residual);
     uint32_t of = b.activation(dims), ofAdded = b.activation(dims), unused = b.activation(dims);
     b.add(fb::CreateAllReduceDirect(b.fbb, &group), {dying}, {of});
-    b.output("dying expected", b.binary(fb::BinaryKind::Add, residual, of, dims));
+    b.output("dying expected", b.binary(BinaryKind::add, residual, of, dims));
     fused("dying", dying, residual);
-    b.output("both expected", b.binary(fb::BinaryKind::Add, both, of, dims));
+    b.output("both expected", b.binary(BinaryKind::add, both, of, dims));
     fused("both", both, both);
     b.add(fb::CreateAllReduceAddDirect(b.fbb, &group), {x, residual}, {unused});
     b.output("without", unused);
@@ -447,7 +447,7 @@ TEST(Communication, MessagesPassThroughAllRanksInTurn) {
       x = b.activation({t, 2});
       b.add(fb::CreateRecv(b.fbb, b.rank - 1, 5), {}, {x});
     }
-    uint32_t y = b.binary(fb::BinaryKind::Add, x, x, {t, 2});
+    uint32_t y = b.binary(BinaryKind::add, x, x, {t, 2});
     if (b.rank < 2)
       b.add(fb::CreateSend(b.fbb, b.rank + 1, 5), {y}, {});
     else

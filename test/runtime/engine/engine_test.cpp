@@ -43,8 +43,8 @@ TEST(Engine, ComputesLinearAddAndMul) {
   uint32_t w = b.weight("w", {2, 3}, {1, 2, 3, 4, 5, 6});
   uint32_t bias = b.weight("bias", {2}, {10, 20});
   uint32_t y = b.linear(x, w, {t, 2});
-  uint32_t z = b.binary(fb::BinaryKind::Add, y, bias, {t, 2});
-  b.output("z", b.binary(fb::BinaryKind::Mul, z, y, {t, 2}));
+  uint32_t z = b.binary(BinaryKind::add, y, bias, {t, 2});
+  b.output("z", b.binary(BinaryKind::mul, z, y, {t, 2}));
   SingleRank one(b, {.bounds = {{"tokens", 4}}});
   one.engine.setSymbol("tokens", 2);
   setInput<float>(one.engine, "x", {1, 0, 0, 1, 1, 1});
@@ -227,7 +227,7 @@ TEST(Engine, TransposesAndReshapes) {
   std::vector<uint32_t> permutation{2, 0, 1};
   b.add(fb::CreateReshape(b.fbb), {x}, {parts});
   b.add(fb::CreateTransposeDirect(b.fbb, &permutation), {parts}, {turned});
-  b.add(fb::CreateUnary(b.fbb, fb::UnaryKind::Scale, 10), {turned}, {scaled});
+  b.add(fb::CreateUnary(b.fbb, static_cast<uint8_t>(UnaryKind::scale), 10), {turned}, {scaled});
   b.add(fb::CreateReshape(b.fbb), {scaled}, {flat});
   b.output("turned", turned);
   b.output("flat", flat);
@@ -543,12 +543,12 @@ TEST(Engine, RandomGraphsKeepTheirValues) {
       case 1:
         for (size_t j = 0; j < result.size(); ++j)
           result[j] = expected[x][j] + expected[y][j];
-        define(b.binary(fb::BinaryKind::Add, x, y, dims), result);
+        define(b.binary(BinaryKind::add, x, y, dims), result);
         break;
       case 2:
         for (size_t j = 0; j < result.size(); ++j)
           result[j] = expected[x][j] * expected[y][j];
-        define(b.binary(fb::BinaryKind::Mul, x, y, dims), result);
+        define(b.binary(BinaryKind::mul, x, y, dims), result);
         break;
       default:
         for (size_t r = 0; r < rows; ++r)
@@ -593,7 +593,7 @@ TEST(Engine, SharedAnglesLastUntilTheirLastUse) {
   // Values of the angles' size, which would take their place.
   uint32_t y = x;
   for (int i = 0; i < 4; ++i)
-    y = b.binary(fb::BinaryKind::Add, b.silu(y, dims), b.silu(x, dims), dims);
+    y = b.binary(BinaryKind::add, b.silu(y, dims), b.silu(x, dims), dims);
   b.output("sums", y);
   b.output("second", rope(x));
   SingleRank one(b);

@@ -67,7 +67,7 @@ void buildLayers(ProgramBuilder &b, const std::vector<uint32_t> &ranks) {
     b.add(fb::CreateRoute(b.fbb), {normed}, {chosen});
     b.add(fb::CreateRouteWeights(b.fbb, true, 1.0f), {normed, chosen}, {shares});
     b.add(fb::CreateMoe(b.fbb), {normed, chosen, shares, experts, experts, experts}, {mixed});
-    x = b.binary(fb::BinaryKind::Add, added, b.silu(mixed, dims), dims);
+    x = b.binary(BinaryKind::add, added, b.silu(mixed, dims), dims);
   }
   uint32_t best = b.activation({t, 4, 2});
   b.add(fb::CreateTopK(b.fbb), {x}, {best});

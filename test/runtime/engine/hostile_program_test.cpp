@@ -52,7 +52,7 @@ void buildEverything(ProgramBuilder &b) {
   b.add(fb::CreateAllReduceDirect(b.fbb, &self), {y, sum}, {b.activation(dims), z}, "sums");
   y = z;
   y = make(fb::CreateUnary(b.fbb), {y}, dims);
-  y = make(fb::CreateBinary(b.fbb, fb::BinaryKind::Mul), {y, norm}, dims);
+  y = make(fb::CreateBinary(b.fbb, static_cast<uint8_t>(BinaryKind::mul)), {y, norm}, dims);
   y = make(fb::CreateAllGatherDirect(b.fbb, &self, 1, &ranges), {y}, dims);
   y = make(fb::CreateReduceScatterDirect(b.fbb, &self, 1, &ranges), {y}, dims);
   y = make(fb::CreateAllToAllDirect(b.fbb, &self, 1, &ranges, 1, &ranges), {y}, dims);

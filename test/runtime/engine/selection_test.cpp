@@ -105,9 +105,9 @@ TEST(Selection, OneRankLeavesOutWhatServesOtherOutputs) {
   for (bool all : {true, false}) {
     ProgramBuilder b;
     uint32_t x = b.input("x", {1000});
-    b.output("twice", b.binary(fb::BinaryKind::Add, x, x, {1000}));
-    uint32_t square = b.binary(fb::BinaryKind::Mul, x, x, {1000});
-    b.output("fourth", b.binary(fb::BinaryKind::Mul, square, square, {1000}));
+    b.output("twice", b.binary(BinaryKind::add, x, x, {1000}));
+    uint32_t square = b.binary(BinaryKind::mul, x, x, {1000});
+    b.output("fourth", b.binary(BinaryKind::mul, square, square, {1000}));
     SingleRank one(b, {.outputs = all ? WantedOutputs() : only("twice")});
     setInput(one.engine, "x", std::vector<float>(1000, 3.0f));
     one.engine.run();
@@ -171,8 +171,8 @@ TEST(Selection, ACollectiveRunsOnAllMembersOrNone) {
     uint32_t x = b.input("x", {2});
     uint32_t first = b.activation({2}), second = b.activation({2});
     b.add(fb::CreateAllReduceDirect(b.fbb, &group), {x}, {first});
-    uint32_t product = b.binary(fb::BinaryKind::Mul, x, x, {2});
-    uint32_t both = b.binary(fb::BinaryKind::Add, first, x, {2});
+    uint32_t product = b.binary(BinaryKind::mul, x, x, {2});
+    uint32_t both = b.binary(BinaryKind::add, first, x, {2});
     b.add(fb::CreateAllReduceDirect(b.fbb, &group), {both}, {second});
     if (b.rank == 0)
       b.output("sum", second, 0);
@@ -199,7 +199,7 @@ TEST(Selection, MessagesStay) {
   auto build = [](ProgramBuilder &b) {
     if (b.rank == 0) {
       uint32_t x = b.input("x", {2});
-      b.add(fb::CreateSend(b.fbb, 1, 0), {b.binary(fb::BinaryKind::Add, x, x, {2})}, {});
+      b.add(fb::CreateSend(b.fbb, 1, 0), {b.binary(BinaryKind::add, x, x, {2})}, {});
       b.output("same", x, 0);
     } else {
       uint32_t y = b.activation({2});

@@ -1,16 +1,11 @@
-// The kernels of rows and elements: norm, rotary embedding, unary, binary, slice,
-// transpose.
+// The kernels of rows and elements: norm, rotary embedding, slice, transpose.
 #include "reference.h"
 #include "test_support.h"
 
-#include "runtime/kernels/binary.h"
 #include "runtime/kernels/rms_norm.h"
 #include "runtime/kernels/rope.h"
 #include "runtime/kernels/slice.h"
 #include "runtime/kernels/transpose.h"
-#include "runtime/kernels/unary.h"
-
-#include <limits>
 
 namespace cleave::rt {
 namespace {
@@ -108,89 +103,6 @@ TEST(Rope, MatchesReference) {
                           2 * reference::roundingBound(3) + 1e-10)
                   << "token " << t << ", column " << c;
         }
-    });
-  }
-}
-
-TEST(Silu, MatchesReference) {
-  Random random(3);
-  for (int64_t count : {0, 1, 15, 64, 1000}) {
-    std::vector<float> x(count);
-    for (float &value : x)
-      value = random.uniform(-20, 20);
-    forEachTarget([&] {
-      for (int parts : partCounts) {
-        std::vector<float> y = x;
-        runParts(silu, UnaryArgs{y.data(), y.data(), count}, parts);
-        for (int64_t i = 0; i < count; ++i) {
-          const double expected = x[i] / (1 + std::exp(-double{x[i]}));
-          // exp within 4 units, a sum, a quotient.
-          ASSERT_NEAR(y[i], expected, reference::roundingBound(6) * std::abs(expected));
-        }
-      }
-    });
-  }
-}
-
-TEST(Silu, Extremes) {
-  const float infinity = std::numeric_limits<float>::infinity();
-  const float x[] = {-1e30f, -200, -90, 90, 1e30f, infinity, 0, std::nanf("")};
-  forEachTarget([&] {
-    float y[8];
-    silu({x, y, 8}, Part{});
-    EXPECT_NEAR(y[0], 0, 1e-7); // x times what is below 1e-37
-    EXPECT_NEAR(y[1], 0, 1e-35);
-    EXPECT_NEAR(y[2], 0, 1e-35);
-    EXPECT_EQ(y[3], 90);
-    EXPECT_EQ(y[4], 1e30f);
-    EXPECT_EQ(y[5], infinity);
-    EXPECT_EQ(y[6], 0);
-    EXPECT_TRUE(std::isnan(y[7]));
-  });
-}
-
-TEST(Binary, MatchesReference) {
-  for (int64_t rows : {0, 1, 3, 5})
-    for (int64_t columns : {1, 17, 64, 172})
-      for (bool vector : {false, true}) {
-        Random random(4);
-        const std::vector<float> x = random.floats(rows * (columns + 1));
-        const std::vector<float> y = random.floats(vector ? columns : rows * (columns + 2));
-        BinaryArgs args{.x = x.data(),
-                        .y = y.data(),
-                        .rows = rows,
-                        .columns = columns,
-                        .xStride = columns + 1,
-                        .yStride = vector ? 0 : columns + 2,
-                        .zStride = columns + 3};
-        forEachTarget([&] {
-          for (int parts : partCounts)
-            for (bool multiply : {false, true}) {
-              std::vector<float> z(rows * args.zStride, 77.0f);
-              args.z = z.data();
-              runParts(multiply ? mul : add, args, parts);
-              for (int64_t r = 0; r < rows; ++r)
-                for (int64_t c = 0; c < args.zStride; ++c) {
-                  const float a = c < columns ? x[r * args.xStride + c] : 0;
-                  const float b = c < columns ? y[r * args.yStride + c] : 77;
-                  ASSERT_EQ(z[r * args.zStride + c], c >= columns ? 77 : multiply ? a * b : a + b);
-                }
-            }
-        });
-      }
-}
-
-TEST(Scale, MultipliesEachElement) {
-  for (int64_t count : {0, 1, 7, 64, 1001}) {
-    Random random(5);
-    std::vector<float> x = random.floats(count);
-    forEachTarget([&] {
-      for (int parts : partCounts) {
-        std::vector<float> y = x;
-        runParts(scale, UnaryArgs{y.data(), y.data(), count, -0.3f}, parts);
-        for (int64_t i = 0; i < count; ++i)
-          ASSERT_EQ(y[i], x[i] * -0.3f);
-      }
     });
   }
 }

@@ -189,18 +189,45 @@ const Case refusedCompute[] = {
      },
      "its scale is not a finite number"},
     {"UnaryKind",
-     [](Values &v) { v.op(FB(Unary, static_cast<fb::UnaryKind>(9)), {v.x}, {v.t, 8}); },
+     [](Values &v) {
+       v.op(FB(Unary, static_cast<uint8_t>(unaryFunctions.size())), {v.x}, {v.t, 8});
+     },
      "its kind is unknown"},
     {"UnaryType", [](Values &v) { v.op(FB(Unary), {v.ids}, {v.t}, i32); },
-     "is not a tensor of f32"},
+     "is not a tensor of a type that the function takes"},
+    {"UnaryResult", [](Values &v) { v.op(FB(Unary, uint8_t(UnaryKind::isNan)), {v.x}, {v.t, 8}); },
+     "is not i1 ['tokens', 8]"},
     {"BinaryKind",
-     [](Values &v) { v.op(FB(Binary, static_cast<fb::BinaryKind>(9)), {v.x, v.x}, {v.t, 8}); },
+     [](Values &v) {
+       v.op(FB(Binary, static_cast<uint8_t>(binaryFunctions.size())), {v.x, v.x}, {v.t, 8});
+     },
      "its kind is unknown"},
-    {"BinaryShape", [](Values &v) { v.op(FB(Binary), {v.vector, v.x}, {8}); },
-     "is not like operand 0 or its last dimension"},
+    {"BinaryTypes", [](Values &v) { v.op(FB(Binary), {v.x, v.ids}, {v.t, 8}); },
+     "is not of operand 0's type"},
+    {"BinaryOfBooleans",
+     [](Values &v) { v.op(FB(Binary, uint8_t(BinaryKind::logicalAnd)), {v.x, v.x}, {v.t, 8}); },
+     "is not a tensor of a type that the function takes"},
+    {"BinaryShape", [](Values &v) { v.op(FB(Binary), {v.x, v.b.input("seven", {7})}, {v.t, 8}); },
+     "is not of dimensions that are 1 or those of the operands before it"},
+    {"BinaryResult", [](Values &v) { v.op(FB(Binary), {v.vector, v.x}, {8}); },
+     "is not f32 ['tokens', 8]"},
+    {"WhereCondition", [](Values &v) { v.op(FB(Where), {v.x, v.x, v.x}, {v.t, 8}); },
+     "is not a tensor of a type that the function takes"},
+    {"WhereTypes",
+     [](Values &v) {
+       v.op(FB(Where), {v.b.input("condition", {}, ElementType::i1), v.x, v.ids}, {v.t, 8});
+     },
+     "is not of operand 1's type"},
+    {"CastShape", [](Values &v) { v.op(FB(Cast), {v.x}, {v.t}, i32); }, "is not i32 ['tokens', 8]"},
+    {"AllReduceOfBooleans",
+     [](Values &v) {
+       uint32_t x = v.b.input("flags", {2}, ElementType::i1);
+       v.op(allReduce(v, {2, 1}), {x}, {2}, ElementType::i1);
+     },
+     "is not of numbers, which have a sum"},
     {"UnaryParameter",
      [](Values &v) {
-       v.op(FB(Unary, fb::UnaryKind::Scale, std::numeric_limits<float>::quiet_NaN()), {v.x},
+       v.op(FB(Unary, uint8_t(UnaryKind::scale), std::numeric_limits<float>::quiet_NaN()), {v.x},
             {v.t, 8});
      },
      "its parameter is not a finite number"},

@@ -99,8 +99,10 @@ TEST_F(Npy, ReadsScalarsAndEmptyArrays) {
 }
 
 TEST_F(Npy, WritesWhatItReads) {
-  for (ElementType type : {ElementType::f32, ElementType::f16, ElementType::i32, ElementType::i64,
-                           ElementType::i8, ElementType::u8, ElementType::i1}) {
+  for (const ElementTypeInfo &info : elementTypes) {
+    if (isBlockType(info))
+      continue;
+    ElementType type = info.type;
     std::vector<std::byte> data(6 * elementTypeInfo(type).blockBytes, std::byte{1});
     writeNpy(path, type, std::vector<int64_t>{3, 1, 2}, data);
     NpyArray array = readNpy(path);
@@ -122,7 +124,7 @@ TEST_F(Npy, CountsRowsAtTheEnd) {
 TEST_F(Npy, RefusesWhatItCannotWrite) {
   EXPECT_THROW(writeNpy(folder / "no" / "a.npy", ElementType::f32, {}, bytesOf({1})),
                std::runtime_error);
-  EXPECT_THROW(writeNpy(path, ElementType::bf16, {}, bytesOf({1})), std::runtime_error);
+  EXPECT_THROW(writeNpy(path, ElementType::q8_0, {}, bytesOf({1})), std::runtime_error);
 }
 
 TEST_F(Npy, SaysWhatIsWrong) {
@@ -137,7 +139,7 @@ TEST_F(Npy, SaysWhatIsWrong) {
   expect(fileOf(dictionaryOf("<f4", "False", "(4,)"), four.substr(1)),
          "has 15 bytes of data where its header asks for 16");
   expect(fileOf(dictionaryOf("<f4", "False", "(4,)"), four + "x"), "has 17 bytes");
-  expect(fileOf(dictionaryOf("<f8", "False", "(2,)"), four), "elements of type '<f8'; known are");
+  expect(fileOf(dictionaryOf("<c8", "False", "(2,)"), four), "elements of type '<c8'; known are");
   expect(fileOf(dictionaryOf(">f4", "False", "(4,)"), four), "elements of type '>f4'");
   expect(fileOf(dictionaryOf("<f4", "False", "(-4,)"), four), "no size of a dimension");
   expect(fileOf(dictionaryOf("<f4", "False", "(4294967296, 4294967296)"), four), "64 bits");

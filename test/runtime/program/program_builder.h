@@ -3,6 +3,7 @@
 #pragma once
 
 #include "runtime/program/element_type.h"
+#include "runtime/program/elementwise.h"
 #include "runtime/program/manifest.h"
 #include "runtime/program/packing.h"
 #include "runtime/program/program.h"
@@ -138,12 +139,12 @@ public:
   }
   uint32_t silu(uint32_t x, const Dims &dims) {
     uint32_t y = activation(dims);
-    add(fb::CreateUnary(fbb, fb::UnaryKind::Silu), {x}, {y}, "silu");
+    add(fb::CreateUnary(fbb, static_cast<uint8_t>(UnaryKind::silu)), {x}, {y}, "silu");
     return y;
   }
-  uint32_t binary(fb::BinaryKind kind, uint32_t x, uint32_t y, const Dims &dims) {
+  uint32_t binary(BinaryKind kind, uint32_t x, uint32_t y, const Dims &dims) {
     uint32_t z = activation(dims);
-    add(fb::CreateBinary(fbb, kind), {x, y}, {z}, "binary");
+    add(fb::CreateBinary(fbb, static_cast<uint8_t>(kind)), {x, y}, {z}, "binary");
     return z;
   }
 

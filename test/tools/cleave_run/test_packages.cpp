@@ -174,13 +174,13 @@ void writeGraph(const std::filesystem::path &folder, uint32_t ranks) {
     b.packageId = package.manifest.packageId;
     int64_t n = b.symbol("n");
     uint32_t x = b.input("x", {n, 2});
-    uint32_t y = b.binary(fb::BinaryKind::Mul, x, b.weight("w", {2}, w), {n, 2});
+    uint32_t y = b.binary(BinaryKind::mul, x, b.weight("w", {2}, w), {n, 2});
     if (ranks > 1) {
       uint32_t sum = b.activation({n, 2});
       b.add(fb::CreateAllReduceDirect(b.fbb, &group), {y}, {sum}, "sum");
       y = sum;
     }
-    b.output("y", b.binary(fb::BinaryKind::Add, y, b.input("bias", {2}), {n, 2}), ranks - 1);
+    b.output("y", b.binary(BinaryKind::add, y, b.input("bias", {2}), {n, 2}), ranks - 1);
     package.addRank(b, std::as_bytes(std::span(w)));
   }
   package.finish();
