@@ -101,8 +101,8 @@ def Cleave_ScatterElementsOp : Cleave_ComputeOp<"scatter_elements", [Pure,
     count from the end; one outside [-n, n) is an error of the run.
 
     **Constraints**: x and the indices have as many dimensions, and x is no smaller but along
-    `dim`; the updates have the indices' shape and x's type; kinds but `set` are of f32, i8,
-    ui8, i32 or i64.
+    `dim`; the updates have the indices' shape and x's type; kinds but `set` are of f32, f64
+    or integers.
 
     ```mlir
     func.func @f(%x: tensor<4x10xf32>, %i: tensor<4x3xi64>, %u: tensor<4x3xf32>) -> tensor<4x10xf32> {
@@ -129,7 +129,7 @@ def Cleave_ScatterNdOp : Cleave_ComputeOp<"scatter_nd", [Pure, AllTypesMatch<["x
     the slice of a copy of x into which an update is written, as `scatter_elements` does.
 
     **Constraints**: k is constant and at least 1; the updates' shape follows from the others',
-    their type is x's; kinds but `set` are of f32, i8, ui8, i32 or i64.
+    their type is x's; kinds but `set` are of f32, f64 or integers.
 
     ```mlir
     func.func @f(%x: tensor<4x10x2xf32>, %i: tensor<5x2xi64>, %u: tensor<5x2xf32>)

@@ -162,16 +162,16 @@ def Cleave_RangeOp : Cleave_ComputeOp<"range", [Pure]> {
     [n]: element i is `start + i * step`. `start` is a number or a size, so that positions
     after a cache and sizes themselves can be had as values.
 
-    **Constraints**: one dimension; elements are f32, i8, ui8, i32 or i64.
+    **Constraints**: one dimension; elements are f32, f64 or integers.
 
     ```mlir
-    func.func @positions() -> tensor<?xi32, #cleave.dims<seq>> {
-      %y = cleave.range from "past" : tensor<?xi32, #cleave.dims<seq>>
-      return %y : tensor<?xi32, #cleave.dims<seq>>
+    func.func @positions() -> tensor<?xi64, #cleave.dims<seq>> {
+      %y = cleave.range from "past" : tensor<?xi64, #cleave.dims<seq>>
+      return %y : tensor<?xi64, #cleave.dims<seq>>
     }
-    func.func @size() -> tensor<1xi32> {
-      %y = cleave.range from "2*seq" : tensor<1xi32>
-      return %y : tensor<1xi32>
+    func.func @size() -> tensor<1xi64> {
+      %y = cleave.range from "2*seq" : tensor<1xi64>
+      return %y : tensor<1xi64>
     }
     ```
   }];

@@ -193,7 +193,7 @@ static LogicalResult verifyKind(Operation *op, ScatterKind kind, Value x) {
   if (kind == ScatterKind::Set || isComputedInPlace(type))
     return success();
   return op->emitOpError("cannot ") << stringifyScatterKind(kind) << " elements of " << type
-                                    << ", expected f32, i8, ui8, i32 or i64";
+                                    << ", expected f32, f64 or integers";
 }
 
 /// Operands are the updates, x and the indices; the result is linear in the first two.

@@ -46,8 +46,7 @@ inline mlir::LogicalResult expectSameDim(mlir::Operation *op, mlir::Value a, uns
 
 /// Whether kernels that move elements compute with this type, too.
 inline bool isComputedInPlace(mlir::Type type) {
-  return type.isF32() || type.isSignlessInteger(8) || type.isSignlessInteger(32) ||
-         type.isSignlessInteger(64) || type.isUnsignedInteger(8);
+  return type.isF32() || type.isF64() || (type.isInteger() && !type.isInteger(1));
 }
 
 /// The factor list of a dim that is one factor.

@@ -371,7 +371,7 @@ LogicalResult RangeOp::verify() {
       failed(verifyBegin(*this, "the start", getStartSize())))
     return failure();
   if (!isComputedInPlace(type.getElementType()))
-    return emitOpError("makes numbers of f32, i8, ui8, i32 or i64, found ") << type;
+    return emitOpError("makes numbers of f32, f64 or integers, found ") << type;
   return success();
 }
 

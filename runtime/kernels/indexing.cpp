@@ -1,6 +1,8 @@
 // Walks through indices and moves what they say.
 #include "runtime/kernels/indexing.h"
 
+#include "runtime/kernels/plain_types.h"
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -94,25 +96,15 @@ template <typename Visit> void withBytes(int64_t bytes, const Visit &visit) {
   }
 }
 
-/// Calls visit with a pointer of the type that does `kind`. Sums and products of integers wrap
-/// around, so that only their bytes matter.
+/// Calls visit with a pointer of the type that does `kind`.
 template <typename Visit>
 void withType(ScatterKind kind, ElementType type, int64_t bytes, const Visit &visit) {
-  const bool compares = kind == ScatterKind::max || kind == ScatterKind::min;
-  if (type == ElementType::f32 && kind != ScatterKind::set)
-    return visit(static_cast<float *>(nullptr));
-  if (!compares)
+  if (kind == ScatterKind::set)
     return withBytes(bytes, visit);
-  switch (type) {
-  case ElementType::i8:
-    return visit(static_cast<int8_t *>(nullptr));
-  case ElementType::i32:
-    return visit(static_cast<int32_t *>(nullptr));
-  case ElementType::i64:
-    return visit(static_cast<int64_t *>(nullptr));
-  default:
-    return withBytes(bytes, visit);
-  }
+  withPlainType(type, [&]<typename T> {
+    if constexpr (!std::is_same_v<T, bool>)
+      visit(static_cast<T *>(nullptr));
+  });
 }
 
 } // namespace

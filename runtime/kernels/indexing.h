@@ -79,7 +79,7 @@ void gatherNd(const GatherNdArgs &args, Part part);
 enum class ScatterKind { set, add, mul, max, min };
 
 /// Writes the dense `updates` into y, which is x already, one after the other. Kinds but `set`
-/// compute with f32, i8, u8, i32 and i64.
+/// compute with f32, f64 and integers, which wrap around.
 void scatterElements(const void *updates, void *y, const ElementPlaces &places, ScatterKind kind,
                      ElementType type);
 void scatterNd(const void *updates, void *y, const TuplePlaces &places, ScatterKind kind,

@@ -7,10 +7,9 @@ namespace cleave::rt {
 
 namespace {
 
-/// Whether kernels compute with elements of this type as they are.
+/// Whether kernels that move elements compute with this type, too.
 bool isNumber(ElementType type) {
-  return type == ElementType::f32 || type == ElementType::i8 || type == ElementType::u8 ||
-         type == ElementType::i32 || type == ElementType::i64;
+  return type == ElementType::f32 || type == ElementType::f64 || isIntegerType(type);
 }
 
 void append(std::vector<int64_t> &dims, std::span<const int64_t> more) {

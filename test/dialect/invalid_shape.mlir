@@ -218,3 +218,19 @@ func.func @scatter_nd_updates(%x: tensor<4x8xf32>, %i: tensor<3x1xi64>, %u: tens
   %y = cleave.scatter_nd add %u into %x at %i : tensor<3x4xf32>, tensor<4x8xf32>, tensor<3x1xi64>
   return
 }
+
+// -----
+
+func.func @range_type() {
+  // expected-error@+1 {{makes numbers of f32, f64 or integers, found 'tensor<2xi1>'}}
+  %y = cleave.range from 0 : tensor<2xi1>
+  return
+}
+
+// -----
+
+func.func @scatter_type(%x: tensor<8xf16>, %i: tensor<3x1xi64>, %u: tensor<3xf16>) {
+  // expected-error@+1 {{cannot add elements of 'f16', expected f32, f64 or integers}}
+  %y = cleave.scatter_nd add %u into %x at %i : tensor<3xf16>, tensor<8xf16>, tensor<3x1xi64>
+  return
+}

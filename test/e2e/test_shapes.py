@@ -176,6 +176,27 @@ def scattered(x, indices, updates):
     return y
 
 
+@pytest.mark.parametrize("element, dtype", [("i64", np.int64), ("ui8", np.uint8), ("f16", np.float16),
+                                            ("i1", np.bool_)])
+def test_elements_of_every_size_move(tmp_path, random, element, dtype):
+    """A table's rows by i64 numbers, reversed, behind a constant's repetition."""
+    x, i = t("?x3", "n", kind=element), t("?", "m", kind="i64")
+    one, rows = t("1x3", kind=element), t("?x3", "m", kind=element)
+    y = t("?x3", "m+2", kind=element)
+    body = (f'  %t = cleave.take %x, %i dim 0 : ({x}, {i}) -> {rows}\n'
+            f'  %r = cleave.slice %t dim 1 from 2 step -1 : {rows} -> {rows}\n'
+            f'  %o = cleave.slice %x dim 0 from 0 : {x} -> {one}\n'
+            f'  %e = cleave.expand %o : {one} -> {t("2x3", kind=element)}\n'
+            f'  %y.out = cleave.concat %e, %r dim 0 : ({t("2x3", kind=element)}, {rows}) -> {y}')
+    (tmp_path / "g.mlir").write_text(graph({"x": x, "i": i}, body, {"y": y}))
+    made = partition(tmp_path / "g.mlir", tmp_path / "g.cleave")
+    table = (random.standard_normal((5, 3)) * 50).astype(np.int64).astype(dtype)
+    which = np.array([4, -1, 0, -5, 2, 2], np.int64)
+    found = compute(made, None, tmp_path, x=table, i=which)
+    assert found.dtype == dtype
+    assert np.array_equal(found, np.concatenate([np.tile(table[:1], (2, 1)), table[which][:, ::-1]]))
+
+
 @pytest.mark.parametrize("name", OPS)
 def test_op(tmp_path, random, name):
     ins, body, kind, expect = OPS[name]

@@ -150,6 +150,12 @@ TEST(Scatter, KnowsSigns) {
             (std::vector<int8_t>{1, -1, 7}));
   EXPECT_EQ(scatteredInto<uint8_t>({1, 200, 3}, ScatterKind::max, ElementType::u8, {5, 7, 201}),
             (std::vector<uint8_t>{1, 201, 7}));
+  EXPECT_EQ(scatteredInto<int16_t>({1, -2, 3}, ScatterKind::min, ElementType::i16, {-5, 7, -1}),
+            (std::vector<int16_t>{1, -5, 3}));
+  EXPECT_EQ(scatteredInto<uint16_t>({1, 40000, 3}, ScatterKind::mul, ElementType::u16, {2, 7, 1}),
+            (std::vector<uint16_t>{1, 80000 - 65536, 21}));
+  EXPECT_EQ(scatteredInto<double>({1, -2, 3}, ScatterKind::add, ElementType::f64, {0.5, 7, -1}),
+            (std::vector<double>{1, -2.5, 10}));
   EXPECT_EQ(scatteredInto<int64_t>({1, -2, 3}, ScatterKind::min, ElementType::i64, {-5, 7, -1}),
             (std::vector<int64_t>{1, -5, 3}));
   EXPECT_EQ(scatteredInto<int32_t>({1, 1 << 30, 3}, ScatterKind::mul, ElementType::i32, {4, 7, 1}),
@@ -179,6 +185,9 @@ TEST(Range, CountsInAnyType) {
   int64_t wide[2];
   range(wide, 2, int64_t{1} << 40, -1, ElementType::i64);
   EXPECT_EQ(wide[1], (int64_t{1} << 40) - 1);
+  double doubles[2];
+  range(doubles, 2, 7, -9, ElementType::f64);
+  EXPECT_EQ(doubles[1], -2);
   int8_t bytes[2];
   range(bytes, 2, 127, 1, ElementType::i8);
   EXPECT_EQ(bytes[1], -128);
