@@ -21,6 +21,9 @@ namespace {
 /// small file could stand for a huge one: this bounds the work.
 constexpr uint32_t maxTables = 1u << 22;
 
+/// More symbols than any program has. Each may be an expression, which takes time to read.
+constexpr uint32_t maxSymbols = 4096;
+
 /// Proves one program; holds what its parts are checked against.
 class Prover {
 public:
@@ -99,6 +102,9 @@ private:
 
   void checkSymbols() const {
     Names names, plain;
+    if (count(program.symbols()) > maxSymbols)
+      refuse("has " + std::to_string(count(program.symbols())) + " symbols, more than " +
+             std::to_string(maxSymbols));
     for (uint32_t i = 0; i < count(program.symbols()); ++i) {
       const fb::Symbol &symbol = *program.symbols()->Get(i);
       checkName(symbol.name(), names, "symbol");

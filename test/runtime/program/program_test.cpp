@@ -198,6 +198,12 @@ const Case refusedProgram[] = {
     {"SizeInAnotherForm", [](Values &v) { v.b.symbol("tokens+context"); },
      "symbol 'tokens+context' is not in canonical form"},
     {"ConstantSize", [](Values &v) { v.b.symbol("7"); }, "symbol '7' is not in canonical form"},
+    {"ManySizes",
+     [](Values &v) {
+       for (int i = 0; i < 4096; ++i)
+         v.b.symbol("s" + std::to_string(i));
+     },
+     "has 4100 symbols, more than 4096"},
     {"NoSize", [](Values &v) { v.b.symbol("a b"); }, "symbol 'a b' is no expression of sizes"},
     {"StateOfAShare", [](Values &v) { v.b.state("bad", {2, v.second, 8}); },
      "state 'bad' has the share 'tokens[1 of 2]' as a dimension"},
