@@ -11,8 +11,6 @@ using llvm::Twine;
 
 namespace cleave::onnx {
 
-static constexpr size_t maxValueDims = 8;
-
 FailureOr<Operand> GraphImporter::tensorOperand(const ::onnx::TensorProto &tensor, StringRef name) {
   try {
     OnnxTensorInfo info = describeOnnxTensor(tensor, file.path().str() + ": tensor " + quote(name));
@@ -79,7 +77,12 @@ FailureOr<std::vector<std::byte>> GraphImporter::bytesOf(const Operand &operand)
                   " is needed as a number; give its symbols values "
                   "with --dim NAME=N");
     int64_t value = *element.constant();
-    std::memcpy(&bytes[index * size], &value, size);
+    if (operand.type.getElementType().isF32()) {
+      auto number = static_cast<float>(value);
+      std::memcpy(&bytes[index * size], &number, size);
+    } else {
+      std::memcpy(&bytes[index * size], &value, size);
+    }
   }
   return bytes;
 }
@@ -130,9 +133,38 @@ std::optional<SizeArray> GraphImporter::sizesOf(Operand &operand) {
 
 // ---- Weights ----
 
+/// Sizes as a tensor: a range of one element for each, put together.
+Value GraphImporter::materializeSizes(const SizeArray &sizes, RankedTensorType type,
+                                      StringRef name) {
+  Location location = NameLoc::get(StringAttr::get(&context, name));
+  auto oneType = RankedTensorType::get({1}, type.getElementType());
+  if (sizes.elements.size() > maxOperands) {
+    (void)fail("the value " + quote(name) + " has " + Twine(sizes.elements.size()) +
+               " elements that depend on sizes, more than the " + Twine(maxOperands) +
+               " that are supported; give symbols values with --dim NAME=N");
+    return {};
+  }
+  SmallVector<Value> parts;
+  for (const SizeExpression &size : sizes.elements)
+    parts.push_back(ops.create<RangeOp>(location, oneType, size, 1));
+  Value all = parts.front();
+  if (parts.size() > 1)
+    all = ops.create<ConcatOp>(
+        location,
+        RankedTensorType::get({static_cast<int64_t>(parts.size())}, type.getElementType()), parts,
+        0);
+  if (all.getType() == type)
+    return all;
+  int64_t groups[] = {1, type.getRank()};
+  return ops.create<ReshapeOp>(location, type, all, ops.getDenseI64ArrayAttr(groups));
+}
+
 Value GraphImporter::materialize(Operand &operand, StringRef name) {
   if (operand.value)
     return operand.value;
+  auto isOpen = [](const SizeExpression &size) { return !size.constant(); };
+  if (!operand.constant && llvm::any_of(operand.sizes->elements, isOpen))
+    return operand.value = materializeSizes(*operand.sizes, operand.type, name);
   SourceAttr source;
   std::string key;
   if (operand.constant && operand.constant->tensor) {

@@ -12,6 +12,9 @@
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/Path.h"
 
+#include <functional>
+#include <queue>
+
 using namespace mlir;
 using llvm::Twine;
 
@@ -52,7 +55,7 @@ LogicalResult GraphImporter::readOpsets(
     const google::protobuf::RepeatedPtrField<::onnx::OperatorSetIdProto> &sets, Scope &scope) {
   for (const ::onnx::OperatorSetIdProto &set : sets) {
     StringRef domain = normalizeDomain(set.domain());
-    if (domain.empty() && (set.version() < leastOpset || set.version() > newestOpset))
+    if (domain.empty() && (set.version() < 1 || set.version() > newestOpset))
       return fail("is made for version " + Twine(set.version()) +
                   " of ONNX's operator set; supported are " + Twine(leastOpset) + " to " +
                   Twine(newestOpset));
@@ -286,6 +289,9 @@ LogicalResult GraphImporter::importOutputs() {
     Value value = materialize(*operand, output.name());
     if (!value)
       return failure();
+    // A program's outputs are computed: a weight is copied.
+    if (value.getDefiningOp<UseOp>())
+      value = ops.create<ExpandOp>(module->getLoc(), value.getType(), value);
     values.push_back(value);
   }
   if (values.empty())
@@ -330,23 +336,78 @@ std::string GraphImporter::uniqueNodeName(StringRef name) {
 
 // ---- Nodes ----
 
+/// The names that a node uses, those in its branches included.
+static void collectUses(const ::onnx::NodeProto &node, SmallVectorImpl<StringRef> &names) {
+  for (const std::string &input : node.input())
+    names.push_back(input);
+  for (const ::onnx::AttributeProto &attribute : node.attribute()) {
+    if (!attribute.has_g())
+      continue;
+    for (const ::onnx::NodeProto &inner : attribute.g().node())
+      collectUses(inner, names);
+    for (const ::onnx::ValueInfoProto &output : attribute.g().output())
+      names.push_back(output.name());
+  }
+}
+
+/// Each node after those whose results it uses, otherwise in the file's order. What is part of
+/// a cycle, or uses it, comes last.
+static SmallVector<const ::onnx::NodeProto *>
+sortNodes(const google::protobuf::RepeatedPtrField<::onnx::NodeProto> &nodes) {
+  llvm::StringMap<int> makers;
+  for (const auto &[index, node] : llvm::enumerate(nodes))
+    for (const std::string &output : node.output())
+      if (!output.empty())
+        makers.try_emplace(output, index);
+  SmallVector<SmallVector<int>> users(nodes.size());
+  SmallVector<int> missing(nodes.size(), 0);
+  for (const auto &[index, node] : llvm::enumerate(nodes)) {
+    SmallVector<StringRef> names;
+    collectUses(node, names);
+    for (StringRef name : names)
+      if (auto maker = makers.find(name); maker != makers.end()) {
+        users[maker->second].push_back(index);
+        ++missing[index];
+      }
+  }
+  std::priority_queue<int, std::vector<int>, std::greater<>> ready;
+  for (auto [index, count] : llvm::enumerate(missing))
+    if (count == 0)
+      ready.push(index);
+  SmallVector<const ::onnx::NodeProto *> order;
+  SmallVector<bool> isPlaced(nodes.size(), false);
+  while (!ready.empty()) {
+    int index = ready.top();
+    ready.pop();
+    order.push_back(&nodes[index]);
+    isPlaced[index] = true;
+    for (int user : users[index])
+      if (--missing[user] == 0)
+        ready.push(user);
+  }
+  for (const auto &[index, node] : llvm::enumerate(nodes))
+    if (!isPlaced[index])
+      order.push_back(&node);
+  return order;
+}
+
 LogicalResult
 GraphImporter::importNodes(const google::protobuf::RepeatedPtrField<::onnx::NodeProto> &nodes,
                            Scope &scope) {
-  llvm::StringMap<int> makers; // of values, to tell a wrong order from a missing value
-  for (const auto &[index, node] : llvm::enumerate(nodes))
+  llvm::StringSet<> made; // by these nodes, to tell a cycle from a missing value
+  for (const ::onnx::NodeProto &node : nodes)
     for (const std::string &output : node.output())
-      makers.try_emplace(output, index);
+      made.insert(output);
   Scope *before = std::exchange(current, &scope);
   auto restore = llvm::make_scope_exit([&] { current = before; });
-  for (const ::onnx::NodeProto &node : nodes)
-    if (failed(importNode(node, scope, makers)))
+  for (const ::onnx::NodeProto *node : sortNodes(nodes))
+    if (failed(importNode(*node, scope, made)))
       return failure();
   return success();
 }
 
 LogicalResult GraphImporter::importNode(const ::onnx::NodeProto &proto, Scope &scope,
-                                        const llvm::StringMap<int> &makers) {
+                                        const llvm::StringSet<> &made) {
   if (++nodesImported > maxNodes)
     return fail("has more than " + Twine(maxNodes) + " nodes, with those of its functions");
   StringRef ownName = !proto.name().empty()     ? StringRef(proto.name())
@@ -360,17 +421,21 @@ LogicalResult GraphImporter::importNode(const ::onnx::NodeProto &proto, Scope &s
   if (opset == scope.opsets.end() && !called)
     return node.fail("is of the domain " + quote(domain) +
                      ", of which the model imports no operator set");
+  bool hasChanged = !llvm::is_contained(
+      {"Constant", "Identity", "Not", "Shape", "Size", "Transpose"}, StringRef(proto.op_type()));
+  if (!called && domain.empty() && node.version() < leastOpset && hasChanged)
+    return node.fail("is of version " + Twine(node.version()) +
+                     " of ONNX's operator set; supported are " + Twine(leastOpset) + " to " +
+                     Twine(newestOpset) + " (onnx.version_converter makes newer models)");
   for (const std::string &input : proto.input()) {
     bool isKnown = false;
     for (Scope *each = &scope; each && !isKnown && !input.empty(); each = each->outer)
       isKnown = each->values.contains(input);
     if (!input.empty() && !isKnown) {
-      auto maker = makers.find(input);
-      if (maker == makers.end())
-        return node.fail("uses " + quote(input) + ", which is no input, initializer or result");
       return node.fail("uses " + quote(input) +
-                       ", which only this or a later node makes; nodes must come in order, and "
-                       "without cycles");
+                       (made.contains(input) ? ", which is made from this node's results: the "
+                                               "graph has a cycle"
+                                             : ", which is no input, initializer or result"));
     }
     node.inputs.push_back(input.empty() ? nullptr : find(scope, input));
   }

@@ -51,7 +51,6 @@ private:
     /// Before the names of nodes.
     std::string prefix;
   };
-  template <typename Nodes> using NodeList = const Nodes &;
 
   mlir::LogicalResult checkOps();
   mlir::LogicalResult readDims();
@@ -64,7 +63,7 @@ private:
   mlir::LogicalResult
   importNodes(const google::protobuf::RepeatedPtrField<::onnx::NodeProto> &nodes, Scope &scope);
   mlir::LogicalResult importNode(const ::onnx::NodeProto &node, Scope &scope,
-                                 const llvm::StringMap<int> &laterNames);
+                                 const llvm::StringSet<> &made);
   mlir::LogicalResult importCall(Node &node, const ::onnx::FunctionProto &function);
   mlir::LogicalResult importOutputs();
   mlir::FailureOr<mlir::RankedTensorType> inputType(const ::onnx::ValueInfoProto &input);
@@ -73,6 +72,8 @@ private:
                              const llvm::Twine &by);
   OperandPtr find(Scope &scope, llvm::StringRef name);
   const ::onnx::FunctionProto *findFunction(const ::onnx::NodeProto &node);
+  mlir::Value materializeSizes(const SizeArray &sizes, mlir::RankedTensorType type,
+                               llvm::StringRef name);
   std::string uniqueWeightName(llvm::StringRef name);
   std::string uniqueNodeName(llvm::StringRef name);
 
@@ -92,7 +93,6 @@ private:
   llvm::StringMap<WeightOp> weights;
   llvm::StringSet<> weightNames, nodeNames;
   size_t nodesImported = 0;
-  unsigned branchDepth = 0;
   std::optional<std::string> error;
   std::vector<std::string> warnings;
 };

@@ -2,11 +2,14 @@
 #include "compiler/import/onnx/node.h"
 
 #include "compiler/import/onnx/graph_importer.h"
+#include "compiler/import/onnx/shape_arithmetic.h"
 
 #include "llvm/ADT/APFloat.h"
+#include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 
+#include <cmath>
 #include <cstring>
 
 using namespace mlir;
@@ -100,15 +103,39 @@ std::optional<SizeArray> Node::findSizes(unsigned i) {
   return has(i) ? importer.sizesOf(*inputs[i]) : std::nullopt;
 }
 
+/// Names an input of the graph that operand `i` is computed from, so that the user can fix it.
+LogicalResult Node::failUnknown(unsigned i, StringRef what) {
+  constexpr size_t most = 4096;
+  SmallVector<Value> pending = {operand(i).value};
+  llvm::DenseSet<Value> seen;
+  std::string advice;
+  while (!pending.empty() && seen.size() < most && advice.empty()) {
+    Value value = pending.pop_back_val();
+    if (!seen.insert(value).second)
+      continue;
+    if (Operation *op = value.getDefiningOp()) {
+      llvm::append_range(pending, llvm::reverse(op->getOperands()));
+      continue;
+    }
+    auto argument = mlir::cast<BlockArgument>(value);
+    StringRef name =
+        importer.function
+            .getArgAttrOfType<StringAttr>(argument.getArgNumber(), CleaveDialect::inputAttrName)
+            .getValue();
+    advice = "; it comes from the input " + quote(name) + ", which gets a value with --value " +
+             name.str() + "=FILE";
+  }
+  return fail("operand " + Twine(i) + ", " + what + ", is " + quote(proto.input(i)) +
+              ", which is not known before the model runs" + advice);
+}
+
 FailureOr<SizeArray> Node::sizes(unsigned i, StringRef what) {
   if (std::optional<SizeArray> known = findSizes(i))
     return *known;
   if (!has(i))
     return fail("operand " + Twine(i) + ", " + what + ", is missing");
   if (!operand(i).isKnown())
-    return fail("operand " + Twine(i) + ", " + what + ", is " + quote(proto.input(i)) +
-                ", which is not known before the model runs; where it comes from a graph input, "
-                "give that a value with --value NAME=FILE");
+    return failUnknown(i, what);
   return fail("operand " + Twine(i) + ", " + what + ", has elements of type " +
               std::string(getElementTypeInfo(elementType(i))->name) + " in a shape of " +
               describe(shape(i)) + ", expected a few integers");
@@ -168,9 +195,7 @@ static double decode(Type type, const std::byte *data) {
 
 FailureOr<SmallVector<double>> Node::numbers(unsigned i, StringRef what) {
   if (!operand(i).isKnown())
-    return fail("operand " + Twine(i) + ", " + what + ", is " + quote(proto.input(i)) +
-                ", which is not known before the model runs; where it comes from a graph input, "
-                "give that a value with --value NAME=FILE");
+    return failUnknown(i, what);
   FailureOr<std::vector<std::byte>> bytes = importer.bytesOf(operand(i));
   if (failed(bytes))
     return failure();
@@ -184,6 +209,22 @@ FailureOr<SmallVector<double>> Node::numbers(unsigned i, StringRef what) {
   for (size_t at = 0; at < bytes->size(); at += size)
     values.push_back(decode(type, bytes->data() + at));
   return values;
+}
+
+std::optional<SizeArray> Node::findWholeNumbers(unsigned i) {
+  Operand &known = operand(i);
+  if (!known.isKnown() || known.type.getNumElements() > maxSizeElements)
+    return std::nullopt;
+  FailureOr<SmallVector<double>> values = numbers(i, "an operand");
+  if (failed(values))
+    return std::nullopt;
+  SizeArray sizes{SmallVector<int64_t, 2>(known.type.getShape()), {}};
+  for (double value : *values) {
+    if (!(std::abs(value) < static_cast<double>(maxWholeFloat)) || value != std::floor(value))
+      return std::nullopt;
+    sizes.elements.push_back(static_cast<int64_t>(value));
+  }
+  return sizes;
 }
 
 // ---- Attributes ----
@@ -336,10 +377,7 @@ Value Node::convert(Value value, Type elementType) {
   auto type = mlir::cast<RankedTensorType>(value.getType());
   if (type.getElementType() == elementType)
     return value;
-  (void)fail("has elements of type " +
-             std::string(getElementTypeInfo(type.getElementType())->name) +
-             ", which is not supported");
-  return {};
+  return create<CastOp>(makeType(getShape(type), elementType), value);
 }
 
 Operand Node::makeConstant(ArrayRef<int64_t> dims, Type elementType, std::vector<std::byte> bytes) {

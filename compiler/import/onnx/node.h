@@ -57,6 +57,8 @@ public:
   mlir::FailureOr<llvm::SmallVector<double>> numbers(unsigned i, llvm::StringRef what);
   /// `sizes` where they can be had, without a word where not.
   std::optional<SizeArray> findSizes(unsigned i);
+  /// The elements of operand `i`, known floats, where all of them are small whole numbers.
+  std::optional<SizeArray> findWholeNumbers(unsigned i);
 
   // ---- Attributes ----
 
@@ -104,6 +106,7 @@ public:
 private:
   friend class GraphImporter;
   mlir::Location location();
+  mlir::LogicalResult failUnknown(unsigned i, llvm::StringRef what);
   void nameOp(mlir::Operation *op);
 
   GraphImporter &importer;

@@ -7,7 +7,9 @@ namespace cleave::onnx {
 
 static llvm::StringMap<ImportOp> makeTable() {
   llvm::StringMap<ImportOp> table;
-  for (llvm::ArrayRef<OpEntry> family : {structureOps()})
+  for (llvm::ArrayRef<OpEntry> family :
+       {attentionOps(), convolutionOps(), einsumOps(), elementwiseOps(), indexingOps(), normOps(),
+        productOps(), quantizationOps(), reductionOps(), resizeOps(), shapeOps(), structureOps()})
     for (const OpEntry &entry : family)
       table[(entry.domain + ":" + entry.name).str()] = entry.import;
   return table;

@@ -12,6 +12,17 @@ struct OpEntry {
   ImportOp import;
 };
 
+llvm::ArrayRef<OpEntry> attentionOps();
+llvm::ArrayRef<OpEntry> convolutionOps();
+llvm::ArrayRef<OpEntry> einsumOps();
+llvm::ArrayRef<OpEntry> elementwiseOps();
+llvm::ArrayRef<OpEntry> indexingOps();
+llvm::ArrayRef<OpEntry> normOps();
+llvm::ArrayRef<OpEntry> productOps();
+llvm::ArrayRef<OpEntry> quantizationOps();
+llvm::ArrayRef<OpEntry> reductionOps();
+llvm::ArrayRef<OpEntry> resizeOps();
+llvm::ArrayRef<OpEntry> shapeOps();
 llvm::ArrayRef<OpEntry> structureOps();
 
 } // namespace cleave::onnx

@@ -6,7 +6,7 @@
 #include "llvm/ADT/StringSwitch.h"
 
 #include <functional>
-#include <numeric>
+#include <limits>
 
 using namespace mlir;
 using llvm::Twine;
@@ -554,18 +554,30 @@ FailureOr<bool> foldSizes(Node &node) {
     return false;
   if (node.numInputs() == 0 || node.numOutputs() != 1)
     return false;
+  Type type = node.elementType(node.op() == "Where" && node.numInputs() == 3 ? 1 : 0);
+  // Of floats only those that are sizes, cast for a while: what is exact for them. Other
+  // integers wrap around sooner than sizes do.
+  static constexpr llvm::StringLiteral exactOps[] = {"Add",     "Concat", "Gather",   "Max",
+                                                     "Min",     "Mul",    "Reshape",  "Slice",
+                                                     "Squeeze", "Sub",    "Unsqueeze"};
+  bool isFloat = type.isF32();
+  if (isFloat ? !llvm::is_contained(exactOps, node.op())
+              : !type.isInteger(64) && !type.isInteger(32) && !type.isInteger(1))
+    return false;
   SmallVector<SizeArray> operands;
+  bool hasSizes = false;
   for (unsigned i = 0; i < node.numInputs(); ++i) {
     if (!node.has(i))
       return false;
+    hasSizes |= node.operand(i).sizes.has_value();
     std::optional<SizeArray> known = node.findSizes(i);
+    if (!known && isFloat)
+      known = node.findWholeNumbers(i);
     if (!known)
       return false;
     operands.push_back(std::move(*known));
   }
-  Type type = node.elementType(node.op() == "Where" && node.numInputs() == 3 ? 1 : 0);
-  // Others wrap around sooner than sizes do.
-  if (!type.isInteger(64) && !type.isInteger(32) && !type.isInteger(1))
+  if (isFloat && !node.operand(0).sizes && !hasSizes)
     return false;
   Fold fold(node, operands);
   std::optional<SizeArray> result = fold.run();
@@ -573,9 +585,10 @@ FailureOr<bool> foldSizes(Node &node) {
     return node.fail(fold.why);
   if (!result)
     return false;
-  if (type.isInteger(32))
+  const int64_t most = isFloat ? maxWholeFloat : std::numeric_limits<int32_t>::max();
+  if (!type.isInteger(64))
     for (const SizeExpression &element : result->elements)
-      if (element.constant() && *element.constant() != static_cast<int32_t>(*element.constant()))
+      if (element.constant() && (*element.constant() > most || *element.constant() < -most))
         return false;
   bool isTest =
       llvm::is_contained({"Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"}, node.op());

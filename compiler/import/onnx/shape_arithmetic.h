@@ -12,5 +12,7 @@ mlir::FailureOr<bool> foldSizes(Node &node);
 
 /// The most elements that such a tensor may have.
 inline constexpr int64_t maxSizeElements = 4096;
+/// Below this an f32 has every integer.
+inline constexpr int64_t maxWholeFloat = int64_t{1} << 24;
 
 } // namespace cleave::onnx

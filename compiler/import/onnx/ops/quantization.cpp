@@ -1,0 +1,152 @@
+// Linear quantization, spelled in element-wise ops.
+#include "compiler/import/onnx/ops/movement.h"
+#include "compiler/import/onnx/registry.h"
+
+using namespace mlir;
+using llvm::Twine;
+
+namespace cleave::onnx {
+namespace {
+
+Shape shapeOf(Value value) {
+  return getShape(cast<RankedTensorType>(value.getType()));
+}
+
+template <typename OpT> Value binary(Node &node, Value a, Value b) {
+  if (!a || !b)
+    return {};
+  FailureOr<Shape> shape = node.broadcast({shapeOf(a), shapeOf(b)});
+  if (failed(shape))
+    return {};
+  return node.create<OpT>(makeType(*shape, cast<RankedTensorType>(a.getType()).getElementType()), a,
+                          b, DenseI64ArrayAttr());
+}
+
+/// Operand `i`, a scale or a zero point, as f32 in a shape that broadcasts to operand 0's: one
+/// number, one for each element of the axis, or one for each block of them.
+Value parameter(Node &node, unsigned i) {
+  Value value = node.convert(node.value(i), node.builder().getF32Type());
+  if (!value)
+    return {};
+  Shape own = node.shape(0), shape = node.shape(i);
+  if (shape.empty() || (shape.size() == 1 && shape[0].constant() == 1))
+    return reshape(node, value, {});
+  FailureOr<int64_t> axis = node.axis(node.integerAttr("axis", 1), own.size());
+  if (failed(axis))
+    return {};
+  int64_t block = node.integerAttr("block_size", 0);
+  if (block == 0) {
+    Shape spread(own.size(), SizeExpression(1));
+    spread[*axis] = shape[0];
+    if (shape.size() == 1 && shape[0] == own[*axis])
+      return reshape(node, value, spread);
+  } else if (shape.size() == own.size() && block > 0 && own.size() < maxValueDims) {
+    MaybeSize whole = sizeProduct(shape[*axis], SizeExpression(block));
+    Shape apart = shape, all;
+    apart.insert(apart.begin() + *axis + 1, SizeExpression(1));
+    all = apart;
+    all[*axis + 1] = SizeExpression(block);
+    if (whole && *whole == own[*axis])
+      return reshape(node, expand(node, reshape(node, value, apart), all), own);
+  }
+  (void)node.fail("has operand " + Twine(i) + " of shape " + describe(shape) + " for " +
+                  describe(own) + " along axis " + Twine(*axis));
+  return {};
+}
+
+bool isSupported(Node &node, Type type) {
+  if (type.isInteger(8) || type.isInteger(16) || type.isUnsignedInteger(8) ||
+      type.isUnsignedInteger(16) || type.isInteger(32))
+    return true;
+  (void)node.fail(
+      "has quantized elements of another type than int8, uint8, int16, uint16 and int32");
+  return false;
+}
+
+/// (x - zero) * scale
+LogicalResult importDequantize(Node &node) {
+  if (!isSupported(node, node.elementType(0)))
+    return failure();
+  Type f32 = node.builder().getF32Type(), type = node.elementType(1);
+  Value x = node.value(0);
+  if (node.has(2) && node.elementType(0).isInteger(32) && x) // exact before it is a float
+    x = binary<SubOp>(node, x, reshape(node, node.value(2), {}));
+  x = node.convert(x, f32);
+  if (node.has(2) && !node.elementType(0).isInteger(32))
+    x = binary<SubOp>(node, x, parameter(node, 2));
+  Value result = node.convert(binary<MulOp>(node, x, parameter(node, 1)), type);
+  node.set(0, result);
+  return success(static_cast<bool>(result));
+}
+
+/// round(x / scale) + zero, of which the nearest that the type has.
+LogicalResult importQuantize(Node &node) {
+  Type f32 = node.builder().getF32Type(), type = node.builder().getIntegerType(8, false);
+  if (node.has(2)) {
+    type = node.elementType(2);
+  } else if (int64_t number = node.integerAttr("output_dtype", 0)) {
+    const ElementTypeInfo *info = findElementTypeOfOnnx(static_cast<int32_t>(number));
+    if (!info)
+      return node.fail("quantizes to " + getOnnxTypeName(static_cast<int32_t>(number)));
+    type = getElementMlirType(node.context(), *info);
+  }
+  if (!isSupported(node, type))
+    return failure();
+  Value x = binary<DivOp>(node, node.convert(node.value(0), f32), parameter(node, 1));
+  if (!x)
+    return failure();
+  x = node.create<RoundOp>(x.getType(), x);
+  if (node.has(2))
+    x = binary<AddOp>(node, x, parameter(node, 2));
+  Value result = node.convert(x, type);
+  node.set(0, result);
+  return success(static_cast<bool>(result));
+}
+
+/// To u8, over the range of x and 0.
+LogicalResult importDynamicQuantize(Node &node) {
+  OpBuilder &builder = node.builder();
+  Type f32 = builder.getF32Type(), u8 = builder.getIntegerType(8, false);
+  Value x = node.convert(node.value(0), f32);
+  if (!x)
+    return failure();
+  SmallVector<int64_t> dims = llvm::to_vector(llvm::seq<int64_t>(0, node.rank(0)));
+  auto extreme = [&](ReduceKind kind) -> Value {
+    if (dims.empty())
+      return x;
+    return node.create<ReduceOp>(RankedTensorType::get({}, f32), x,
+                                 ReduceKindAttr::get(node.context(), kind),
+                                 builder.getDenseI64ArrayAttr(dims), IntegerAttr());
+  };
+  Value zero = node.scalar(0, f32);
+  Value least = binary<MinOp>(node, extreme(ReduceKind::Min), zero);
+  Value most = binary<MaxOp>(node, extreme(ReduceKind::Max), zero);
+  Value scale = binary<DivOp>(node, binary<SubOp>(node, most, least), node.scalar(255, f32));
+  Value point = binary<DivOp>(node, binary<SubOp>(node, zero, least), scale);
+  if (!point)
+    return failure();
+  point = node.convert(node.create<RoundOp>(point.getType(), point), u8);
+  Value quantized = binary<DivOp>(node, x, scale);
+  quantized = node.create<RoundOp>(quantized.getType(), quantized);
+  quantized = binary<AddOp>(node, quantized, node.convert(point, f32));
+  node.set(0, node.convert(quantized, u8));
+  node.set(1, scale);
+  node.set(2, point);
+  return success();
+}
+
+constexpr OpEntry entries[] = {
+    {"", "DequantizeLinear", importDequantize},
+    {"", "DynamicQuantizeLinear", importDynamicQuantize},
+    {"", "QuantizeLinear", importQuantize},
+    {"com.microsoft", "DequantizeLinear", importDequantize},
+    {"com.microsoft", "QuantizeLinear", importQuantize},
+};
+
+} // namespace
+
+ArrayRef<OpEntry> quantizationOps() {
+  return entries;
+}
+
+} // namespace cleave::onnx
