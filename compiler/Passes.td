@@ -144,6 +144,107 @@ def SplitRanksPass : Pass<"cleave-split-ranks", "::mlir::ModuleOp"> {
   }];
 }
 
+def FindSiluPass : Pass<"cleave-find-silu", "::mlir::ModuleOp"> {
+  let summary = "finds x * sigmoid(x)";
+  let description = [{
+    Precondition: the logical form, cuts in it. Postcondition: the same, with `cleave.silu`
+    in the place of a product of x and its sigmoid. No cut lies between ops that become one,
+    here and in the other passes that find ops; the new one has the last one's name.
+
+    ```mlir
+    %s = cleave.sigmoid %x
+    %y = cleave.mul %x, %s
+    // ->
+    %y = cleave.silu %x
+    ```
+  }];
+}
+
+def FindGeluPass : Pass<"cleave-find-gelu", "::mlir::ModuleOp"> {
+  let summary = "finds gelu, and its approximation by tanh";
+  let description = [{
+    Precondition: the logical form. Postcondition: the same, with `cleave.gelu` in the place
+    of x / 2 * (1 + erf(x / sqrt(2))), and `cleave.gelu_tanh` in that of x / 2 * (1 +
+    tanh(sqrt(2 / pi) * (x + 0.044715 x^3))), in any order of the factors. Numbers may be
+    rounded to five digits.
+
+    ```mlir
+    %d = cleave.div %x, %sqrt2
+    %e = cleave.erf %d
+    %f = cleave.add %e, %one
+    %g = cleave.mul %x, %f
+    %y = cleave.mul %g, %half
+    // ->
+    %y = cleave.gelu %x
+    ```
+  }];
+}
+
+def FindLayerNormPass : Pass<"cleave-find-layer-norm", "::mlir::ModuleOp"> {
+  let summary = "finds layer norm";
+  let description = [{
+    Precondition: the logical form. Postcondition: the same, with `cleave.layer_norm` in the
+    place of a difference from the mean over the root of the mean of its squares, with the
+    weight and bias that alone read it.
+
+    ```mlir
+    %m = cleave.reduce mean %x dims [1]
+    %d = cleave.sub %x, %m
+    %p = cleave.mul %d, %d
+    %v = cleave.reduce mean %p dims [1]
+    %e = cleave.add %v, %epsilon
+    %s = cleave.sqrt %e
+    %n = cleave.div %d, %s
+    %y = cleave.mul %n, %w
+    // ->
+    %y = cleave.layer_norm %x weight %w
+    ```
+  }];
+}
+
+def FindRmsNormPass : Pass<"cleave-find-rms-norm", "::mlir::ModuleOp"> {
+  let summary = "finds root-mean-square norm";
+  let description = [{
+    Precondition: the logical form. Postcondition: the same, with `cleave.rms_norm` in the
+    place of x over the root of the mean of its squares along the last dimension, times a
+    weight.
+
+    ```mlir
+    %p = cleave.mul %x, %x
+    %v = cleave.reduce mean %p dims [1]
+    %e = cleave.add %v, %epsilon
+    %s = cleave.sqrt %e
+    %r = cleave.reciprocal %s
+    %n = cleave.mul %x, %r
+    %y = cleave.mul %w, %n
+    // ->
+    %y = cleave.rms_norm %x, %w
+    ```
+  }];
+}
+
+def FindAttentionPass : Pass<"cleave-find-attention", "::mlir::ModuleOp"> {
+  let summary = "finds attention";
+  let description = [{
+    Precondition: the logical form. Postcondition: the same, with
+    `cleave.scaled_dot_product_attention` in the place of softmax(scale * q k^T + mask) v
+    over [batch, heads, tokens, features], where nothing else reads what is between. Factors
+    of q, k and their product become the scale. The results differ by rounding, and for a
+    query that sees no key, which gets zeros.
+
+    ```mlir
+    %t = cleave.transpose %k [0, 1, 3, 2]
+    %s = cleave.matmul %q, %t
+    %d = cleave.scale %s by 1.25e-1
+    %m = cleave.add %d, %mask
+    %p = cleave.softmax %m dim 3
+    %a = cleave.matmul %p, %v
+    // ->
+    %a = cleave.scaled_dot_product_attention %q, %k, %v mask %mask {scale = 1.25e-1 : f32}
+    ```
+  }];
+}
+
 def RemoveDeadCommunicationPass : Pass<"cleave-remove-dead-communication", "::mlir::ModuleOp"> {
   let summary = "removes communication that no rank needs, with what led to it";
   let description = [{

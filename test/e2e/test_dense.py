@@ -147,3 +147,35 @@ def test_images(tmp_path, random, ranks):
     if ranks:
         text = (made / "rank-0.mlir").read_text()
         assert text.count("cleave.all_reduce") == 1 and "all_gather" not in text
+
+
+@pytest.mark.parametrize("flags", [(), ("--no-optimize",), ("--tp", 2, "--split", "q=column")])
+def test_spelled_attention_is_found(tmp_path, random, flags):
+    """Products and a softmax become one op, and compute the same; heads are split as before."""
+    given = {name: random.standard_normal((4 * SIZE, WIDTH)).astype(np.float32) / 2
+             for name in ("q", "k", "v")}
+    declared, body = declare(tmp_path, given)
+    x, flat, split = values(2, "?t", WIDTH), values(2, "?t", 4 * SIZE), values(2, "?t", 4, SIZE)
+    turned, keys, scores = values(2, 4, "?t", SIZE), values(2, 4, SIZE, "?t"), values(2, 4, "?t", "?t")
+    for name in given:
+        order, kind = ("[0, 2, 3, 1]", keys) if name == "k" else ("[0, 2, 1, 3]", turned)
+        body += (f"  %{name}0 = cleave.linear %x, %{name} : "
+                 f"({x}, {values(4 * SIZE, WIDTH)}) -> {flat}\n"
+                 f"  %{name}1 = cleave.reshape %{name}0 groups [1:1, 1:1, 1:2] : {flat} -> {split}\n"
+                 f"  %{name}2 = cleave.transpose %{name}1 {order} : {split} -> {kind}\n")
+    body += (f"  %s = cleave.matmul %q2, %k2 : {turned}, {keys} -> {scores}\n"
+             f"  %d = cleave.scale %s by 3.5e-1 : {scores}\n"
+             f"  %m = cleave.add %d, %mask : {scores}, {scores}\n"
+             f"  %p = cleave.softmax %m dim 3 : {scores}\n"
+             f"  %y.out = cleave.matmul %p, %v2 : {scores}, {turned} -> {turned}\n")
+    (tmp_path / "g.mlir").write_text(
+        graph({"x": x, "mask": scores}, body, {"y": turned}, declared))
+    made = partition(tmp_path / "g.mlir", tmp_path / "g.cleave", *flags)
+    given_x = random.standard_normal((2, 9, WIDTH)).astype(np.float32)
+    mask = random.standard_normal((2, 4, 9, 9)).astype(np.float32)
+    found = compute(made, 2 if "--tp" in flags else None, tmp_path, x=given_x, mask=mask)
+    q, k, v = (heads(given_x.astype(np.float64) @ given[name].T, 4) for name in ("q", "k", "v"))
+    weights = np.exp(np.einsum("bhtd,bhsd->bhts", q, k) * 0.35 + mask)
+    close(found, weights / weights.sum(-1, keepdims=True) @ v)
+    text = (made / "rank-0.mlir").read_text()
+    assert ("cleave.scaled_dot_product_attention" in text) == ("--no-optimize" not in flags)

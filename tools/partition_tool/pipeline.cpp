@@ -27,6 +27,13 @@ LogicalResult cleave::runPipeline(ModuleOp module, Form from, Form to, const pla
   if (from == Form::logical) {
     passes.addPass(createVerifyLogicalPass());
     passes.addPass(createApplyPlanPass(plan));
+    if (optimize) {
+      passes.addPass(createFindSiluPass());
+      passes.addPass(createFindGeluPass());
+      passes.addPass(createFindLayerNormPass());
+      passes.addPass(createFindRmsNormPass());
+      passes.addPass(createFindAttentionPass());
+    }
     passes.addPass(createChooseSplitsPass());
     if (to != Form::logical) {
       passes.addPass(provenance ? createPropagateShardingsPass(*provenance)

@@ -17,8 +17,9 @@ Form getForm(mlir::ModuleOp module);
 
 /// Takes `module` from `from` to `to`, with the verifier of each form it passes. `plan`
 /// is for a logical module. Errors are diagnostics. `provenance`, if not null, is told how
-/// dims came to be cut. Ranks that are made here are optimized if `optimize` says so; ranks
-/// that were given stay as they were written.
+/// dims came to be cut. What is made here is optimized if `optimize` says so: ops are found in
+/// the way that graphs spell them, and ranks do less; ranks that were given stay as they were
+/// written.
 mlir::LogicalResult runPipeline(mlir::ModuleOp module, Form from, Form to, const plan::Plan &plan,
                                 bool optimize, Provenance *provenance = nullptr);
 

@@ -1,0 +1,71 @@
+// Attention as exporters spell it.
+// RUN: cleave-opt %s -split-input-file -cleave-find-attention | FileCheck %s
+
+cleave.weight @root8 : tensor<f32> from dense<[], "0xF3043540">
+
+// CHECK-LABEL: func.func @divided(
+// CHECK-SAME: %[[Q:.*]]: {{.*}}, %[[K:.*]]: {{.*}}, %[[V:.*]]: {{.*}}, %[[M:[a-z0-9]*]]: {{.*}}) ->
+// CHECK: %[[T:.*]] = cleave.transpose %[[K]] [0, 2, 1, 3] : tensor<?x?x4x8xf32, {{.*}}> -> tensor<?x4x?x8xf32
+// CHECK: %[[A:.*]] = cleave.scaled_dot_product_attention %[[Q]], %[[T]], %[[V]] mask %[[M]] {cleave.name = "attn", scale = 0.353553385 : f32}
+// CHECK-NEXT: return %[[A]]
+func.func @divided(%q: tensor<?x4x?x8xf32, #cleave.dims<b, t>>, %k: tensor<?x?x4x8xf32, #cleave.dims<b, s>>, %v: tensor<?x4x?x8xf32, #cleave.dims<b, s>>, %m: tensor<?x?xf32, #cleave.dims<t, s>>) -> tensor<?x4x?x8xf32, #cleave.dims<b, t>> {
+  %r = cleave.use @root8 : tensor<f32>
+  %kt = cleave.transpose %k [0, 2, 3, 1] : tensor<?x?x4x8xf32, #cleave.dims<b, s>> -> tensor<?x4x8x?xf32, #cleave.dims<b, s>>
+  %s = cleave.matmul %q, %kt : tensor<?x4x?x8xf32, #cleave.dims<b, t>>, tensor<?x4x8x?xf32, #cleave.dims<b, s>> -> tensor<?x4x?x?xf32, #cleave.dims<b, t, s>>
+  %d = cleave.div %s, %r : tensor<?x4x?x?xf32, #cleave.dims<b, t, s>>, tensor<f32>
+  %a = cleave.add %d, %m : tensor<?x4x?x?xf32, #cleave.dims<b, t, s>>, tensor<?x?xf32, #cleave.dims<t, s>>
+  %p = cleave.softmax %a dim 3 : tensor<?x4x?x?xf32, #cleave.dims<b, t, s>>
+  %y = cleave.matmul %p, %v {cleave.name = "attn"} : tensor<?x4x?x?xf32, #cleave.dims<b, t, s>>, tensor<?x4x?x8xf32, #cleave.dims<b, s>> -> tensor<?x4x?x8xf32, #cleave.dims<b, t>>
+  return %y : tensor<?x4x?x8xf32, #cleave.dims<b, t>>
+}
+
+// -----
+
+cleave.weight @c : tensor<f32> from dense<[], "0x0000003F">
+cleave.weight @zero : tensor<f32> from dense<[], "0x00000000">
+
+// Both operands scaled, as by PyTorch, and zeros for queries that see nothing.
+// CHECK-LABEL: func.func @scaled_before(
+// CHECK-SAME: %[[Q:.*]]: {{.*}}, %[[K:.*]]: {{.*}}, %[[V:[a-z0-9]*]]: {{.*}}) ->
+// CHECK-NOT: cleave.transpose
+// CHECK: cleave.scaled_dot_product_attention %[[Q]], %[[K]], %[[V]] {scale = 2.500000e-01 : f32}
+// CHECK-NOT: cleave.softmax
+func.func @scaled_before(%q: tensor<?x4x?x8xf32, #cleave.dims<b, t>>, %k: tensor<?x4x?x8xf32, #cleave.dims<b, s>>, %v: tensor<?x4x?x8xf32, #cleave.dims<b, s>>) -> tensor<?x4x?x8xf32, #cleave.dims<b, t>> {
+  %c = cleave.use @c : tensor<f32>
+  %z = cleave.use @zero : tensor<f32>
+  %qs = cleave.mul %q, %c : tensor<?x4x?x8xf32, #cleave.dims<b, t>>, tensor<f32>
+  %kt = cleave.transpose %k [0, 1, 3, 2] : tensor<?x4x?x8xf32, #cleave.dims<b, s>> -> tensor<?x4x8x?xf32, #cleave.dims<b, s>>
+  %ks = cleave.mul %kt, %c : tensor<?x4x8x?xf32, #cleave.dims<b, s>>, tensor<f32>
+  %s = cleave.matmul %qs, %ks : tensor<?x4x?x8xf32, #cleave.dims<b, t>>, tensor<?x4x8x?xf32, #cleave.dims<b, s>> -> tensor<?x4x?x?xf32, #cleave.dims<b, t, s>>
+  %p = cleave.softmax %s dim 3 : tensor<?x4x?x?xf32, #cleave.dims<b, t, s>>
+  %n = cleave.is_nan %p : tensor<?x4x?x?xf32, #cleave.dims<b, t, s>>
+  %g = cleave.where %n, %z, %p : tensor<?x4x?x?xi1, #cleave.dims<b, t, s>>, tensor<f32>, tensor<?x4x?x?xf32, #cleave.dims<b, t, s>>
+  %y = cleave.matmul %g, %v : tensor<?x4x?x?xf32, #cleave.dims<b, t, s>>, tensor<?x4x?x8xf32, #cleave.dims<b, s>> -> tensor<?x4x?x8xf32, #cleave.dims<b, t>>
+  return %y : tensor<?x4x?x8xf32, #cleave.dims<b, t>>
+}
+
+// -----
+
+// The weights are an output of the model: they are made, and so used.
+// CHECK-LABEL: func.func @weights_wanted
+// CHECK-NOT: scaled_dot_product_attention
+// CHECK: return
+func.func @weights_wanted(%q: tensor<?x4x?x8xf32, #cleave.dims<b, t>>, %k: tensor<?x4x?x8xf32, #cleave.dims<b, s>>, %v: tensor<?x4x?x8xf32, #cleave.dims<b, s>>) -> (tensor<?x4x?x8xf32, #cleave.dims<b, t>>, tensor<?x4x?x?xf32, #cleave.dims<b, t, s>>) {
+  %s = cleave.matmul %q, %k {transpose_b} : tensor<?x4x?x8xf32, #cleave.dims<b, t>>, tensor<?x4x?x8xf32, #cleave.dims<b, s>> -> tensor<?x4x?x?xf32, #cleave.dims<b, t, s>>
+  %p = cleave.softmax %s dim 3 : tensor<?x4x?x?xf32, #cleave.dims<b, t, s>>
+  %y = cleave.matmul %p, %v : tensor<?x4x?x?xf32, #cleave.dims<b, t, s>>, tensor<?x4x?x8xf32, #cleave.dims<b, s>> -> tensor<?x4x?x8xf32, #cleave.dims<b, t>>
+  return %y, %p : tensor<?x4x?x8xf32, #cleave.dims<b, t>>, tensor<?x4x?x?xf32, #cleave.dims<b, t, s>>
+}
+
+// -----
+
+// A softmax over heads is something else.
+// CHECK-LABEL: func.func @over_heads
+// CHECK-NOT: scaled_dot_product_attention
+// CHECK: return
+func.func @over_heads(%q: tensor<?x4x?x8xf32, #cleave.dims<b, t>>, %k: tensor<?x4x?x8xf32, #cleave.dims<b, s>>, %v: tensor<?x4x?x8xf32, #cleave.dims<b, s>>) -> tensor<?x4x?x8xf32, #cleave.dims<b, t>> {
+  %s = cleave.matmul %q, %k {transpose_b} : tensor<?x4x?x8xf32, #cleave.dims<b, t>>, tensor<?x4x?x8xf32, #cleave.dims<b, s>> -> tensor<?x4x?x?xf32, #cleave.dims<b, t, s>>
+  %p = cleave.softmax %s dim 1 : tensor<?x4x?x?xf32, #cleave.dims<b, t, s>>
+  %y = cleave.matmul %p, %v : tensor<?x4x?x?xf32, #cleave.dims<b, t, s>>, tensor<?x4x?x8xf32, #cleave.dims<b, s>> -> tensor<?x4x?x8xf32, #cleave.dims<b, t>>
+  return %y : tensor<?x4x?x8xf32, #cleave.dims<b, t>>
+}
