@@ -74,6 +74,9 @@ cl::list<std::string> dims("dim", cl::value_desc("name=N"), cl::cat(category),
 cl::list<std::string> values("value", cl::value_desc("name=file"), cl::cat(category),
                              cl::desc("ONNX: an input's value (.npy or .pb), for shapes, axes and "
                                       "the like that are inputs"));
+cl::opt<std::string> configuration("configuration", cl::value_desc("name"), cl::cat(category),
+                                   cl::desc("ONNX: whose device annotations to follow, where the "
+                                            "model has several configurations"));
 cl::opt<bool> noOptimize("no-optimize", cl::cat(category),
                          cl::desc("Leave the ranks' ops unmerged and unfused, as the splits "
                                   "made them"));
@@ -85,7 +88,8 @@ LogicalResult fail(const Twine &message) {
 
 /// `--tp=$N` without an N is a mistake, not one rank.
 LogicalResult checkFlags() {
-  for (const cl::opt<std::string> *flag : {&planFile, &tp, &stages, &mesh, &sequence, &explained})
+  for (const cl::opt<std::string> *flag :
+       {&planFile, &tp, &stages, &mesh, &sequence, &explained, &configuration})
     if (flag->getNumOccurrences() > 0 && flag->empty())
       return fail("--" + flag->ArgStr + " has no value");
   return success();
@@ -130,6 +134,13 @@ OwningOpRef<ModuleOp> importOnnx(StringRef path, MLIRContext &context) {
   cleave::onnx::ImportOptions options;
   if (failed(splitWords(dims, options.dims)) || failed(splitWords(values, options.values)))
     return {};
+  if (isPlanGiven() && !configuration.empty()) {
+    (void)fail("--configuration chooses a plan that is in the file, and other flags give one; drop "
+               "one of the two");
+    return {};
+  }
+  options.readsAnnotations = !isPlanGiven();
+  options.configuration = configuration;
   llvm::Expected<cleave::onnx::ModelFile> file = cleave::onnx::ModelFile::open(path);
   if (!file) {
     (void)fail(llvm::toString(file.takeError()));
@@ -161,8 +172,9 @@ OwningOpRef<ModuleOp> readModule(StringRef path, MLIRContext &context, llvm::Sou
     return importGguf(path, context);
   if (path.ends_with(".onnx"))
     return importOnnx(path, context);
-  if (!dims.empty() || !values.empty()) {
-    (void)fail(path + ": is no ONNX model (.onnx), which --dim and --value are for");
+  if (!dims.empty() || !values.empty() || !configuration.empty()) {
+    (void)fail(path +
+               ": is no ONNX model (.onnx), which --dim, --value and --configuration are for");
     return {};
   }
   bool isMlir = path == "-" || path.ends_with(".mlir") || path.ends_with(".mlirbc") ||

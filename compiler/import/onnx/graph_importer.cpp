@@ -400,9 +400,17 @@ GraphImporter::importNodes(const google::protobuf::RepeatedPtrField<::onnx::Node
       made.insert(output);
   Scope *before = std::exchange(current, &scope);
   auto restore = llvm::make_scope_exit([&] { current = before; });
-  for (const ::onnx::NodeProto *node : sortNodes(nodes))
+  for (const ::onnx::NodeProto *node : sortNodes(nodes)) {
+    Operation *last = ops.getBlock()->empty() ? nullptr : &ops.getBlock()->back();
     if (failed(importNode(*node, scope, made)))
       return failure();
+    if (std::optional<int64_t> stage = annotations ? annotations->stageOf(*node) : std::nullopt)
+      for (Operation &op :
+           llvm::make_range(last ? std::next(last->getIterator()) : ops.getBlock()->begin(),
+                            ops.getBlock()->end()))
+        if (!isa<UseOp>(op)) // weights are where their readers are
+          op.setAttr(CleaveDialect::stageAttrName, ops.getI64IntegerAttr(*stage));
+  }
   return success();
 }
 
@@ -524,6 +532,34 @@ LogicalResult GraphImporter::importBranch(Node &node, const ::onnx::GraphProto &
   return success();
 }
 
+// ---- Annotations ----
+
+LogicalResult GraphImporter::readAnnotations() {
+  if (!options.readsAnnotations)
+    return success();
+  llvm::Expected<std::optional<Annotations>> read = Annotations::read(file, options.configuration);
+  if (read) {
+    annotations = std::move(*read);
+    return success();
+  }
+  error = llvm::toString(read.takeError());
+  return failure();
+}
+
+LogicalResult GraphImporter::applyAnnotations() {
+  if (!annotations)
+    return success();
+  auto typeOf = [&](StringRef name) {
+    OperandPtr operand = find(main, name);
+    return operand ? operand->type : RankedTensorType();
+  };
+  llvm::Error applied = annotations->apply(*module, function, typeOf);
+  if (!applied)
+    return success();
+  error = llvm::toString(std::move(applied));
+  return failure();
+}
+
 // ---- The whole ----
 
 LogicalResult GraphImporter::importGraph() {
@@ -535,10 +571,11 @@ LogicalResult GraphImporter::importGraph() {
              .second)
       return fail("has two functions " + quote(each.name()) + " in the domain " +
                   quote(each.domain()));
-  if (failed(checkOps()) || failed(importInitializers(model.graph(), main)) ||
-      failed(importInputs()) || failed(importNodes(model.graph().node(), main)))
+  if (failed(checkOps()) || failed(readAnnotations()) ||
+      failed(importInitializers(model.graph(), main)) || failed(importInputs()) ||
+      failed(importNodes(model.graph().node(), main)) || failed(importOutputs()))
     return failure();
-  return importOutputs();
+  return applyAnnotations();
 }
 
 /// The node that an op's location says.

@@ -2,6 +2,7 @@
 // branches of If in place, weights for what is known. What an op means is left to ops/.
 #pragma once
 
+#include "compiler/import/onnx/annotations.h"
 #include "compiler/import/onnx/import.h"
 #include "compiler/import/onnx/node.h"
 
@@ -66,6 +67,8 @@ private:
                                  const llvm::StringSet<> &made);
   mlir::LogicalResult importCall(Node &node, const ::onnx::FunctionProto &function);
   mlir::LogicalResult importOutputs();
+  mlir::LogicalResult readAnnotations();
+  mlir::LogicalResult applyAnnotations();
   mlir::FailureOr<mlir::RankedTensorType> inputType(const ::onnx::ValueInfoProto &input);
   mlir::FailureOr<Operand> readValue(llvm::StringRef name, const std::string &path);
   mlir::LogicalResult define(Scope &scope, llvm::StringRef name, OperandPtr operand,
@@ -92,6 +95,7 @@ private:
   /// Weights by where their bytes come from, so that each is declared once.
   llvm::StringMap<WeightOp> weights;
   llvm::StringSet<> weightNames, nodeNames;
+  std::optional<Annotations> annotations;
   size_t nodesImported = 0;
   std::optional<std::string> error;
   std::vector<std::string> warnings;

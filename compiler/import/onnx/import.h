@@ -19,6 +19,9 @@ struct ImportOptions {
   std::map<std::string, std::string> dims;
   /// Files (.npy or .pb) with the values of graph inputs, which are none then.
   std::map<std::string, std::string> values;
+  /// Whether device annotations are read, and of which of several configurations.
+  bool readsAnnotations = true;
+  std::string configuration = {};
 };
 
 /// A model in the logical form.

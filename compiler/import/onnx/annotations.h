@@ -1,0 +1,72 @@
+// The device annotations that ONNX (IR 11) lets a model carry: in which pipeline stage a node is
+// and how its tensors are sharded. They become the module's mesh, splits of weights, shardings of
+// inputs, and stages of ops, as a plan would give them.
+#pragma once
+
+#include "compiler/import/onnx/model_file.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinOps.h"
+
+#include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/STLFunctionalExtras.h"
+
+#include <map>
+#include <optional>
+#include <string>
+
+namespace cleave::onnx {
+
+/// What the annotations of one configuration say, checked as far as the file alone tells.
+class Annotations {
+public:
+  /// Reads those of the configuration `name`, or where that is empty of the only one; a model
+  /// without has none, and nothing then. Errors name the file and the node.
+  static llvm::Expected<std::optional<Annotations>> read(const ModelFile &file,
+                                                         llvm::StringRef name);
+
+  /// The stage of a node of the main graph, where one is given.
+  std::optional<int64_t> stageOf(const ::onnx::NodeProto &node) const;
+
+  /// Writes the mesh, splits and inputs' shardings into an imported module. `typeOf` gives the type
+  /// of a tensor of the main graph, or null.
+  llvm::Error apply(mlir::ModuleOp module, mlir::func::FuncOp function,
+                    llvm::function_ref<mlir::RankedTensorType(llvm::StringRef)> typeOf) const;
+
+private:
+  /// A dimension cut into `shards`: device d of a stage has number (d / stride) % shards.
+  struct ShardedDim {
+    int64_t axis;
+    int64_t shards;
+    int64_t stride;
+    bool operator==(const ShardedDim &) const = default;
+  };
+  /// How a tensor lies over the devices of a stage, and the node that says so.
+  struct Spec {
+    llvm::SmallVector<ShardedDim, 2> dims;
+    std::string node;
+  };
+
+  explicit Annotations(const ModelFile &file) : file(&file) {}
+  llvm::Error readStages(const std::string &configuration);
+  llvm::Error readSpecs(const std::string &configuration);
+  llvm::Expected<Spec> readSpec(const ::onnx::NodeProto &node,
+                                const ::onnx::NodeDeviceConfigurationProto &given,
+                                const ::onnx::ShardingSpecProto &sharding) const;
+  llvm::Error layOutMesh();
+  llvm::Error checkFits(llvm::StringRef tensor, const Spec &spec,
+                        mlir::RankedTensorType type) const;
+  llvm::SmallVector<mlir::StringAttr> axesOf(mlir::MLIRContext *context,
+                                             const ShardedDim &dim) const;
+
+  const ModelFile *file;
+  int64_t stages = 1;
+  int64_t devices = 1; ///< of a stage
+  llvm::DenseMap<const ::onnx::NodeProto *, int64_t> nodeStages;
+  std::map<std::string, Spec, std::less<>> specs; ///< by tensor
+  /// The mesh's axes, the last varying fastest.
+  llvm::SmallVector<std::string> axisNames;
+  llvm::SmallVector<int64_t> axisSizes;
+};
+
+} // namespace cleave::onnx
