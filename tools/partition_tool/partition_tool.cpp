@@ -1,6 +1,7 @@
 // partition-tool: reads a model, partitions it, and writes a package or one of the forms
 // on the way to it.
 #include "compiler/import/gguf/import.h"
+#include "compiler/import/onnx/annotate.h"
 #include "compiler/import/onnx/import.h"
 #include "compiler/lower/check.h"
 #include "compiler/lower/package_writer.h"
@@ -77,6 +78,9 @@ cl::list<std::string> values("value", cl::value_desc("name=file"), cl::cat(categ
 cl::opt<std::string> configuration("configuration", cl::value_desc("name"), cl::cat(category),
                                    cl::desc("ONNX: whose device annotations to follow, where the "
                                             "model has several configurations"));
+cl::opt<std::string> annotated("annotate", cl::value_desc("file"), cl::cat(category),
+                               cl::desc("ONNX: write the model with the plan in it, as the "
+                                        "standard's device annotations"));
 cl::opt<bool> noOptimize("no-optimize", cl::cat(category),
                          cl::desc("Leave the ranks' ops unmerged and unfused, as the splits "
                                   "made them"));
@@ -89,7 +93,7 @@ LogicalResult fail(const Twine &message) {
 /// `--tp=$N` without an N is a mistake, not one rank.
 LogicalResult checkFlags() {
   for (const cl::opt<std::string> *flag :
-       {&planFile, &tp, &stages, &mesh, &sequence, &explained, &configuration})
+       {&planFile, &tp, &stages, &mesh, &sequence, &explained, &configuration, &annotated})
     if (flag->getNumOccurrences() > 0 && flag->empty())
       return fail("--" + flag->ArgStr + " has no value");
   return success();
@@ -195,6 +199,22 @@ OwningOpRef<ModuleOp> readModule(StringRef path, MLIRContext &context, llvm::Sou
   return parseSourceFile<ModuleOp>(sources, ParserConfig(&context));
 }
 
+/// Writes the model's file again, with the plan that `logical` gets in it.
+LogicalResult writeAnnotated(ModuleOp logical, const plan::Plan &plan) {
+  OwningOpRef<ModuleOp> sharded = logical.clone();
+  if (failed(runPipeline(*sharded, Form::logical, Form::sharded, plan, !noOptimize)))
+    return failure();
+  llvm::Expected<cleave::onnx::ModelFile> file = cleave::onnx::ModelFile::open(input);
+  if (!file)
+    return fail(llvm::toString(file.takeError()));
+  llvm::Expected<::onnx::ModelProto> model = cleave::onnx::annotate(*file, *sharded);
+  if (!model)
+    return fail(llvm::toString(model.takeError()));
+  if (llvm::Error error = cleave::onnx::writeModel(*file, *model, annotated))
+    return fail(llvm::toString(std::move(error)));
+  return success();
+}
+
 /// Whether all of the standard output was written: a disk may be full.
 LogicalResult flushOutput() {
   llvm::outs().flush();
@@ -268,7 +288,8 @@ LogicalResult run() {
     return fail("--report tells of ranks; it goes with --emit=ranks and --emit=package");
   if (report && emit == Emit::ranks && (output.empty() || output == "-"))
     return fail("the report goes to standard output; say with -o FILE where the ranks go");
-  if (emit == Emit::package && output.empty() && !report && !check && explained.empty())
+  if (emit == Emit::package && output.empty() && !report && !check && explained.empty() &&
+      annotated.empty())
     return fail(
         "no output is named; add -o OUT.cleave, or --emit=ranks to print the ranks' modules");
   if (emit == Emit::package && output == "-")
@@ -279,6 +300,9 @@ LogicalResult run() {
   if (!against.empty() && !check)
     return fail("--against names the model for --check, which is not given");
 
+  if (!annotated.empty() && !StringRef(input).ends_with(".onnx"))
+    return fail("--annotate writes an ONNX model with its plan; " + input +
+                " is none (its name does not end in .onnx)");
   if (!explained.empty() && (emit.getNumOccurrences() > 0 || !output.empty() || report || check))
     return fail("--explain only prints; it goes without -o, --emit, --report and --check");
 
@@ -328,6 +352,12 @@ LogicalResult run() {
       return fail("--explain: no weight, state, op, input or output is named '" + explained + "'" +
                   suggestName(*module, explained));
     return flushOutput();
+  }
+  if (!annotated.empty()) {
+    if (failed(writeAnnotated(*module, *plan)))
+      return failure();
+    if (output.empty() && !report && !check && emit == Emit::package)
+      return success();
   }
   OwningOpRef<ModuleOp> whole;
   if (check && !(whole = readWhole(*module, from, context, diagnostics)))

@@ -1,6 +1,7 @@
 // From device annotations to a mesh, splits and shardings.
 #include "compiler/import/onnx/annotations.h"
 
+#include "compiler/import/onnx/node_names.h"
 #include "dialect/dialect.h"
 
 #include "mlir/IR/Builders.h"
@@ -19,9 +20,7 @@ static constexpr int64_t maxDevices = 65536;
 
 /// "node 'x' (MatMul)".
 static std::string describe(const ::onnx::NodeProto &node) {
-  StringRef name = !node.name().empty() || node.output_size() == 0 ? StringRef(node.name())
-                                                                   : StringRef(node.output(0));
-  return "node " + quote(name) + " (" + node.op_type() + ")";
+  return "node " + quote(nameOfNode(node)) + " (" + node.op_type() + ")";
 }
 
 /// Calls visit(node, annotation) for what the main graph's nodes say of a configuration.

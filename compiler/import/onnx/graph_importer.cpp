@@ -101,8 +101,8 @@ LogicalResult GraphImporter::checkOps() {
       if (findOpImporter(domain, node.op_type()))
         continue;
       std::string op = ((domain.empty() ? "" : domain + ".") + node.op_type()).str();
-      StringRef name = node.name().empty() && node.output_size() > 0 ? node.output(0) : node.name();
-      unknown[opNames.try_emplace(op, op).first->first()].push_back(quote((prefix + name).str()));
+      unknown[opNames.try_emplace(op, op).first->first()].push_back(
+          quote((prefix + nameOfNode(node)).str()));
     }
   };
   visit(file.model().graph().node(), "");
@@ -319,19 +319,8 @@ GraphImporter::OperandPtr GraphImporter::find(Scope &scope, StringRef name) {
   return nullptr;
 }
 
-static std::string makeUnique(llvm::StringSet<> &taken, StringRef name) {
-  std::string unique = name.str();
-  for (unsigned count = 2; !taken.insert(unique).second; ++count)
-    unique = (name + "#" + Twine(count)).str();
-  return unique;
-}
-
 std::string GraphImporter::uniqueWeightName(StringRef name) {
-  return makeUnique(weightNames, name.empty() ? "constant" : name);
-}
-
-std::string GraphImporter::uniqueNodeName(StringRef name) {
-  return makeUnique(nodeNames, name);
+  return weightNames.add(name.empty() ? "constant" : name);
 }
 
 // ---- Nodes ----
@@ -418,14 +407,11 @@ LogicalResult GraphImporter::importNode(const ::onnx::NodeProto &proto, Scope &s
                                         const llvm::StringSet<> &made) {
   if (++nodesImported > maxNodes)
     return fail("has more than " + Twine(maxNodes) + " nodes, with those of its functions");
-  StringRef ownName = !proto.name().empty()     ? StringRef(proto.name())
-                      : proto.output_size() > 0 ? StringRef(proto.output(0))
-                                                : StringRef(proto.op_type());
   const ::onnx::FunctionProto *called = findFunction(proto);
   StringRef domain = normalizeDomain(proto.domain());
   auto opset = scope.opsets.find(domain);
   Node node(*this, proto, opset == scope.opsets.end() ? 0 : opset->second,
-            uniqueNodeName(scope.prefix + ownName.str()));
+            nodeNames.add(scope.prefix + nameOfNode(proto).str()));
   if (opset == scope.opsets.end() && !called)
     return node.fail("is of the domain " + quote(domain) +
                      ", of which the model imports no operator set");

@@ -5,6 +5,7 @@
 #include "compiler/import/onnx/annotations.h"
 #include "compiler/import/onnx/import.h"
 #include "compiler/import/onnx/node.h"
+#include "compiler/import/onnx/node_names.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
@@ -78,7 +79,6 @@ private:
   mlir::Value materializeSizes(const SizeArray &sizes, mlir::RankedTensorType type,
                                llvm::StringRef name);
   std::string uniqueWeightName(llvm::StringRef name);
-  std::string uniqueNodeName(llvm::StringRef name);
 
   ModelFile &file;
   const ImportOptions &options;
@@ -94,7 +94,7 @@ private:
   llvm::SmallVector<const ::onnx::FunctionProto *> calls;
   /// Weights by where their bytes come from, so that each is declared once.
   llvm::StringMap<WeightOp> weights;
-  llvm::StringSet<> weightNames, nodeNames;
+  UniqueNames weightNames, nodeNames;
   std::optional<Annotations> annotations;
   size_t nodesImported = 0;
   std::optional<std::string> error;

@@ -1,0 +1,190 @@
+"""The device annotations of ONNX files: read as a plan, and written from one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from harness import complaint, partition_tool
+
+onnx = pytest.importorskip("onnx", minversion="1.18")
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+
+WIDTH, INNER = 8, 12
+
+
+def sharding(tensor, axis=None, devices=(0, 1), shards=None):
+    """A spec that cuts one axis into a shard a device, or leaves the tensor whole."""
+    spec = onnx.ShardingSpecProto(tensor_name=tensor, device=list(devices))
+    if axis is not None:
+        cut = spec.sharded_dim.add(axis=axis)
+        cut.simple_sharding.add(num_shards=shards or len(devices))
+    else:
+        del spec.device[:]
+        spec.device.append(-1)
+        spec.index_to_device_group_map.add(key=-1, value=list(devices))
+    return spec
+
+
+def annotate(node, specs=(), stage=None, configuration="two"):
+    given = node.device_configurations.add(configuration_id=configuration)
+    given.sharding_spec.extend(specs)
+    if stage is not None:
+        given.pipeline_stage = stage
+
+
+def block():
+    """y = relu(x up) down, x [batch, WIDTH], the matrices as MatMul has them: inputs first."""
+    random = np.random.default_rng(1)
+    weights = [("up", random.standard_normal((WIDTH, INNER)).astype(np.float32)),
+               ("down", random.standard_normal((INNER, WIDTH)).astype(np.float32))]
+    nodes = [helper.make_node("MatMul", ["x", "up"], ["a"], "first"),
+             helper.make_node("Relu", ["a"], ["b"], "middle"),
+             helper.make_node("MatMul", ["b", "down"], ["y"], "second")]
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", WIDTH])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", WIDTH])],
+        [numpy_helper.from_array(value, name) for name, value in weights])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=11)
+
+
+def configure(model, devices=2, name="two"):
+    model.configuration.add(name=name, num_devices=devices)
+    return model
+
+
+def megatron(devices=2):
+    model = configure(block(), devices)
+    first, _, second = model.graph.node
+    everyone = tuple(range(devices))
+    annotate(first, [sharding("x", None, everyone), sharding("up", 1, everyone)])
+    annotate(second, [sharding("down", 0, everyone)])
+    return model
+
+
+def save(model, tmp_path, name="m.onnx"):
+    onnx.save(model, tmp_path / name)
+    return tmp_path / name
+
+
+def ranks_of(model, *flags):
+    """The emitted ranks, without the file's name and the plan's text, which only flags have."""
+    result = partition_tool(model, *flags, "--emit=ranks")
+    assert result.returncode == 0, result.stderr
+    text = result.stdout.replace(str(model), "m.onnx")
+    return [line for line in text.splitlines() if not line.startswith("module ")]
+
+
+PLAN = ("--split", "up=column", "--split", "down=row")
+
+
+@pytest.mark.parametrize("devices", [2, 3, 4])
+def test_shardings_are_a_plan(tmp_path, devices):
+    given = ranks_of(save(megatron(devices), tmp_path))
+    assert given == ranks_of(save(block(), tmp_path, "plain.onnx"), "--tp", devices, *PLAN)
+    assert sum("cleave.all_reduce" in line for line in given) == devices
+
+
+def test_stages_are_cuts(tmp_path):
+    model = configure(block())
+    for node, stage in zip(model.graph.node, (0, 0, 1)):
+        annotate(node, stage=stage)
+    assert ranks_of(save(model, tmp_path)) == ranks_of(save(block(), tmp_path, "plain.onnx"),
+                                                       "--cut", "second")
+
+
+def test_stages_of_two_ranks_each(tmp_path):
+    model = configure(block(), 4)
+    first, middle, second = model.graph.node
+    annotate(first, [sharding("up", 1, (0, 1))], 0)
+    annotate(middle, [], 0)
+    annotate(second, [sharding("down", 0, (2, 3))], 1)
+    assert ranks_of(save(model, tmp_path)) == ranks_of(
+        save(block(), tmp_path, "plain.onnx"), "--tp", 2, "--cut", "second", *PLAN)
+
+
+def test_groups_of_devices_are_axes(tmp_path):
+    """Two shards, each on two devices: the batch is cut over the other axis."""
+    model = configure(block(), 4)
+    first, _, second = model.graph.node
+    for node, tensor, axis in ((first, "up", 1), (second, "down", 0)):
+        spec = sharding(tensor, axis, (-1, -2))
+        spec.index_to_device_group_map.add(key=-1, value=[0, 2])
+        spec.index_to_device_group_map.add(key=-2, value=[1, 3])
+        annotate(node, [spec])
+    spec = sharding("x", 0, (-1, -2))
+    spec.index_to_device_group_map.add(key=-1, value=[0, 1])
+    spec.index_to_device_group_map.add(key=-2, value=[2, 3])
+    first.device_configurations[0].sharding_spec.append(spec)
+    text = "\n".join(ranks_of(save(model, tmp_path)))
+    assert "tensor<6x8xf32>" in text and "batch[1 of 2]" in text
+    assert "group [0, 1]" in text and "group [2, 3]" in text
+
+
+def test_flags_take_the_annotations_place(tmp_path):
+    assert ranks_of(save(megatron(), tmp_path), "--tp", 3, *PLAN) == ranks_of(
+        save(block(), tmp_path, "plain.onnx"), "--tp", 3, *PLAN)
+
+
+def test_several_configurations(tmp_path):
+    model = configure(megatron(), 3, "three")
+    first, _, second = model.graph.node
+    annotate(first, [sharding("up", 1, (0, 1, 2))], configuration="three")
+    path = save(model, tmp_path)
+    complaint(partition_tool(path, "--emit=ranks"), "'two', 'three'", "--configuration")
+    assert ranks_of(path, "--configuration", "two") == ranks_of(save(megatron(), tmp_path, "2.onnx"))
+    complaint(partition_tool(path, "--emit=ranks", "--configuration", "four"), "'two', 'three'")
+
+
+@pytest.mark.parametrize("flags", [("--tp", 2, *PLAN), ("--tp", 4), ("--stages", 2),
+                                   ("--tp", 2, "--cut", "second", *PLAN), ("--tp", 5)])
+def test_a_plan_is_written_and_read_again(tmp_path, flags):
+    plain = save(block(), tmp_path, "plain.onnx")
+    result = partition_tool(plain, *flags, "--annotate", tmp_path / "annotated.onnx")
+    assert result.returncode == 0, result.stderr
+    model = onnx.load(tmp_path / "annotated.onnx")
+    onnx.checker.check_model(model)
+    assert model.configuration[0].num_devices in (2, 4, 5)
+    assert {spec.tensor_name for node in model.graph.node for given in node.device_configurations
+            for spec in given.sharding_spec} >= {"up", "down"}
+    assert ranks_of(tmp_path / "annotated.onnx") == ranks_of(plain, *flags)
+
+
+def broken(change):
+    model = megatron()
+    change(model, model.graph.node[0].device_configurations[0])
+    return model
+
+
+@pytest.mark.parametrize("change, messages", [
+    (lambda model, first: first.sharding_spec.append(sharding("down", 0)),
+     ("node 'first' \\(MatMul\\)", "'down'", "none of its inputs and outputs")),
+    (lambda model, first: first.sharding_spec.append(sharding("a", 5)),
+     ("node 'first'", "'a'", "along dimension 5, but has 2 dimensions")),
+    (lambda model, first: setattr(first.sharding_spec[1].sharded_dim[0], "axis", 0) or
+     setattr(first.sharding_spec[1].sharded_dim[0].simple_sharding[0], "num_shards", 0),
+     ("node 'first'", "'up'", "0 shards")),
+    (lambda model, first: first.sharding_spec[1].device.append(2),
+     ("node 'first'", "'up'", "2 shards, but 3 devices")),
+    (lambda model, first: first.sharding_spec[1].device.__setitem__(1, 7),
+     ("node 'first'", "'up'", "device 7, expected 0 to 1")),
+    (lambda model, first: first.sharding_spec[1].device.__setitem__(1, 0),
+     ("node 'first'", "'up'", "two shards on device 0")),
+    (lambda model, first: first.sharding_spec[1].device.reverse(),
+     ("node 'first'", "'up'", "ascending order")),
+    (lambda model, first: setattr(first, "configuration_id", "none"),
+     ("node 'first'", "'none'", "does not have")),
+    (lambda model, first: setattr(first, "pipeline_stage", 2),
+     ("node 'first'", "stage 2, expected 0 to 1")),
+    (lambda model, first: setattr(model.configuration[0], "num_devices", -3),
+     ("'two'", "-3 devices")),
+])
+def test_annotations_that_do_not_fit(tmp_path, change, messages):
+    complaint(partition_tool(save(broken(change), tmp_path), "--emit=ranks"), *messages)
+
+
+def test_a_node_before_its_producer(tmp_path):
+    model = configure(block())
+    for node, stage in zip(model.graph.node, (1, 1, 0)):
+        annotate(node, stage=stage)
+    complaint(partition_tool(save(model, tmp_path), "--emit=ranks"), "'second' is in stage 0",
+              "needs what stage 1 makes")
