@@ -12,7 +12,7 @@ include "dialect/OpBase.td"
 // `function` is the case of UnaryKind, `values` what getFunctionParameters returns.
 class Cleave_UnaryBase<string mnemonic, string function, TypeConstraint operandType,
                        TypeConstraint resultType, string does, dag parameters, string values,
-                       string example, list<Trait> traits>
+                       list<Trait> traits>
     : Cleave_ComputeOp<mnemonic, !listconcat([Pure, UnaryOpInterface], traits)> {
   let summary = does;
   let arguments = !con((ins operandType:$x), parameters);
@@ -34,7 +34,7 @@ class Cleave_UnaryBase<string mnemonic, string function, TypeConstraint operandT
 // Gives its operand's type.
 class Cleave_UnaryOp<string mnemonic, string function, TypeConstraint type, string does,
                      dag parameters = (ins), string values = "", string example = "">
-    : Cleave_UnaryBase<mnemonic, function, type, type, does, parameters, values, example,
+    : Cleave_UnaryBase<mnemonic, function, type, type, does, parameters, values,
                        [SameOperandsAndResultType]> {
   defvar element = !cond(!eq(type, Cleave_BoolTensor) : "i1", !eq(type, Cleave_IntegerTensor) : "i32",
                          true : "f32");
@@ -51,7 +51,7 @@ class Cleave_FloatUnaryOp<string mnemonic, string function, string does, dag par
 
 // Gives i1.
 class Cleave_UnaryTestOp<string mnemonic, string function, string does>
-    : Cleave_UnaryBase<mnemonic, function, Cleave_FloatTensor, Cleave_BoolTensor, does, (ins), "", "",
+    : Cleave_UnaryBase<mnemonic, function, Cleave_FloatTensor, Cleave_BoolTensor, does, (ins), "",
                        [DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
   let description = "Element by element.\n```mlir\nfunc.func @f(%x: tensor<4xf32>) -> tensor<4xi1> {\n"
       # "  %y = cleave." # mnemonic # " %x : tensor<4xf32>\n  return %y : tensor<4xi1>\n}\n```\n";
