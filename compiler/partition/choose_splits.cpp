@@ -29,6 +29,7 @@ public:
 private:
   LogicalResult findAxis();
   bool canCut(const void *holder, unsigned dim);
+  bool isNeededWhole(WeightOp weight);
   std::optional<unsigned> findCutFactor(ShardingRuleOpInterface op, const ShardingRule &rule);
   std::optional<unsigned> splitWeight(ShardingRuleOpInterface op, const ShardingRule &rule);
   void follow(ShardingRuleOpInterface op);
@@ -61,6 +62,18 @@ LogicalResult SplitChoice::findAxis() {
 
 bool SplitChoice::canCut(const void *holder, unsigned dim) {
   return succeeded(cuts.getDimSharding({holder, dim}, {axis}));
+}
+
+/// Whether some op that reads the weight cannot work with a share of its first dim.
+bool SplitChoice::isNeededWhole(WeightOp weight) {
+  WalkResult result = module.walk([&](ShardingRuleOpInterface op) {
+    for (auto [value, dims] : llvm::zip_equal(op->getOperands(), op.getShardingRule().operands))
+      if (getHolder(value) == weight.getOperation() &&
+          op.getShardingRule().factors[dims[0].front()].kind == FactorKind::whole)
+        return WalkResult::interrupt();
+    return WalkResult::advance();
+  });
+  return result.wasInterrupted();
 }
 
 /// The factor of the op along which what it reads is cut already. A weight decides, since it
@@ -102,7 +115,7 @@ std::optional<unsigned> SplitChoice::splitWeight(ShardingRuleOpInterface op,
     if (isLookUp && getTensorBytes(weight.getTensorType()) < leastSplitTableBytes)
       continue;
     if (weight.getTensorType().getDimSize(0) < *cuts.getMesh().getAxisSize(axis) ||
-        !canCut(weight, 0))
+        !canCut(weight, 0) || isNeededWhole(weight))
       continue;
     auto split = SplitAttr::get(module.getContext(),
                                 isExperts ? SplitKind::Expert : SplitKind::Column, axis);

@@ -49,6 +49,13 @@ def test_bert_split(tmp_path, ranks):
     check("bert_toy", tmp_path, ranks, ("--tp", ranks, *LENGTH, *BERT))
 
 
+@pytest.mark.parametrize("ranks", [2, 3, 4])
+@pytest.mark.parametrize("name, flags", [("mnist-8", ()), ("mlp_megatron", ()),
+                                         ("self_attention_megatron", ()), ("bert_toy", LENGTH)])
+def test_default_plan(tmp_path, name, flags, ranks):
+    check(name, tmp_path, ranks, ("--tp", ranks, *flags))
+
+
 def test_mnist_in_stages(tmp_path):
     check("mnist-8", tmp_path, 2, ("--cut", "Convolution110"))
 
