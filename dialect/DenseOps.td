@@ -229,11 +229,14 @@ def Cleave_ScaledDotProductAttentionOp : Cleave_ComputeOp<"scaled_dot_product_at
     `causal_from_end` as well, up to i + s - t, so that the last query sees all of them. A
     query that sees no key gets zeros.
 
+    `mask_repeats` stands on ranks alone: dims of the mask that repeat over q's, though q's
+    share is of size 1 there as well.
+
     `cleave.attention` is this over states, for language models that keep theirs.
 
     **Constraints**: the shapes agree; head counts and d are static; every key head is read;
-    the mask broadcasts; softcap is finite and not negative; `causal_from_end` stands only
-    with `causal`.
+    the mask broadcasts, and is of size 1 in dims that repeat; softcap is finite and not
+    negative; `causal_from_end` stands only with `causal`.
 
     ```mlir
     func.func @f(%q: tensor<2x8x?x16xf32, #cleave.dims<tokens>>,
@@ -253,7 +256,8 @@ def Cleave_ScaledDotProductAttentionOp : Cleave_ComputeOp<"scaled_dot_product_at
                        Optional<Cleave_MaskTensor>:$mask, DefaultValuedAttr<Cleave_Int, "1">:$group,
                        DefaultValuedAttr<Cleave_Int, "0">:$first_head, F32Attr:$scale,
                        DefaultValuedAttr<F32Attr, "0.0f">:$softcap, UnitAttr:$causal,
-                       UnitAttr:$causal_from_end);
+                       UnitAttr:$causal_from_end,
+                       DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$mask_repeats);
   let results = (outs Cleave_F32Tensor:$result);
   let assemblyFormat = [{
     $q `,` $k `,` $v (`mask` $mask^)? attr-dict `:` functional-type(operands, results)

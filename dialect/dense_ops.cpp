@@ -356,6 +356,10 @@ LogicalResult ScaledDotProductAttentionOp::verify() {
   if (getCausalFromEnd() && !getCausal())
     return emitOpError("has causal_from_end but is not causal");
   Value mask = getMask();
+  for (int64_t dim : getMaskRepeats())
+    if (!mask || dim < 0 || dim >= tensorOf(mask).getRank() || dimOf(mask, dim) != 1)
+      return emitOpError("has mask_repeats [")
+             << getMaskRepeats() << "], expected dims in which the mask's size is 1";
   if (!mask)
     return success();
   int64_t rank = tensorOf(mask).getRank();
@@ -397,6 +401,7 @@ ShardingRule ScaledDotProductAttentionOp::getShardingRule() {
     for (int64_t dim = 0; dim < rank; ++dim) {
       int64_t of = 4 - rank + dim;
       bool isSame = of == 3 ? sameDim(mask, dim, getK(), 2) : sameDim(mask, dim, getQ(), of);
+      isSame &= !llvm::is_contained(getMaskRepeats(), dim);
       dims.push_back(isSame ? products[of] : one(rule.factors.size()));
       if (!isSame)
         rule.factors.push_back({1, FactorKind::whole});
@@ -407,8 +412,20 @@ ShardingRule ScaledDotProductAttentionOp::getShardingRule() {
 
 void ScaledDotProductAttentionOp::localize(const LocalRanges &ranges) {
   setFirstHead(ranges.operands[0][1].begin - ranges.operands[1][1].begin * getGroup());
+  if (!getMask())
+    return;
+  // A share of one head, say, must not be taken for what the mask has of it.
+  ArrayRef<int64_t> mask = ranges.operandSizes[3];
+  SmallVector<int64_t> repeats;
+  for (auto [dim, size] : llvm::enumerate(mask)) {
+    int64_t of = 4 - static_cast<int64_t>(mask.size() - dim);
+    if (size == 1 && of < 3 && ranges.operandSizes[0][of] != 1 && dimOf(getQ(), of) == 1)
+      repeats.push_back(static_cast<int64_t>(dim));
+  }
+  if (!repeats.empty())
+    setMaskRepeats(repeats);
 }
 
 SmallVector<StringRef, 2> ScaledDotProductAttentionOp::getLocalAttributes() {
-  return {getFirstHeadAttrName()};
+  return {getFirstHeadAttrName(), getMaskRepeatsAttrName()};
 }

@@ -177,6 +177,14 @@ func.func @attention_mask(%q: tensor<1x4x2x8xf32>, %m: tensor<3x2xf32>) {
 
 // -----
 
+func.func @attention_mask_repeats(%q: tensor<1x4x2x8xf32>, %m: tensor<1x4x2x2xf32>) {
+  // expected-error @+1 {{has mask_repeats [1], expected dims in which the mask's size is 1}}
+  %a = cleave.scaled_dot_product_attention %q, %q, %q mask %m {scale = 1.0 : f32, mask_repeats = array<i64: 1>} : (tensor<1x4x2x8xf32>, tensor<1x4x2x8xf32>, tensor<1x4x2x8xf32>, tensor<1x4x2x2xf32>) -> tensor<1x4x2x8xf32>
+  return
+}
+
+// -----
+
 func.func @attention_from_end(%q: tensor<1x4x2x8xf32>) {
   // expected-error @+1 {{has causal_from_end but is not causal}}
   %a = cleave.scaled_dot_product_attention %q, %q, %q {scale = 1.0 : f32, causal_from_end} : (tensor<1x4x2x8xf32>, tensor<1x4x2x8xf32>, tensor<1x4x2x8xf32>) -> tensor<1x4x2x8xf32>

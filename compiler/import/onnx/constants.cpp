@@ -167,7 +167,9 @@ Value GraphImporter::materialize(Operand &operand, StringRef name) {
     return operand.value = materializeSizes(*operand.sizes, operand.type, name);
   SourceAttr source;
   std::string key;
-  if (operand.constant && operand.constant->tensor) {
+  // A single number stands in the module, where passes that look for its value see it.
+  const bool isNumber = operand.type.getNumElements() == 1 && operand.type.getRank() < 2;
+  if (operand.constant && operand.constant->tensor && !isNumber) {
     const ::onnx::TensorProto &tensor = *operand.constant->tensor;
     SmallVector<int64_t> shape(operand.type.getShape());
     bool transposed = operand.constant->transposed;
