@@ -183,7 +183,7 @@ FailureOr<RankedTensorType> GraphImporter::inputType(const ::onnx::ValueInfoProt
       return refuse("has a dimension " + quote(dim.dim_param()) + " that is no size");
     shape.push_back(*size);
   }
-  return makeType(shape, getElementMlirType(&context, *info));
+  return getTensorType(shape, getElementMlirType(&context, *info));
 }
 
 FailureOr<Operand> GraphImporter::readValue(StringRef name, const std::string &path) {

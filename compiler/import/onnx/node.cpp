@@ -34,18 +34,6 @@ Shape getShape(RankedTensorType type) {
   return shape;
 }
 
-RankedTensorType makeType(ArrayRef<SizeExpression> shape, Type elementType) {
-  SmallVector<int64_t> sizes;
-  SmallVector<StringAttr> names;
-  for (const SizeExpression &size : shape) {
-    std::optional<int64_t> constant = size.constant();
-    sizes.push_back(constant.value_or(ShapedType::kDynamic));
-    names.push_back(constant ? StringAttr()
-                             : StringAttr::get(elementType.getContext(), size.text()));
-  }
-  return getTensorType(sizes, elementType, names);
-}
-
 std::string describe(ArrayRef<SizeExpression> shape) {
   std::string text = "[";
   for (const SizeExpression &size : shape)
@@ -377,7 +365,7 @@ Value Node::convert(Value value, Type elementType) {
   auto type = mlir::cast<RankedTensorType>(value.getType());
   if (type.getElementType() == elementType)
     return value;
-  return create<CastOp>(makeType(getShape(type), elementType), value);
+  return create<CastOp>(getTensorType(getShape(type), elementType), value);
 }
 
 Operand Node::makeConstant(ArrayRef<int64_t> dims, Type elementType, std::vector<std::byte> bytes) {

@@ -53,9 +53,6 @@ struct Operand {
 /// The sizes of a type's dimensions.
 Shape getShape(mlir::RankedTensorType type);
 
-/// A type of these sizes; those that are no constants become run-time sizes.
-mlir::RankedTensorType makeType(llvm::ArrayRef<SizeExpression> shape, mlir::Type elementType);
-
 /// "[batch, 4]".
 std::string describe(llvm::ArrayRef<SizeExpression> shape);
 

@@ -24,7 +24,7 @@ template <typename OpT> Value binary(Node &node, Value a, Value b, Type resultTy
   if (failed(shape))
     return {};
   Type elementType = cast<RankedTensorType>(a.getType()).getElementType();
-  return node.create<OpT>(makeType(*shape, resultType ? resultType : elementType), a, b,
+  return node.create<OpT>(getTensorType(*shape, resultType ? resultType : elementType), a, b,
                           DenseI64ArrayAttr());
 }
 
@@ -35,7 +35,7 @@ Value maskedBias(Node &node, Value condition) {
   Type f32 = node.builder().getF32Type();
   Value zero = node.scalar(0, f32),
         none = node.scalar(-std::numeric_limits<double>::infinity(), f32);
-  return node.create<WhereOp>(makeType(shapeOf(condition), f32), condition, zero, none,
+  return node.create<WhereOp>(getTensorType(shapeOf(condition), f32), condition, zero, none,
                               DenseI64ArrayAttr());
 }
 
@@ -94,8 +94,8 @@ Value AttentionImporter::joinPast(Value now, unsigned i) {
 
 /// Numbers 0, 1, ...: [count], or [count, 1].
 Value AttentionImporter::positions(const SizeExpression &count, bool isColumn) {
-  Value numbers =
-      node.create<RangeOp>(makeType({count}, node.builder().getI64Type()), SizeExpression(0), 1);
+  Value numbers = node.create<RangeOp>(getTensorType({count}, node.builder().getI64Type()),
+                                       SizeExpression(0), 1);
   return isColumn ? reshape(node, numbers, {count, SizeExpression(1)}) : numbers;
 }
 
@@ -150,11 +150,11 @@ Value AttentionImporter::makeBias() {
   // A query's place among the keys.
   Value place;
   if (lengths) {
-    Value count = node.create<RangeOp>(makeType({SizeExpression(1)}, i64), tokens, 1);
+    Value count = node.create<RangeOp>(getTensorType({SizeExpression(1)}, i64), tokens, 1);
     place = binary<AddOp>(node, positions(tokens, /*isColumn=*/true),
                           binary<SubOp>(node, lengths, count));
   } else {
-    place = reshape(node, Value(node.create<RangeOp>(makeType({tokens}, i64), past, 1)),
+    place = reshape(node, Value(node.create<RangeOp>(getTensorType({tokens}, i64), past, 1)),
                     {tokens, SizeExpression(1)});
   }
   if (isCausal)
@@ -183,7 +183,7 @@ Value AttentionImporter::makeScores(float scale, float softcap) {
     return {};
   Shape shape = shapeOf(q);
   shape[3] = keys;
-  Value scores = node.create<MatMulOp>(makeType(shape, f32), q, repeated, UnitAttr(),
+  Value scores = node.create<MatMulOp>(getTensorType(shape, f32), q, repeated, UnitAttr(),
                                        node.builder().getUnitAttr());
   auto scaled = [&](Value x, float factor) {
     return Value(node.create<ScaleOp>(x.getType(), x, node.builder().getF32FloatAttr(factor)));
@@ -204,7 +204,7 @@ Value AttentionImporter::makeScores(float scale, float softcap) {
   Shape most = shapeOf(bias);
   int64_t last = static_cast<int64_t>(most.size()) - 1;
   most[last] = SizeExpression(1);
-  Value seen = node.create<ReduceOp>(makeType(most, f32), bias,
+  Value seen = node.create<ReduceOp>(getTensorType(most, f32), bias,
                                      ReduceKindAttr::get(node.context(), ReduceKind::Max),
                                      node.builder().getDenseI64ArrayAttr({last}), IntegerAttr());
   Value hidden = node.scalar(-std::numeric_limits<double>::infinity(), f32);
@@ -257,7 +257,7 @@ LogicalResult AttentionImporter::import() {
   Shape shape = queries;
   shape[3] = values[3];
   Value result = node.create<ScaledDotProductAttentionOp>(
-      makeType(shape, f32), q, k, v, isPlain ? mask : bias, builder.getI64IntegerAttr(group),
+      getTensorType(shape, f32), q, k, v, isPlain ? mask : bias, builder.getI64IntegerAttr(group),
       builder.getI64IntegerAttr(0), builder.getF32FloatAttr(scale),
       builder.getF32FloatAttr(softcap), flag(isCausal && isPlain),
       flag(isCausal && isPlain && fromEnd));
@@ -330,7 +330,7 @@ LogicalResult importRotaryEmbedding(Node &node) {
       if (isMicrosoft && node.rank(ids) == 1)
         return node.fail("has an offset for positions, expected the positions themselves");
       found = {node.shape(ids)[0], node.shape(ids).back(), found[1]};
-      table = node.create<TakeOp>(makeType(found, f32), table, numbers,
+      table = node.create<TakeOp>(getTensorType(found, f32), table, numbers,
                                   node.builder().getI64IntegerAttr(0));
     }
     if (found.size() != 3 || !(found[2] == SizeExpression(turned / 2)))

@@ -108,7 +108,7 @@ LogicalResult importConv(Node &node) {
     return failure();
   OpBuilder &builder = node.builder();
   Value result = node.create<ConvOp>(
-      makeType(shape, f32), x, weights, bias, builder.getDenseI64ArrayAttr(window->strides),
+      getTensorType(shape, f32), x, weights, bias, builder.getDenseI64ArrayAttr(window->strides),
       builder.getDenseI64ArrayAttr(window->pads), builder.getDenseI64ArrayAttr(window->dilations),
       groups > 1 ? builder.getUnitAttr() : UnitAttr(), UnitAttr());
   node.set(0, node.convert(result, node.elementType(0)));
@@ -128,7 +128,7 @@ LogicalResult createPool(Node &node, PoolKind kind, const Window &window, bool c
   if (!x)
     return failure();
   Value result = node.create<PoolOp>(
-      makeType(shape, f32), x, PoolKindAttr::get(node.context(), kind),
+      getTensorType(shape, f32), x, PoolKindAttr::get(node.context(), kind),
       builder.getDenseI64ArrayAttr(window.size), builder.getDenseI64ArrayAttr(window.strides),
       builder.getDenseI64ArrayAttr(window.pads), builder.getDenseI64ArrayAttr(window.dilations),
       countsPads ? builder.getUnitAttr() : UnitAttr());
@@ -217,7 +217,7 @@ LogicalResult importConvTranspose(Node &node) {
   if (!weights)
     return failure();
   Value result = node.create<ConvTransposeOp>(
-      makeType(shape, f32), x, weights, builder.getDenseI64ArrayAttr(strides),
+      getTensorType(shape, f32), x, weights, builder.getDenseI64ArrayAttr(strides),
       builder.getDenseI64ArrayAttr(pads), builder.getDenseI64ArrayAttr(dilations),
       groups > 1 ? builder.getUnitAttr() : UnitAttr());
   if (node.has(2)) {

@@ -44,7 +44,7 @@ Lettered sumOthers(Node &node, Lettered x, StringRef kept) {
   if (dims.empty())
     return x;
   Type f32 = node.builder().getF32Type();
-  return {node.create<ReduceOp>(makeType(shape, f32), x.value,
+  return {node.create<ReduceOp>(getTensorType(shape, f32), x.value,
                                 ReduceKindAttr::get(node.context(), ReduceKind::Sum),
                                 node.builder().getDenseI64ArrayAttr(dims), IntegerAttr()),
           rest};
@@ -127,7 +127,8 @@ LogicalResult importEinsum(Node &node) {
       return node.fail("multiplies dimensions of one letter whose sizes are not known to be equal");
     Shape shape = batchShape;
     shape.append({getShape(typeOf(a))[batch.size()], getShape(typeOf(b)).back()});
-    Value multiplied = node.create<MatMulOp>(makeType(shape, f32), a, b, UnitAttr(), UnitAttr());
+    Value multiplied =
+        node.create<MatMulOp>(getTensorType(shape, f32), a, b, UnitAttr(), UnitAttr());
     Shape apart = batchShape;
     llvm::append_range(apart, leftShape);
     llvm::append_range(apart, rightShape);

@@ -92,13 +92,13 @@ template <typename OpT> LogicalResult importTest(Node &node) {
   if (std::is_same_v<OpT, IsInfOp> && negative != positive) {
     double sought = std::numeric_limits<double>::infinity() * (positive ? 1 : -1);
     Value infinity = node.scalar(sought, node.elementType(0));
-    node.set(0, node.create<EqualOp>(makeType(node.shape(0), node.builder().getI1Type()), x,
+    node.set(0, node.create<EqualOp>(getTensorType(node.shape(0), node.builder().getI1Type()), x,
                                      infinity, DenseI64ArrayAttr()));
     return success();
   }
   if (std::is_same_v<OpT, IsInfOp> && !negative)
     return node.fail("looks for infinities of neither sign");
-  node.set(0, node.create<OpT>(makeType(node.shape(0), node.builder().getI1Type()), x));
+  node.set(0, node.create<OpT>(getTensorType(node.shape(0), node.builder().getI1Type()), x));
   return success();
 }
 
@@ -116,7 +116,7 @@ template <typename OpT> Value createBinary(Node &node, Value x, Value y, Type re
   FailureOr<Shape> shape = node.broadcast({getShape(xType), getShape(yType)});
   if (failed(shape))
     return {};
-  RankedTensorType type = makeType(*shape, resultType ? resultType : xType.getElementType());
+  RankedTensorType type = getTensorType(*shape, resultType ? resultType : xType.getElementType());
   return node.create<OpT>(type, x, y, DenseI64ArrayAttr());
 }
 
@@ -237,7 +237,7 @@ LogicalResult importWhere(Node &node) {
   FailureOr<Shape> shape = node.broadcast({node.shape(0), node.shape(1), node.shape(2)});
   if (failed(shape))
     return failure();
-  node.set(0, node.create<WhereOp>(makeType(*shape, node.elementType(1)), condition, x, y,
+  node.set(0, node.create<WhereOp>(getTensorType(*shape, node.elementType(1)), condition, x, y,
                                    DenseI64ArrayAttr()));
   return success();
 }

@@ -44,7 +44,7 @@ LogicalResult importGather(Node &node) {
     return failure();
   llvm::append_range(shape, node.shape(1));
   shape.append(own.begin() + *dim + 1, own.end());
-  node.set(0, node.create<TakeOp>(makeType(shape, node.elementType(0)), x, numbers,
+  node.set(0, node.create<TakeOp>(getTensorType(shape, node.elementType(0)), x, numbers,
                                   node.builder().getI64IntegerAttr(*dim)));
   return success();
 }
@@ -54,7 +54,7 @@ LogicalResult importGatherElements(Node &node) {
   Value x = failed(dim) ? Value() : node.value(0), numbers = x ? indices(node, 1) : Value();
   if (!numbers)
     return failure();
-  node.set(0, node.create<GatherElementsOp>(makeType(node.shape(1), node.elementType(0)), x,
+  node.set(0, node.create<GatherElementsOp>(getTensorType(node.shape(1), node.elementType(0)), x,
                                             numbers, node.builder().getI64IntegerAttr(*dim)));
   return success();
 }
@@ -75,7 +75,7 @@ LogicalResult importGatherNd(Node &node) {
   Value x = node.value(0), index = x ? indices(node, 1) : Value();
   if (!index)
     return failure();
-  node.set(0, node.create<GatherNdOp>(makeType(shape, node.elementType(0)), x, index,
+  node.set(0, node.create<GatherNdOp>(getTensorType(shape, node.elementType(0)), x, index,
                                       node.builder().getI64IntegerAttr(batchDims)));
   return success();
 }
@@ -132,12 +132,12 @@ LogicalResult importTrilu(Node &node) {
   // Far off, all diagonals are alike.
   constexpr int64_t far = int64_t{1} << 40;
   offset = std::clamp(offset, -far, far);
-  Value row = node.create<RangeOp>(makeType({rows}, i64), SizeExpression(offset), 1);
+  Value row = node.create<RangeOp>(getTensorType({rows}, i64), SizeExpression(offset), 1);
   row = reshape(node, row, {rows, SizeExpression(1)});
-  Value column = node.create<RangeOp>(makeType({columns}, i64), SizeExpression(0), 1);
+  Value column = node.create<RangeOp>(getTensorType({columns}, i64), SizeExpression(0), 1);
   if (!row)
     return failure();
-  RankedTensorType type = makeType({rows, columns}, i1);
+  RankedTensorType type = getTensorType({rows, columns}, i1);
   // The upper triangle has columns >= row + k, the lower one columns <= row + k.
   Value keeps = node.integerAttr("upper", 1)
                     ? Value(node.create<GreaterOrEqualOp>(type, column, row, DenseI64ArrayAttr()))

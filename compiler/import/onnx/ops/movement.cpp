@@ -20,7 +20,7 @@ Value reshape(Node &node, Value x, ArrayRef<SizeExpression> shape) {
   Shape own = getShape(type);
   if (ArrayRef<SizeExpression>(own) == shape)
     return x;
-  RankedTensorType result = makeType(shape, type.getElementType());
+  RankedTensorType result = getTensorType(shape, type.getElementType());
   if (result.hasStaticShape() && result.getNumElements() == 0 && type.hasStaticShape() &&
       type.getNumElements() == 0) { // whichever sizes the others are
     Operand empty = node.makeConstant(result.getShape(), type.getElementType(), {});
@@ -45,7 +45,7 @@ Value transpose(Node &node, Value x, ArrayRef<int64_t> order) {
   Shape own = getShape(type), shape;
   for (int64_t dim : order)
     shape.push_back(own[dim]);
-  return node.create<TransposeOp>(makeType(shape, type.getElementType()), x,
+  return node.create<TransposeOp>(getTensorType(shape, type.getElementType()), x,
                                   node.builder().getDenseI64ArrayAttr(order));
 }
 
@@ -58,7 +58,7 @@ Value slice(Node &node, Value x, int64_t dim, const SizeExpression &begin,
   if (begin == SizeExpression(0) && size == shape[dim] && step == 1)
     return x;
   shape[dim] = size;
-  return node.create<SliceOp>(makeType(shape, type.getElementType()), x, dim, begin, step);
+  return node.create<SliceOp>(getTensorType(shape, type.getElementType()), x, dim, begin, step);
 }
 
 Value concat(Node &node, ArrayRef<Value> given, int64_t dim) {
@@ -79,9 +79,10 @@ Value concat(Node &node, ArrayRef<Value> given, int64_t dim) {
       if (failed(size))
         return {};
       shape[dim] = *size;
-      joined.push_back(some.size() == 1 ? some.front()
-                                        : Value(node.create<ConcatOp>(
-                                              makeType(shape, type.getElementType()), some, dim)));
+      joined.push_back(some.size() == 1
+                           ? some.front()
+                           : Value(node.create<ConcatOp>(
+                                 getTensorType(shape, type.getElementType()), some, dim)));
     }
     parts = std::move(joined);
   }
@@ -95,7 +96,7 @@ Value expand(Node &node, Value x, ArrayRef<SizeExpression> shape) {
   Shape own = getShape(type);
   if (ArrayRef<SizeExpression>(own) == shape)
     return x;
-  return node.create<ExpandOp>(makeType(shape, type.getElementType()), x);
+  return node.create<ExpandOp>(getTensorType(shape, type.getElementType()), x);
 }
 
 } // namespace cleave::onnx

@@ -35,7 +35,7 @@ Value binary(Node &node, Value a, Value b, bool multiplies) {
   FailureOr<Shape> shape = node.broadcast({getShape(typeOf(a)), getShape(typeOf(b))});
   if (failed(shape))
     return {};
-  RankedTensorType type = makeType(*shape, typeOf(a).getElementType());
+  RankedTensorType type = getTensorType(*shape, typeOf(a).getElementType());
   return multiplies ? Value(node.create<MulOp>(type, a, b, DenseI64ArrayAttr()))
                     : Value(node.create<AddOp>(type, a, b, DenseI64ArrayAttr()));
 }
@@ -61,7 +61,7 @@ LogicalResult importLayerNormalization(Node &node) {
   for (int64_t dim : axes)
     shape[dim] = SizeExpression(1);
   auto mean = [&](Value of) {
-    return Value(node.create<ReduceOp>(makeType(shape, f32), of,
+    return Value(node.create<ReduceOp>(getTensorType(shape, f32), of,
                                        ReduceKindAttr::get(node.context(), ReduceKind::Mean),
                                        node.builder().getDenseI64ArrayAttr(axes), IntegerAttr()));
   };

@@ -42,7 +42,7 @@ Value multiplyByMatrix(Node &node, Value x, unsigned i, bool isOutputMajor) {
   if (!matrix)
     return {};
   shape.back() = weight.type.getDimSize(0);
-  return node.create<LinearOp>(makeType(shape, node.builder().getF32Type()), x, matrix,
+  return node.create<LinearOp>(getTensorType(shape, node.builder().getF32Type()), x, matrix,
                                node.builder().getI64IntegerAttr(0));
 }
 
@@ -65,7 +65,7 @@ Value multiply(Node &node, Value a, Value b, bool transposeA, bool transposeB) {
     return {};
   shape->append({rows, columns});
   auto flag = [&](bool isSet) { return isSet ? node.builder().getUnitAttr() : UnitAttr(); };
-  return node.create<MatMulOp>(makeType(*shape, node.builder().getF32Type()), a, b,
+  return node.create<MatMulOp>(getTensorType(*shape, node.builder().getF32Type()), a, b,
                                flag(transposeA), flag(transposeB));
 }
 
@@ -140,7 +140,7 @@ LogicalResult importGemm(Node &node) {
     FailureOr<Shape> shape = node.broadcast({getShape(typeOf(result)), getShape(typeOf(c))});
     if (failed(shape))
       return failure();
-    result = node.create<AddOp>(makeType(*shape, f32), result, c, DenseI64ArrayAttr());
+    result = node.create<AddOp>(getTensorType(*shape, f32), result, c, DenseI64ArrayAttr());
   }
   node.set(0, node.convert(result, type));
   return success();

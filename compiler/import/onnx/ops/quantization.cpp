@@ -18,8 +18,9 @@ template <typename OpT> Value binary(Node &node, Value a, Value b) {
   FailureOr<Shape> shape = node.broadcast({shapeOf(a), shapeOf(b)});
   if (failed(shape))
     return {};
-  return node.create<OpT>(makeType(*shape, cast<RankedTensorType>(a.getType()).getElementType()), a,
-                          b, DenseI64ArrayAttr());
+  return node.create<OpT>(
+      getTensorType(*shape, cast<RankedTensorType>(a.getType()).getElementType()), a, b,
+      DenseI64ArrayAttr());
 }
 
 /// Operand `i`, a scale or a zero point, as f32 in a shape that broadcasts to operand 0's: one

@@ -62,9 +62,9 @@ template <ReduceKind kind, After after = After::nothing> LogicalResult importRed
   }
   Value result = x;
   if (!axes->empty()) {
-    result =
-        node.create<ReduceOp>(makeType(shape, f32), x, ReduceKindAttr::get(node.context(), kind),
-                              node.builder().getDenseI64ArrayAttr(*axes), IntegerAttr());
+    result = node.create<ReduceOp>(getTensorType(shape, f32), x,
+                                   ReduceKindAttr::get(node.context(), kind),
+                                   node.builder().getDenseI64ArrayAttr(*axes), IntegerAttr());
   } else if (kind == ReduceKind::SumSquare) { // of each element alone
     result = node.create<MulOp>(x.getType(), x, x, DenseI64ArrayAttr());
   } else if (kind == ReduceKind::L1) {
@@ -77,9 +77,9 @@ template <ReduceKind kind, After after = After::nothing> LogicalResult importRed
   if (node.elementType(0).isInteger(1)) { // of nothing a maximum is -inf
     Type i1 = node.elementType(0);
     Value zero = node.scalar(0, f32);
-    node.set(
-        0, node.create<GreaterOp>(makeType(getShape(cast<RankedTensorType>(result.getType())), i1),
-                                  result, zero, DenseI64ArrayAttr()));
+    node.set(0, node.create<GreaterOp>(
+                    getTensorType(getShape(cast<RankedTensorType>(result.getType())), i1), result,
+                    zero, DenseI64ArrayAttr()));
     return success();
   }
   node.set(0, node.convert(result, node.elementType(0)));
@@ -127,7 +127,7 @@ template <typename OpT> LogicalResult importArg(Node &node) {
   else
     shape.erase(shape.begin() + *dim);
   bool last = node.integerAttr("select_last_index", 0);
-  node.set(0, node.create<OpT>(makeType(shape, node.builder().getI64Type()), x,
+  node.set(0, node.create<OpT>(getTensorType(shape, node.builder().getI64Type()), x,
                                node.builder().getI64IntegerAttr(*dim),
                                last ? node.builder().getUnitAttr() : UnitAttr()));
   return success();
@@ -156,8 +156,9 @@ LogicalResult importTopK(Node &node) {
   bool smallest = !node.integerAttr("largest", 1);
   auto op = node.builder().create<TopElementsOp>(
       NameLoc::get(node.builder().getStringAttr(node.name())),
-      makeType(shape, node.builder().getF32Type()), makeType(shape, node.builder().getI64Type()), x,
-      node.builder().getI64IntegerAttr(*dim), smallest ? node.builder().getUnitAttr() : UnitAttr());
+      getTensorType(shape, node.builder().getF32Type()),
+      getTensorType(shape, node.builder().getI64Type()), x, node.builder().getI64IntegerAttr(*dim),
+      smallest ? node.builder().getUnitAttr() : UnitAttr());
   op->setAttr(CleaveDialect::nameAttrName, node.builder().getStringAttr(node.name()));
   node.set(0, node.convert(op.getValues(), node.elementType(0)));
   node.set(1, Value(op.getIndices()));

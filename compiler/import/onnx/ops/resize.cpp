@@ -131,7 +131,7 @@ LogicalResult importResize(Node &node) {
       return node.integerAttr(name, 0) ? builder.getUnitAttr() : UnitAttr();
     };
     x = node.create<ResizeOp>(
-        makeType(shape, f32), x, ResizeModeAttr::get(node.context(), *mode),
+        getTensorType(shape, f32), x, ResizeModeAttr::get(node.context(), *mode),
         builder.getI64IntegerAttr(dim), builder.getF64FloatAttr(resizing->scales[i]),
         ResizeCoordinatesAttr::get(node.context(), *place),
         ResizeRoundingAttr::get(node.context(), *nearest),

@@ -18,7 +18,7 @@ namespace {
 /// Operand 0 in another shape: what is known stays so.
 LogicalResult setReshaped(Node &node, ArrayRef<SizeExpression> shape) {
   Operand &x = node.operand(0);
-  RankedTensorType type = makeType(shape, x.type.getElementType());
+  RankedTensorType type = getTensorType(shape, x.type.getElementType());
   if (x.constant && !x.constant->transposed && type.hasStaticShape() &&
       type.getNumElements() == x.type.getNumElements()) {
     Operand result = x;
@@ -417,7 +417,7 @@ LogicalResult importConstantOfShape(Node &node) {
       return node.fail(error.what());
     }
   }
-  RankedTensorType type = makeType(shape, scalar.type.getElementType());
+  RankedTensorType type = getTensorType(shape, scalar.type.getElementType());
   const std::vector<std::byte> &element = scalar.constant->bytes;
   bool isSmall = type.hasStaticShape();
   int64_t count = 1;
@@ -478,7 +478,7 @@ LogicalResult importRange(Node &node) {
   FailureOr<SizeExpression> size = node.size(count);
   if (failed(size))
     return failure();
-  node.set(0, node.create<RangeOp>(makeType({*size}, type), bounds[0], *step));
+  node.set(0, node.create<RangeOp>(getTensorType({*size}, type), bounds[0], *step));
   return success();
 }
 
