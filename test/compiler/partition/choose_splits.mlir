@@ -4,6 +4,8 @@
 // RUN: partition-tool %t/encoder.mlir --tp 2 --emit=ranks | FileCheck %s --check-prefix=RANKS
 // RUN: partition-tool %t/encoder.mlir --tp 8 --emit=ranks | FileCheck %s --check-prefix=HEADS
 // RUN: partition-tool %t/images.mlir --tp 2 --emit=ranks | FileCheck %s --check-prefix=IMAGES
+// RUN: partition-tool %t/tied.mlir --tp 2 --emit=ranks | FileCheck %s --check-prefix=TIED
+// RUN: partition-tool %t/mask.mlir --tp 3 --emit=ranks | FileCheck %s --check-prefix=MASK
 // RUN: cleave-opt %t/encoder.mlir -cleave-apply-plan="tp=2 split=up=column" -cleave-choose-splits | FileCheck %s --check-prefix=PLANNED
 // RUN: not cleave-opt %t/encoder.mlir -cleave-apply-plan="mesh=x=2;y=2" -cleave-choose-splits 2>&1 | FileCheck %s --check-prefix=AXES
 // RUN: not partition-tool %t/nothing.mlir --tp 2 --emit=ranks 2>&1 | FileCheck %s --check-prefix=NOTHING
@@ -58,6 +60,12 @@
 // IMAGES-NEXT: {{.*}} = cleave.all_reduce sum
 // IMAGES-NOT: cleave.all
 // IMAGES-LABEL: module @rank1
+
+// A table that a look-up needs whole is not split for the product that reads it, too.
+// TIED-COUNT-2: cleave.weight @words : tensor<16x8xf32>
+
+// A head a rank: the mask has one for all heads, of which no rank has a share.
+// MASK-COUNT-3: cleave.scaled_dot_product_attention {{.*}}mask_repeats = array<i64: 1>
 
 // Where someone has said something, nothing is chosen.
 // PLANNED: cleave.mesh
@@ -144,4 +152,36 @@ func.func @main(%x: tensor<4x8xf32> {cleave.input = "x"})
   %w = cleave.use @norm : tensor<8xf32>
   %y = cleave.mul %x, %w : tensor<4x8xf32>, tensor<8xf32>
   return %y : tensor<4x8xf32>
+}
+
+//--- mask.mlir
+cleave.weight @q : tensor<12x8xf32> from none
+cleave.weight @k : tensor<12x8xf32> from none
+func.func @main(%x: tensor<2x8xf32> {cleave.input = "x"}, %m: tensor<1x1x2x2xf32> {cleave.input = "m"})
+    -> (tensor<1x3x2x4xf32> {cleave.output = "y"}) {
+  %wq = cleave.use @q : tensor<12x8xf32>
+  %wk = cleave.use @k : tensor<12x8xf32>
+  %q0 = cleave.linear %x, %wq : (tensor<2x8xf32>, tensor<12x8xf32>) -> tensor<2x12xf32>
+  %k0 = cleave.linear %x, %wk : (tensor<2x8xf32>, tensor<12x8xf32>) -> tensor<2x12xf32>
+  %q1 = cleave.reshape %q0 groups [1:2, 1:2] : tensor<2x12xf32> -> tensor<1x2x3x4xf32>
+  %k1 = cleave.reshape %k0 groups [1:2, 1:2] : tensor<2x12xf32> -> tensor<1x2x3x4xf32>
+  %q = cleave.transpose %q1 [0, 2, 1, 3] : tensor<1x2x3x4xf32> -> tensor<1x3x2x4xf32>
+  %k = cleave.transpose %k1 [0, 2, 1, 3] : tensor<1x2x3x4xf32> -> tensor<1x3x2x4xf32>
+  %y = cleave.scaled_dot_product_attention %q, %k, %k mask %m {scale = 5.0e-1 : f32}
+    : (tensor<1x3x2x4xf32>, tensor<1x3x2x4xf32>, tensor<1x3x2x4xf32>, tensor<1x1x2x2xf32>) -> tensor<1x3x2x4xf32>
+  return %y : tensor<1x3x2x4xf32>
+}
+
+//--- tied.mlir
+cleave.weight @words : tensor<16x8xf32> from none
+cleave.weight @up : tensor<8x8xf32> from none
+func.func @main(%i: tensor<3xi64> {cleave.input = "i"})
+    -> (tensor<3x16xf32> {cleave.output = "y"}) {
+  %w = cleave.use @words : tensor<16x8xf32>
+  %u = cleave.use @up : tensor<8x8xf32>
+  %x = cleave.take %w, %i dim 0 : (tensor<16x8xf32>, tensor<3xi64>) -> tensor<3x8xf32>
+  %h = cleave.linear %x, %u : (tensor<3x8xf32>, tensor<8x8xf32>) -> tensor<3x8xf32>
+  %s = cleave.softmax %h dim 1 : tensor<3x8xf32>
+  %y = cleave.linear %s, %w : (tensor<3x8xf32>, tensor<16x8xf32>) -> tensor<3x16xf32>
+  return %y : tensor<3x16xf32>
 }
