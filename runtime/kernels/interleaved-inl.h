@@ -8,6 +8,7 @@
 #endif
 
 #include "runtime/kernels/linear.h"
+#include "runtime/kernels/prefetch.h"
 #include "runtime/kernels/weights-inl.h"
 #include "runtime/program/layout.h"
 
@@ -16,15 +17,6 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace cleave::rt::HWY_NAMESPACE {
-
-/// Bytes that one token's products ask for ahead of their use, for this use only: what came to be
-/// kept would be written on to the outer caches. Prefetching may run behind the end of a weight.
-inline constexpr int64_t prefetchBytes = 3072;
-
-HWY_INLINE void prefetchAhead(const uint8_t *at, int64_t bytes) {
-  for (int64_t line = 0; line < bytes; line += 64)
-    __builtin_prefetch(at + prefetchBytes + line, 0, 0);
-}
 
 /// Where byte `offset` of a row of the group is, or of a block of the group that begins at
 /// `block`, for the row `lane` and units of `unit` bytes.

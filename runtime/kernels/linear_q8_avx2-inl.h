@@ -5,6 +5,7 @@
 #pragma once
 
 #include "runtime/kernels/linear.h"
+#include "runtime/kernels/prefetch.h"
 #include "runtime/kernels/quantize.h"
 #include "runtime/program/block_formats.h"
 #include "runtime/program/layout.h"
@@ -150,10 +151,6 @@ inline void storeRows(float *y, int64_t rows, const __m256 (&values)[halves]) {
   std::memcpy(y, buffer, rows * sizeof(float));
 }
 
-/// Bytes that one token's products ask for ahead of their use, for this use only
-/// (interleaved-inl.h).
-constexpr int64_t prefetchBytes = 3072;
-
 /// 16 rows of y for one token: the weights stream through registers.
 template <class W>
 void streamGroup(const LinearArgs &args, const uint8_t *group, int64_t rows, float *y) {
@@ -166,9 +163,8 @@ void streamGroup(const LinearArgs &args, const uint8_t *group, int64_t rows, flo
     const typename W::Header headers[halves] = {{group, 0}, {group, 1}};
 #pragma GCC unroll 8
     for (int s = 0; s < W::chunks; ++s) {
-#pragma GCC unroll 16
-      for (int64_t line = lines * s / W::chunks; line < lines * (s + 1) / W::chunks; ++line)
-        __builtin_prefetch(group + prefetchBytes + 64 * line, 0, 0);
+      const int64_t begin = lines * s / W::chunks, end = lines * (s + 1) / W::chunks;
+      prefetchWeights<W::chunks>(group + 64 * begin, 64 * (end - begin));
       // Loading again is cheaper than keeping in memory what registers cannot hold.
       asm volatile("" ::: "memory");
       const ChunkOf<W> chunk[halves] = {W::load(group, 0, headers[0], s),

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "runtime/kernels/linear.h"
+#include "runtime/kernels/prefetch.h"
 #include "runtime/kernels/quantize.h"
 #include "runtime/program/block_formats.h"
 #include "runtime/program/layout.h"
@@ -69,10 +70,6 @@ inline const float *sumAt(const Q8Row<const std::byte> &x, int64_t b, int part) 
   return parts == 1 ? x.sums + b : x.halfSums + 2 * b + part;
 }
 
-/// Bytes that one token's products ask for ahead of their use, for this use only
-/// (interleaved-inl.h).
-constexpr int64_t prefetchBytes = 3072;
-
 /// 16 rows of y for one token: the weights stream through registers.
 template <class W>
 void streamGroup(const LinearArgs &args, const uint8_t *group, __mmask16 mask, float *y) {
@@ -86,11 +83,7 @@ void streamGroup(const LinearArgs &args, const uint8_t *group, __mmask16 mask, f
 #pragma GCC unroll 8
     for (int s = 0; s < W::chunks; ++s) {
       constexpr int64_t bytes = (blockBytes / W::chunks + 63) / 64 * 64;
-      // Chunks find their bytes all over a block, so that all of it must be there as it begins.
-      constexpr int64_t ahead = prefetchBytes + (W::chunks > 1 ? blockBytes : 0);
-#pragma GCC unroll 16
-      for (int64_t line = 0; line < bytes; line += 64)
-        __builtin_prefetch(group + blockBytes / W::chunks * s + ahead + line, 0, 0);
+      prefetchWeights<W::chunks>(group + blockBytes / W::chunks * s, bytes);
       const Chunk<W::parts> chunk = W::load(group, header, s);
       const int64_t b = first + s;
 #pragma GCC unroll 2
