@@ -183,6 +183,7 @@ private:
   void addAllReduceAdd(const fb::AllReduceAdd &op);
   void addAddNorm(const fb::AddNorm &op);
   void addSumAndNorm(GroupId group, float epsilon);
+  void addInPlace(const flatbuffers::Vector<uint32_t> *ranks, bool reduces);
   void addMergeTop(const fb::AllReduce &op);
   void addAllGather(const fb::AllGather &op);
   void addReduceScatter(const fb::ReduceScatter &op);

@@ -485,20 +485,22 @@ void StepBuilder::addMergeTop(const fb::AllReduce &op) {
   add(std::move(step));
 }
 
+void StepBuilder::addInPlace(const flatbuffers::Vector<uint32_t> *ranks, bool reduces) {
+  auto step = std::make_unique<InPlaceStep>(input.communicator, input.communicationSeconds);
+  step->reduces = reduces;
+  step->group = group(ranks);
+  step->type = type(operand(0));
+  step->count = elements(operand(0));
+  step->x = locations[operand(0)];
+  step->y = locations[result(0)];
+  add(std::move(step));
+}
+
 void StepBuilder::addAllReduce(const fb::AllReduce &op) {
   if (op.kind() == fb::ReductionKind::Top)
     return addMergeTop(op);
-  if (operandCount() == 1) {
-    auto step = std::make_unique<InPlaceStep>(input.communicator, input.communicationSeconds);
-    step->reduces = true;
-    step->group = group(op.group());
-    step->type = type(operand(0));
-    step->count = elements(operand(0));
-    step->x = locations[operand(0)];
-    step->y = locations[result(0)];
-    add(std::move(step));
-    return;
-  }
+  if (operandCount() == 1)
+    return addInPlace(op.group(), /*reduces=*/true);
   auto step = std::make_unique<PackedReduceStep>(input.communicator, input.communicationSeconds);
   step->group = group(op.group());
   step->type = type(operand(0));
@@ -543,14 +545,7 @@ void StepBuilder::addSumAndNorm(GroupId group, float epsilon) {
 }
 
 void StepBuilder::addBroadcast(const fb::Broadcast &op) {
-  auto step = std::make_unique<InPlaceStep>(input.communicator, input.communicationSeconds);
-  step->reduces = false;
-  step->group = group(op.group());
-  step->type = type(operand(0));
-  step->count = elements(operand(0));
-  step->x = locations[operand(0)];
-  step->y = locations[result(0)];
-  add(std::move(step));
+  addInPlace(op.group(), /*reduces=*/false);
 }
 
 void StepBuilder::addAllGather(const fb::AllGather &op) {
