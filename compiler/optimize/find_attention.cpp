@@ -163,7 +163,6 @@ private:
   SmallVector<Operation *> ops;
   Value q, k, v, mask;
   TransposeOp turned; ///< the one that makes the scores' second operand of k
-  bool isTransposed = false;
   double scale = 1;
 };
 
