@@ -79,44 +79,56 @@ LogicalResult ConvOp::verify() {
   return success();
 }
 
-ShardingRule ConvOp::getShardingRule() {
-  int64_t rank = tensorOf(getX()).getRank();
+ShardingRule cleave::convolutionRule(Value x, Value filter, Value result, bool isGrouped,
+                                     bool isTransposed) {
   ShardingRule rule;
   auto add = [&](int64_t size, FactorKind kind) {
     rule.factors.push_back({size, kind});
     return static_cast<unsigned>(rule.factors.size() - 1);
   };
-  unsigned n = add(dimOf(getX(), 0), FactorKind::parallel);
-  ShardingRule::Dim in, out, each;
-  if (getGrouped()) {
-    int64_t inGroup = dimOf(getFilter(), 1), groups = dimOf(getX(), 1) / inGroup;
-    int64_t ofGroup = groups ? dimOf(getFilter(), 0) / groups : 0;
-    in = one(add(groups, FactorKind::parallel));
-    each = one(add(inGroup, FactorKind::whole));
-    out = in;
+  const int64_t inSize = dimOf(x, 1), outSize = dimOf(result, 1);
+  unsigned n = add(dimOf(x, 0), FactorKind::parallel);
+  // The filter's first dim has all channels of one side, its second those of the other side, of
+  // one group.
+  ShardingRule::Dim in, out, inner;
+  ShardingRule::Dim &first = isTransposed ? in : out, &second = isTransposed ? out : in;
+  if (isGrouped) {
+    int64_t ofSecond = dimOf(filter, 1);
+    int64_t groups = ofSecond ? (isTransposed ? outSize : inSize) / ofSecond : 0;
+    int64_t ofFirst = groups ? dimOf(filter, 0) / groups : 0;
+    in = out = one(add(groups, FactorKind::parallel));
+    inner = one(add(ofSecond, FactorKind::whole));
     // Groups of equal size are one list of factors, so that their cuts are one.
-    if (inGroup != 1)
-      in.push_back(each.front());
-    if (ofGroup != 1)
-      out.push_back(ofGroup == inGroup ? each.front() : add(ofGroup, FactorKind::whole));
+    if (ofSecond != 1)
+      second.push_back(inner.front());
+    if (ofFirst != 1)
+      first.push_back(ofFirst == ofSecond ? inner.front() : add(ofFirst, FactorKind::whole));
   } else {
-    in = each = one(add(dimOf(getX(), 1), FactorKind::sum));
-    out = one(add(dimOf(getFilter(), 0), FactorKind::parallel));
+    in = one(add(inSize, FactorKind::sum));
+    out = one(add(outSize, FactorKind::parallel));
+    inner = second;
   }
-  rule.operands = {{one(n), in}, {out, each}};
+  rule.operands = {{one(n), in}, {first, inner}};
   rule.results = {{one(n), out}};
   // A share of an image would need its neighbours' borders.
   auto addSpatial = [&](ShardingRule::Dims &dims, Value value) {
-    for (int64_t dim = 2; dim < rank; ++dim)
-      dims.push_back(one(add(dimOf(value, dim), FactorKind::whole)));
+    for (int64_t size : tensorOf(value).getShape().drop_front(2))
+      dims.push_back(one(add(size, FactorKind::whole)));
   };
-  addSpatial(rule.operands[0], getX());
-  addSpatial(rule.operands[1], getFilter());
-  addSpatial(rule.results[0], getResult());
-  if (getBias())
-    rule.operands.push_back({out});
-  else
-    rule.linearIn = {0}; // with a bias, summands of x would each get it
+  addSpatial(rule.operands[0], x);
+  addSpatial(rule.operands[1], filter);
+  addSpatial(rule.results[0], result);
+  rule.linearIn = {0};
+  return rule;
+}
+
+ShardingRule ConvOp::getShardingRule() {
+  ShardingRule rule =
+      convolutionRule(getX(), getFilter(), getResult(), getGrouped(), /*isTransposed=*/false);
+  if (getBias()) {
+    rule.operands.push_back({rule.results[0][1]});
+    rule.linearIn.clear(); // summands of x would each get the bias
+  }
   return rule;
 }
 

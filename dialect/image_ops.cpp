@@ -133,40 +133,7 @@ LogicalResult ConvTransposeOp::verify() {
 }
 
 ShardingRule ConvTransposeOp::getShardingRule() {
-  ShardingRule rule;
-  auto add = [&](int64_t size, FactorKind kind) {
-    rule.factors.push_back({size, kind});
-    return static_cast<unsigned>(rule.factors.size() - 1);
-  };
-  unsigned n = add(dimOf(getX(), 0), FactorKind::parallel);
-  ShardingRule::Dim in, out, each;
-  if (getGrouped()) {
-    int64_t ofGroup = dimOf(getFilter(), 1);
-    int64_t groups = ofGroup ? dimOf(getResult(), 1) / ofGroup : 0;
-    int64_t inGroup = groups ? dimOf(getX(), 1) / groups : 0;
-    in = one(add(groups, FactorKind::parallel));
-    each = one(add(ofGroup, FactorKind::whole));
-    out = in;
-    // Groups of equal size are one list of factors, so that their cuts are one.
-    if (ofGroup != 1)
-      out.push_back(each.front());
-    if (inGroup != 1)
-      in.push_back(ofGroup == inGroup ? each.front() : add(inGroup, FactorKind::whole));
-  } else {
-    in = one(add(dimOf(getX(), 1), FactorKind::sum));
-    out = each = one(add(dimOf(getResult(), 1), FactorKind::parallel));
-  }
-  rule.operands = {{one(n), in}, {in, each}};
-  rule.results = {{one(n), out}};
-  auto addSpatial = [&](ShardingRule::Dims &dims, Value value) {
-    for (int64_t size : tensorOf(value).getShape().drop_front(2))
-      dims.push_back(one(add(size, FactorKind::whole)));
-  };
-  addSpatial(rule.operands[0], getX());
-  addSpatial(rule.operands[1], getFilter());
-  addSpatial(rule.results[0], getResult());
-  rule.linearIn = {0};
-  return rule;
+  return convolutionRule(getX(), getFilter(), getResult(), getGrouped(), /*isTransposed=*/true);
 }
 
 // ---- resize ----

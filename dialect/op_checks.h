@@ -54,4 +54,9 @@ inline ShardingRule::Dim one(unsigned factor) {
   return {factor};
 }
 
+/// The rule of a convolution without a bias: of x [n, in, s...] with the filter [out, in of a
+/// group, s...], or, where it is transposed, [in, out of a group, s...].
+ShardingRule convolutionRule(mlir::Value x, mlir::Value filter, mlir::Value result, bool isGrouped,
+                             bool isTransposed);
+
 } // namespace cleave
