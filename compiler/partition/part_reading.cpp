@@ -91,6 +91,20 @@ static int64_t getUnit(const ShardingRule &rule, ArrayRef<unsigned> factors) {
   return std::max<int64_t>(unit, 1);
 }
 
+/// The units of the leading factor that lie, all or in part, in what is read.
+static Reading getCovered(const ShardingRule &rule, ArrayRef<unsigned> factors, Reading reading) {
+  int64_t inner = getInnerSize(rule, factors);
+  if (isRuntime(reading.size) || inner == 0)
+    return reading;
+  reading.size /= inner;
+  reading.range = {reading.range.begin / inner, (reading.range.end + inner - 1) / inner};
+  return reading;
+}
+
+static bool areSameUnits(const Reading &a, const Reading &b) {
+  return a.range == b.range && a.size == b.size && a.shares == b.shares;
+}
+
 /// Collects what the op reads by lists of factors: dims made of the same factors must be
 /// read alike. Chooses windows.
 LogicalResult PartVerifier::readFactors(int64_t rank, ShardingRuleOpInterface op,
@@ -138,8 +152,19 @@ LogicalResult PartVerifier::readFactors(int64_t rank, ShardingRuleOpInterface op
       group.reading = wanted;
       return true;
     };
-    // Of the readings those first that are cut between units.
+    // Of the readings those first that are cut between units, and of these those that dims have
+    // in common which begin with the same factor: queries and keys out of one matrix.
     SmallVector<Reading, 2> readings = getReadings(partOf(group.dims.front()));
+    auto isShared = [&](const Reading &reading) {
+      Reading covered = getCovered(rule, group.factors, reading);
+      return llvm::all_of(groups, [&](const FactorGroup &other) {
+        return other.factors.front() != group.factors.front() ||
+               llvm::any_of(getReadings(partOf(other.dims.front())), [&](const Reading &each) {
+                 return areSameUnits(getCovered(rule, other.factors, each), covered);
+               });
+      });
+    };
+    std::stable_partition(readings.begin(), readings.end(), isShared);
     int64_t unit = getUnit(rule, group.factors);
     std::stable_partition(readings.begin(), readings.end(), [&](const Reading &each) {
       return each.range.begin % unit == 0 && each.range.end % unit == 0;
@@ -184,15 +209,9 @@ LogicalResult PartVerifier::checkLeading(int64_t rank, ShardingRuleOpInterface o
     if (isElements && (reading.range.begin % unit != 0 || reading.range.end % unit != 0))
       return rankError(rank, op) << " reads " << describe(reading)
                                  << ", which is cut inside a unit of " << unit;
-    Reading covered = reading;
-    if (isElements) {
-      covered.size /= inner;
-      covered.range = {reading.range.begin / inner, (reading.range.end + inner - 1) / inner};
-    }
+    Reading covered = getCovered(rule, group.factors, reading);
     auto [it, isNew] = leading.try_emplace(group.factors.front(), covered, &group);
-    if (!isNew &&
-        (it->second.first.range != covered.range || it->second.first.size != covered.size ||
-         it->second.first.shares != covered.shares))
+    if (!isNew && !areSameUnits(it->second.first, covered))
       return rankError(rank, op) << " reads " << describe(it->second.second->reading)
                                  << " of operand " << it->second.second->dims.front().operand
                                  << " with " << describe(reading) << " of operand "
