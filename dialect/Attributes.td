@@ -163,13 +163,20 @@ def Cleave_SourceAttr : Cleave_Attr<"Source", "source"> {
     the name of its output: `as [...]` gives it another shape with as many elements, and
     `transposed` swaps the last two dimensions after that. ONNX multiplies by matrices
     [inputs, outputs], `cleave.linear` by [outputs, inputs]: so `column` and `row` mean the
-    same for both. `dense<[...], "0x...">` holds a small constant itself: its shape, and its
+    same for both. With `blocks {bits, length, scales[, zeros]}` the tensor is [o, blocks, bytes] as
+    MatMulNBits has it: unsigned integers of 4 or 8 bits, the first in the low bits, in blocks of
+    `length` along the input features. The weight, an [o, i], is (integer - zero) * scale: each
+    block has one number in each of the two tensors that are named, or 8 or 128 for a zero. It
+    is of a block type that has these very numbers, or f32.
+
+    `dense<[...], "0x...">` holds a small constant itself: its shape, and its
     elements' bytes (little-endian, row-major), 64 KiB at most.
 
     ```mlir
     #cleave.source<gguf<"model.gguf", "token_embd.weight">>
     #cleave.source<onnx<"model.onnx", "fc.weight">>
     #cleave.source<onnx<"model.onnx", "fc.weight" as [256, 10] transposed>>
+    #cleave.source<onnx<"model.onnx", "fc.B" blocks {bits = 4, length = 32, scales = "fc.scales"}>>
     #cleave.source<dense<[2], "0x0000803f00000040">>
     #cleave.source<npy<"w.npy">>
     #cleave.source<random<7>>
@@ -182,15 +189,27 @@ def Cleave_SourceAttr : Cleave_Attr<"Source", "source"> {
                         DefaultValuedParameter<"uint64_t", "0">:$seed,
                         OptionalParameter<"::mlir::DenseI64ArrayAttr">:$shape,
                         DefaultValuedParameter<"bool", "false">:$transposed,
-                        OptionalParameter<"::mlir::StringAttr">:$data);
+                        OptionalParameter<"::mlir::StringAttr">:$data,
+                        OptionalParameter<"::mlir::DictionaryAttr">:$blocks);
   let builders = [
     AttrBuilder<(ins "::cleave::SourceKind":$kind, "::mlir::StringAttr":$path,
                      "::mlir::StringAttr":$tensor, "uint64_t":$seed), [{
       return $_get($_ctxt, kind, path, tensor, seed, ::mlir::DenseI64ArrayAttr(), false,
-                   ::mlir::StringAttr());
+                   ::mlir::StringAttr(), ::mlir::DictionaryAttr());
     }]>,
   ];
   let extraClassDeclaration = [{
+    /// What `blocks` says, with an empty name where there are no zeros.
+    struct BlockForm {
+      int64_t bits;
+      int64_t length;
+      llvm::StringRef scales;
+      llvm::StringRef zeros;
+    };
+    /// Nothing where there are no blocks, or they are not in this form.
+    std::optional<BlockForm> getBlockForm() const;
+    /// The same with such blocks.
+    SourceAttr withBlocks(const BlockForm &form) const;
     /// `onnx<...>`, as `shape` where there is one, and then `transposed`.
     static SourceAttr getOnnx(mlir::MLIRContext *context, llvm::StringRef path,
                               llvm::StringRef tensor,

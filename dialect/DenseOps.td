@@ -9,6 +9,11 @@ include "dialect/OpBase.td"
 // Numbers of elements along a dimension, as graphs have them.
 def Cleave_I64Tensor : RankedTensorOf<[I64]>;
 def Cleave_MaskTensor : RankedTensorOf<[F32, I1]>;
+// Operands of products, and what these are of.
+def Cleave_FactorTensor : RankedTensorOf<[F32, I8, UI8, I16]>;
+def Cleave_ProductTensor : RankedTensorOf<[F32, I32]>;
+// Numbers of the widths in which graphs count.
+def Cleave_WideTensor : RankedTensorOf<[F32, I32, UI32, I64, UI64]>;
 
 def Cleave_MatMulOp : Cleave_ComputeOp<"matmul", [Pure]> {
   let summary = "products of matrices, batch by batch";
@@ -19,10 +24,12 @@ def Cleave_MatMulOp : Cleave_ComputeOp<"matmul", [Pure]> {
     is [b..., n, k].
 
     Batches, m and n can be cut, and so can a static k, which makes the result a partial sum.
-    A product with a weight alone is better a `cleave.linear`.
+    A product with a weight alone is better a `cleave.linear`. Products of i8, ui8 and i16, each
+    operand of one of these, are exact sums in i32, modulo 2^32.
 
     **Constraints**: a and b have rank 2 at least; their k agree; the batches broadcast to
-    those of the result.
+    those of the result; all are f32, or a and b integers and the result i32: then there is
+    `transpose_b` but no `transpose_a`.
 
     ```mlir
     func.func @f(%q: tensor<2x8x?x16xf32, #cleave.dims<tokens>>,
@@ -35,9 +42,9 @@ def Cleave_MatMulOp : Cleave_ComputeOp<"matmul", [Pure]> {
     }
     ```
   }];
-  let arguments = (ins Cleave_F32Tensor:$a, Cleave_F32Tensor:$b, UnitAttr:$transpose_a,
+  let arguments = (ins Cleave_FactorTensor:$a, Cleave_FactorTensor:$b, UnitAttr:$transpose_a,
                        UnitAttr:$transpose_b);
-  let results = (outs Cleave_F32Tensor:$result);
+  let results = (outs Cleave_ProductTensor:$result);
   let assemblyFormat = "$a `,` $b attr-dict `:` type($a) `,` type($b) `->` type($result)";
   let hasVerifier = 1;
 }
@@ -115,14 +122,16 @@ def Cleave_ReduceOp : Cleave_ComputeOp<"reduce", [Pure,
     The elements of `x` along `dims` become one: their `sum`, `mean`, `max`, `min`, `prod`,
     `l1` (the sum of absolute values), `sum_square` or `log_sum_exp`. The result has size 1 in
     these dimensions, or lacks them; its rank tells which. Of no elements, a sum or mean is 0,
-    a product 1, a maximum -inf.
+    a product 1, a maximum -inf or the least integer. Integers are exact, and sums of theirs
+    wrap around.
 
     Over a split static dimension a sum of any kind, or a mean, is a partial sum. A rank's
     mean divides by `count`, which is the number of elements that the ranks have together;
     where it is absent it is the number of its own. An l2 norm is the root of a `sum_square`.
 
     **Constraints**: at least one dim, rising, each of x's; the result has x's other
-    dimensions; `count` stands only with `mean` and is at least 1.
+    dimensions and its element type; `mean` and `log_sum_exp` are of f32; `count` stands only
+    with `mean` and is at least 1.
 
     ```mlir
     func.func @f(%x: tensor<4x8x16xf32>) -> (tensor<4x1x16xf32>, tensor<8xf32>) {
@@ -132,9 +141,9 @@ def Cleave_ReduceOp : Cleave_ComputeOp<"reduce", [Pure,
     }
     ```
   }];
-  let arguments = (ins Cleave_F32Tensor:$x, Cleave_ReduceKindAttr:$kind, DenseI64ArrayAttr:$dims,
+  let arguments = (ins Cleave_WideTensor:$x, Cleave_ReduceKindAttr:$kind, DenseI64ArrayAttr:$dims,
                        OptionalAttr<Cleave_Int>:$count);
-  let results = (outs Cleave_F32Tensor:$result);
+  let results = (outs Cleave_WideTensor:$result);
   let assemblyFormat = [{
     $kind $x `dims` $dims attr-dict `:` type($x) `->` type($result)
   }];
@@ -157,7 +166,7 @@ class Cleave_ArgOp<string mnemonic, string which>
   }] # "\n```mlir\nfunc.func @f(%x: tensor<4x8xf32>) -> tensor<4xi64> {\n"
      # "  %y = cleave." # mnemonic # " %x dim 1 : tensor<4x8xf32> -> tensor<4xi64>\n"
      # "  return %y : tensor<4xi64>\n}\n```\n";
-  let arguments = (ins Cleave_F32Tensor:$x, Cleave_Int:$dim, UnitAttr:$last);
+  let arguments = (ins Cleave_WideTensor:$x, Cleave_Int:$dim, UnitAttr:$last);
   let results = (outs Cleave_I64Tensor:$result);
   let assemblyFormat = "$x `dim` $dim attr-dict `:` type($x) `->` type($result)";
   let hasVerifier = 1;
@@ -176,7 +185,7 @@ def Cleave_TopElementsOp : Cleave_ComputeOp<"top_elements", [Pure, Cleave_IsDeci
     `cleave.top_k` is for the few best of rows that are split, this is ONNX's TopK.
 
     **Constraints**: `dim` is a dimension of x, static and not smaller than k; the results
-    have x's other dimensions and agree.
+    have x's other dimensions and agree; the values have x's element type.
 
     ```mlir
     func.func @f(%x: tensor<4x8xf32>) -> (tensor<4x3xf32>, tensor<4x3xi64>) {
@@ -185,8 +194,8 @@ def Cleave_TopElementsOp : Cleave_ComputeOp<"top_elements", [Pure, Cleave_IsDeci
     }
     ```
   }];
-  let arguments = (ins Cleave_F32Tensor:$x, Cleave_Int:$dim, UnitAttr:$smallest);
-  let results = (outs Cleave_F32Tensor:$values, Cleave_I64Tensor:$indices);
+  let arguments = (ins Cleave_WideTensor:$x, Cleave_Int:$dim, UnitAttr:$smallest);
+  let results = (outs Cleave_WideTensor:$values, Cleave_I64Tensor:$indices);
   let assemblyFormat = [{
     $x `dim` $dim attr-dict `:` type($x) `->` type($values) `,` type($indices)
   }];
@@ -197,7 +206,7 @@ def Cleave_CumulativeSumOp : Cleave_ComputeOp<"cumulative_sum", [Pure, SameOpera
   let summary = "the sums of the elements up to each along a dimension";
   let description = [{
     Element i along `dim` is the sum of elements 0 to i, with `exclusive` of those before i.
-    With `reverse` the sums begin at the last element.
+    With `reverse` the sums begin at the last element. Sums of integers wrap around.
 
     **Constraints**: `dim` is a dimension of x.
 
@@ -208,8 +217,8 @@ def Cleave_CumulativeSumOp : Cleave_ComputeOp<"cumulative_sum", [Pure, SameOpera
     }
     ```
   }];
-  let arguments = (ins Cleave_F32Tensor:$x, Cleave_Int:$dim, UnitAttr:$exclusive, UnitAttr:$reverse);
-  let results = (outs Cleave_F32Tensor:$result);
+  let arguments = (ins Cleave_WideTensor:$x, Cleave_Int:$dim, UnitAttr:$exclusive, UnitAttr:$reverse);
+  let results = (outs Cleave_WideTensor:$result);
   let assemblyFormat = "$x `dim` $dim attr-dict `:` type($x)";
   let hasVerifier = 1;
 }

@@ -46,6 +46,35 @@ def Cleave_PoolOp : Cleave_ComputeOp<"pool", [Pure]> {
   let hasVerifier = 1;
 }
 
+def Cleave_PoolIndicesOp : Cleave_ComputeOp<"pool_indices", [Pure]> {
+  let summary = "where the largest element of each window is";
+  let description = [{
+    `x` [n, c, s...] -> [n, c, s'...]: the number of the element of its own image and channel that
+    `cleave.pool max` finds, the first of equals. Elements are counted with the last
+    dimension varying fastest, or with `column_major` the first spatial one. A window
+    without elements gives -1.
+
+    **Constraints**: as of `cleave.pool`.
+
+    ```mlir
+    func.func @f(%x: tensor<?x8x9x9xf32, #cleave.dims<n>>) -> tensor<?x8x4x4xi64, #cleave.dims<n>> {
+      %y = cleave.pool_indices %x window [3, 3] strides [2, 2] pads [0, 0, 0, 0] dilations [1, 1]
+        : tensor<?x8x9x9xf32, #cleave.dims<n>> -> tensor<?x8x4x4xi64, #cleave.dims<n>>
+      return %y : tensor<?x8x4x4xi64, #cleave.dims<n>>
+    }
+    ```
+  }];
+  let arguments = (ins Cleave_F32Tensor:$x, DenseI64ArrayAttr:$window, DenseI64ArrayAttr:$strides,
+                       DenseI64ArrayAttr:$pads, DenseI64ArrayAttr:$dilations,
+                       UnitAttr:$column_major);
+  let results = (outs RankedTensorOf<[I64]>:$result);
+  let assemblyFormat = [{
+    $x `window` $window `strides` $strides `pads` $pads `dilations` $dilations attr-dict
+    `:` type($x) `->` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
 def Cleave_ConvTransposeOp : Cleave_ComputeOp<"conv_transpose", [Pure]> {
   let summary = "transposed convolution over one to three spatial dimensions";
   let description = [{

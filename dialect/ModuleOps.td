@@ -56,7 +56,9 @@ def Cleave_WeightOp : Cleave_Op<"weight", [Symbol]> {
     **Constraints**: the shape is static; with a block type its last dimension is a whole
     number of blocks, and there is one; the slice's sizes are the type's. A source
     with a shape has plain elements, and without a slice that shape is the type's; `dense` has
-    as many bytes as its shape asks for, and at most 65536; `transposed` needs two dims.
+    as many bytes as its shape asks for, and at most 65536; `transposed` needs two dims; `blocks`
+    are of 4 or 8 bits, their length is a power of 2 from 16 to 32768, and the weight is a matrix of
+    f32, q8_0, or for 4 bits q4_0 or q5_0.
 
     ```mlir
     cleave.weight @"blk.0.attn_q.weight" : tensor<64x64x!cleave.q8_0> from gguf<"stories260K.gguf">

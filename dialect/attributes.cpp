@@ -384,7 +384,11 @@ static void printSourceBody(AsmPrinter &printer, SourceAttr source) {
     printer << "<" << source.getPath() << ", " << source.getTensor();
     if (source.getShape())
       printer << " as [" << source.getShape().asArrayRef() << "]";
-    printer << (source.getTransposed() ? " transposed>" : ">");
+    if (source.getTransposed())
+      printer << " transposed";
+    if (source.getBlocks())
+      printer << " blocks " << source.getBlocks();
+    printer << ">";
     break;
   case SourceKind::Dense:
     printer << "<[" << source.getShape().asArrayRef() << "], \"0x"
@@ -398,18 +402,44 @@ SourceAttr SourceAttr::getOnnx(MLIRContext *context, StringRef path, StringRef t
   return get(context, SourceKind::Onnx, StringAttr::get(context, path),
              StringAttr::get(context, tensor), /*seed=*/0,
              shape ? DenseI64ArrayAttr::get(context, *shape) : DenseI64ArrayAttr(), transposed,
-             /*data=*/StringAttr());
+             /*data=*/StringAttr(), /*blocks=*/DictionaryAttr());
 }
 
 SourceAttr SourceAttr::getDense(MLIRContext *context, StringRef bytes, ArrayRef<int64_t> shape) {
   return get(context, SourceKind::Dense, /*path=*/StringAttr(), /*tensor=*/StringAttr(),
              /*seed=*/0, DenseI64ArrayAttr::get(context, shape), /*transposed=*/false,
-             StringAttr::get(context, bytes));
+             StringAttr::get(context, bytes), /*blocks=*/DictionaryAttr());
 }
 
 SourceAttr SourceAttr::withPath(StringAttr path) const {
   return get(getContext(), getKind(), path, getTensor(), getSeed(), getShape(), getTransposed(),
-             getData());
+             getData(), getBlocks());
+}
+
+SourceAttr SourceAttr::withBlocks(const BlockForm &form) const {
+  Builder builder(getContext());
+  NamedAttrList blocks;
+  blocks.set("bits", builder.getI64IntegerAttr(form.bits));
+  blocks.set("length", builder.getI64IntegerAttr(form.length));
+  blocks.set("scales", builder.getStringAttr(form.scales));
+  if (!form.zeros.empty())
+    blocks.set("zeros", builder.getStringAttr(form.zeros));
+  return get(getContext(), getKind(), getPath(), getTensor(), getSeed(), getShape(),
+             getTransposed(), getData(), blocks.getDictionary(getContext()));
+}
+
+std::optional<SourceAttr::BlockForm> SourceAttr::getBlockForm() const {
+  DictionaryAttr blocks = getBlocks();
+  if (!blocks)
+    return std::nullopt;
+  auto bits = blocks.getAs<IntegerAttr>("bits"), length = blocks.getAs<IntegerAttr>("length");
+  auto scales = blocks.getAs<StringAttr>("scales"), zeros = blocks.getAs<StringAttr>("zeros");
+  const size_t known = 3 + (zeros ? 1 : 0);
+  if (!bits || !length || !scales || blocks.size() != known ||
+      !bits.getType().isSignlessInteger(64) || !length.getType().isSignlessInteger(64))
+    return std::nullopt;
+  return BlockForm{bits.getInt(), length.getInt(), scales.getValue(),
+                   zeros ? zeros.getValue() : StringRef()};
 }
 
 /// `[256, 10]`
@@ -441,9 +471,23 @@ static FailureOr<SourceAttr> parseOnnxSource(AsmParser &parser) {
     shape = parsed->asArrayRef(); // the context keeps it
   }
   bool transposed = succeeded(parser.parseOptionalKeyword("transposed"));
+  SourceAttr source = SourceAttr::getOnnx(parser.getContext(), path, tensor, shape, transposed);
+  if (succeeded(parser.parseOptionalKeyword("blocks"))) {
+    SMLoc loc = parser.getCurrentLocation();
+    DictionaryAttr blocks;
+    if (parser.parseAttribute(blocks))
+      return failure();
+    source =
+        SourceAttr::get(parser.getContext(), source.getKind(), source.getPath(), source.getTensor(),
+                        source.getSeed(), source.getShape(), transposed, source.getData(), blocks);
+    if (!source.getBlockForm())
+      return parser.emitError(loc)
+             << "expected {bits = .., length = .., scales = \"..\"} and, where "
+                "there are any, zeros = \"..\"";
+  }
   if (parser.parseGreater())
     return failure();
-  return SourceAttr::getOnnx(parser.getContext(), path, tensor, shape, transposed);
+  return source;
 }
 
 static FailureOr<SourceAttr> parseDenseSource(AsmParser &parser) {

@@ -69,6 +69,18 @@ static ShardingRule reductionRule(Value x, ArrayRef<int64_t> dims, Value result,
   return rule;
 }
 
+/// Whether a value's elements are of such a type.
+template <typename TypeT> static bool isOf(Value value) {
+  return isa<TypeT>(tensorOf(value).getElementType());
+}
+
+static LogicalResult expectElementsOf(Operation *op, Value x, Value result) {
+  if (tensorOf(x).getElementType() == tensorOf(result).getElementType())
+    return success();
+  return op->emitOpError("makes ")
+         << result.getType() << " of " << x.getType() << ", expected the same element type";
+}
+
 // ---- matmul ----
 
 LogicalResult MatMulOp::verify() {
@@ -77,6 +89,13 @@ LogicalResult MatMulOp::verify() {
   if (rankA < 2 || rankB < 2)
     return emitOpError("expects matrices, found ")
            << getA().getType() << " and " << getB().getType();
+  bool isFloat = isOf<Float32Type>(getA()) && isOf<Float32Type>(getB());
+  bool isInteger = isOf<IntegerType>(getA()) && isOf<IntegerType>(getB());
+  if ((!isFloat && !isInteger) || isInteger != isOf<IntegerType>(getResult()) ||
+      (isInteger && (getTransposeA() || !getTransposeB())))
+    return emitOpError("makes ") << getResult().getType() << " of " << getA().getType() << " and "
+                                 << getB().getType()
+                                 << ", expected f32, or i32 of integers with transpose_b alone";
   if (failed(expectRank(*this, getResult(), "a result", rank)) ||
       failed(expectSameDim(*this, getA(), rankA - (getTransposeA() ? 2 : 1), "a", getB(),
                            rankB - (getTransposeB() ? 1 : 2), "b")) ||
@@ -208,6 +227,12 @@ LogicalResult ReduceOp::verify() {
     return emitOpError("has a count but is no mean");
   else if (count && *count < 1)
     return emitOpError("has count ") << *count << ", expected at least 1";
+  bool isOfFloats = getKind() == ReduceKind::Mean || getKind() == ReduceKind::LogSumExp;
+  if (isOfFloats && !isOf<Float32Type>(getX()))
+    return emitOpError("is a ") << stringifyReduceKind(getKind()) << " of " << getX().getType()
+                                << ", expected f32";
+  if (failed(expectElementsOf(*this, getX(), getResult())))
+    return failure();
   return verifyReduced(*this, getX(), dims, getResult());
 }
 
@@ -268,7 +293,8 @@ ShardingRule ArgMinOp::getShardingRule() {
 }
 
 LogicalResult TopElementsOp::verify() {
-  if (failed(expectDim(*this, getX(), getDim())))
+  if (failed(expectDim(*this, getX(), getDim())) ||
+      failed(expectElementsOf(*this, getX(), getValues())))
     return failure();
   int64_t dim = getDim(), size = dimOf(getX(), dim);
   for (Value result : {getValues(), getIndices()}) {

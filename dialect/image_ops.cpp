@@ -40,54 +40,72 @@ static uint64_t getReach(int64_t taps, int64_t dilation) {
   return llvm::SaturatingMultiplyAdd<uint64_t>(dilation, taps - 1, 1);
 }
 
-// ---- pool ----
+// ---- pool, pool_indices ----
 
-LogicalResult PoolOp::verify() {
-  if (failed(verifyImages(*this, getX(), getResult())) ||
-      failed(expectSameDim(*this, getResult(), 1, "the result", getX(), 1, "x")))
+/// The window of a pool fits its images, and the result's sizes follow.
+template <typename OpT> static LogicalResult verifyWindow(OpT op) {
+  Value x = op.getX(), result = op.getResult();
+  if (failed(verifyImages(op, x, result)) ||
+      failed(expectSameDim(op, result, 1, "the result", x, 1, "x")))
     return failure();
-  int64_t spatial = tensorOf(getX()).getRank() - 2;
-  if (failed(verifyNumbers(*this, "sizes of its window", getWindow(), spatial, 1)) ||
-      failed(verifyNumbers(*this, "strides", getStrides(), spatial, 1)) ||
-      failed(verifyNumbers(*this, "pads", getPads(), 2 * spatial, 0)) ||
-      failed(verifyNumbers(*this, "dilations", getDilations(), spatial, 1)))
+  int64_t spatial = tensorOf(x).getRank() - 2;
+  if (failed(verifyNumbers(op, "sizes of its window", op.getWindow(), spatial, 1)) ||
+      failed(verifyNumbers(op, "strides", op.getStrides(), spatial, 1)) ||
+      failed(verifyNumbers(op, "pads", op.getPads(), 2 * spatial, 0)) ||
+      failed(verifyNumbers(op, "dilations", op.getDilations(), spatial, 1)))
     return failure();
-  if (getCountsPads() && getKind() != PoolKind::Average)
-    return emitOpError("counts pads but is no average");
   for (int64_t i = 0; i < spatial; ++i) {
     uint64_t padded =
-        static_cast<uint64_t>(dimOf(getX(), 2 + i)) + getPads()[i] + getPads()[spatial + i];
-    uint64_t reach = getReach(getWindow()[i], getDilations()[i]), stride = getStrides()[i];
+        static_cast<uint64_t>(dimOf(x, 2 + i)) + op.getPads()[i] + op.getPads()[spatial + i];
+    uint64_t reach = getReach(op.getWindow()[i], op.getDilations()[i]), stride = op.getStrides()[i];
     if (reach > padded)
-      return emitOpError("has a window that reaches over ")
+      return op.emitOpError("has a window that reaches over ")
              << reach << " elements, for spatial dim " << i << " of " << padded
              << " elements with its pads";
     uint64_t down = (padded - reach) / stride + 1;
     uint64_t up = (padded - reach + stride - 1) / stride + 1;
-    auto found = static_cast<uint64_t>(dimOf(getResult(), 2 + i));
+    auto found = static_cast<uint64_t>(dimOf(result, 2 + i));
     if (found != down && found != up)
-      return emitOpError("expects a result of ")
+      return op.emitOpError("expects a result of ")
              << down << (up != down ? " or one more" : "") << " elements in spatial dim " << i
-             << ", found " << getResult().getType();
+             << ", found " << result.getType();
   }
   return success();
 }
 
-ShardingRule PoolOp::getShardingRule() {
+/// A share of an image would need its neighbours' borders: batches and channels can be cut.
+static ShardingRule windowRule(Value x, Value result) {
   ShardingRule rule;
-  rule.factors = {{dimOf(getX(), 0)}, {dimOf(getX(), 1)}};
+  rule.factors = {{dimOf(x, 0)}, {dimOf(x, 1)}};
   rule.operands = {{one(0), one(1)}};
   rule.results = {{one(0), one(1)}};
-  // A share of an image would need its neighbours' borders.
-  for (auto [dims, value] :
-       {std::pair(&rule.operands[0], getX()), std::pair(&rule.results[0], getResult())})
+  for (auto [dims, value] : {std::pair(&rule.operands[0], x), std::pair(&rule.results[0], result)})
     for (int64_t size : tensorOf(value).getShape().drop_front(2)) {
       dims->push_back(one(rule.factors.size()));
       rule.factors.push_back({size, FactorKind::whole});
     }
+  return rule;
+}
+
+LogicalResult PoolOp::verify() {
+  if (getCountsPads() && getKind() != PoolKind::Average)
+    return emitOpError("counts pads but is no average");
+  return verifyWindow(*this);
+}
+
+ShardingRule PoolOp::getShardingRule() {
+  ShardingRule rule = windowRule(getX(), getResult());
   if (getKind() == PoolKind::Average)
     rule.linearIn = {0};
   return rule;
+}
+
+LogicalResult PoolIndicesOp::verify() {
+  return verifyWindow(*this);
+}
+
+ShardingRule PoolIndicesOp::getShardingRule() {
+  return windowRule(getX(), getResult());
 }
 
 // ---- conv_transpose ----

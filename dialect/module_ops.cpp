@@ -72,12 +72,36 @@ static LogicalResult verifyDeclaredSharding(Operation *op, std::optional<Shardin
   return success();
 }
 
+/// A source in blocks of integers can be decoded to the weight's type.
+static LogicalResult verifyBlocks(WeightOp weight) {
+  SourceAttr source = weight.getSource();
+  std::optional<SourceAttr::BlockForm> form = source.getBlockForm();
+  RankedTensorType type = weight.getTensorType();
+  bool isPlain = type.getRank() == 2 && !source.getShape() && !source.getTransposed();
+  if (!form || !isPlain || (form->bits != 4 && form->bits != 8) || form->length < 16 ||
+      form->length > 32768 || !llvm::isPowerOf2_64(form->length))
+    return weight.emitOpError("has a source in blocks of another form than 4 or 8 bits, in blocks "
+                              "whose length is a power of 2 from 16 to 32768, of a matrix");
+  auto block = dyn_cast<BlockType>(type.getElementType());
+  bool fits = block ? form->length % block.getBlockLength() == 0 &&
+                          (block.getElementType() == ElementType::q8_0 ||
+                           (form->bits == 4 && (block.getElementType() == ElementType::q5_0 ||
+                                                block.getElementType() == ElementType::q4_0)))
+                    : type.getElementType().isF32();
+  if (!fits)
+    return weight.emitOpError("has type ") << type << ", which blocks of " << form->length
+                                           << " integers of " << form->bits << " bits are not";
+  return success();
+}
+
 /// A source with a shape has it in agreement with the rest.
 static LogicalResult verifySource(WeightOp weight) {
   SourceAttr source = weight.getSource();
   RankedTensorType type = weight.getTensorType();
   if (source.getTransposed() && type.getRank() < 2)
     return weight.emitOpError("has type ") << type << ", expected two dims to transpose";
+  if (source.getBlocks())
+    return verifyBlocks(weight);
   if (!source.getShape())
     return success();
   if (isa<BlockType>(type.getElementType()))

@@ -204,6 +204,13 @@ Operation_ ProgramBuilder::buildOperation(Operation &op) {
                          fb::CreatePool(buffer, static_cast<fb::PoolKind>(pool.getKind()), window,
                                         strides, pads, dilations, pool.getCountsPads()));
       })
+      .Case([&](PoolIndicesOp pool) {
+        auto window = smallNumbers(pool.getWindow()), strides = smallNumbers(pool.getStrides());
+        auto pads = smallNumbers(pool.getPads()), dilations = smallNumbers(pool.getDilations());
+        return operation(
+            Kind::PoolIndices,
+            fb::CreatePoolIndices(buffer, window, strides, pads, dilations, pool.getColumnMajor()));
+      })
       .Case([&](ConvTransposeOp conv) {
         auto strides = smallNumbers(conv.getStrides()), pads = smallNumbers(conv.getPads());
         auto dilations = smallNumbers(conv.getDilations());

@@ -261,6 +261,8 @@ void StepBuilder::addInstruction() {
     return addCumulativeSum(*instruction->operation_as_CumulativeSum());
   case fb::Operation::Pool:
     return addPool(*instruction->operation_as_Pool());
+  case fb::Operation::PoolIndices:
+    return addPoolIndices(*instruction->operation_as_PoolIndices());
   case fb::Operation::ConvTranspose:
     return addConvTranspose(*instruction->operation_as_ConvTranspose());
   case fb::Operation::Resize:

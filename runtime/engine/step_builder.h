@@ -169,13 +169,16 @@ private:
   void addRouteWeights(const fb::RouteWeights &op);
   void addMoe(const fb::Moe &op);
   void addMatMul(const fb::MatMul &op);
+  void addIntegerMatMul();
   void addSoftmax(const fb::Softmax &op);
   void addLayerNorm(const fb::LayerNorm &op);
   void addReduce(const fb::Reduce &op);
+  void addIntegerReduce(const fb::Reduce &op);
   void addArgReduce(const fb::ArgReduce &op);
   void addTopElements(const fb::TopElements &op);
   void addCumulativeSum(const fb::CumulativeSum &op);
   void addPool(const fb::Pool &op);
+  void addPoolIndices(const fb::PoolIndices &op);
   void addConvTranspose(const fb::ConvTranspose &op);
   void addResize(const fb::Resize &op);
   void addDotProductAttention(const fb::DotProductAttention &op);
@@ -209,7 +212,7 @@ private:
 
   std::map<RopeKey, Location> angles;
   std::map<std::tuple<int64_t, int64_t, int64_t>, std::shared_ptr<DenseLinear>> denseLinears;
-  std::shared_ptr<MatMuls> matmuls; // of all products of matrices
+  std::shared_ptr<MatMuls> matmuls;         // of all products of matrices
   std::map<uint32_t, uint32_t> givenWholes; // of shares of inputs: the inputs
   std::map<std::pair<ConvolutionShape, int64_t>, std::shared_ptr<Convolution>> convolutions;
   std::set<std::tuple<uint32_t, int64_t, Size>> checkedIndices;

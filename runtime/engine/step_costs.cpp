@@ -226,6 +226,7 @@ std::function<Work(const int64_t *)> StepBuilder::work(const Memory &memory) con
     flops.add(elements(operand(0)), 1);
     break;
   case fb::Operation::Pool:
+  case fb::Operation::PoolIndices:
   case fb::Operation::Resize:
   case fb::Operation::ArgReduce:
   case fb::Operation::TopElements:

@@ -1,6 +1,6 @@
-// The steps of products of matrices, norms, reductions and what goes along one dimension.
+// The steps of products of matrices, norms, reductions and attention over plain values.
+#include "runtime/engine/lines.h"
 #include "runtime/engine/step_builder.h"
-#include "runtime/kernels/along.h"
 #include "runtime/kernels/dot_product_attention.h"
 #include "runtime/kernels/layer_norm.h"
 #include "runtime/kernels/matmul.h"
@@ -15,28 +15,6 @@ namespace {
 
 /// About as long as so many sums or products takes an exponential.
 constexpr int64_t exponentialWork = 8;
-
-/// A value as lines along one of its dimensions.
-struct Lines {
-  Size outer, length, inner;
-
-  Lines() = default;
-  Lines(std::span<const int64_t> dims, size_t dim)
-      : outer(dims.first(dim)), length(dims.subspan(dim, 1)), inner(dims.subspan(dim + 1)) {}
-
-  template <typename Args> void prepare(Args &args, const int64_t *symbols) const {
-    args.outer = outer(symbols);
-    args.length = length(symbols);
-    args.inner = inner(symbols);
-  }
-};
-
-std::vector<Size> sizesOf(std::span<const int64_t> dims) {
-  std::vector<Size> sizes;
-  for (size_t i = 0; i < dims.size(); ++i)
-    sizes.emplace_back(dims.subspan(i, 1));
-  return sizes;
-}
 
 class MatMulStep : public Step {
 public:
@@ -150,59 +128,6 @@ private:
   int64_t work = 0;
 };
 
-class ArgReduceStep : public Step {
-public:
-  ArgReduceArgs args;
-  Location x, y;
-  Lines lines;
-
-  void bind(const Memory &memory) override {
-    args.x = memory.read<float>(x);
-    args.y = memory.write<int64_t>(y);
-  }
-  void prepare(const int64_t *symbols) override {
-    lines.prepare(args, symbols);
-    if (args.length == 0 && args.outer * args.inner > 0)
-      throw std::runtime_error("the largest or smallest of no elements is asked for");
-  }
-  void run(RunContext &context) const override {
-    runParts(argReduce, args, args.outer * args.length * args.inner, context);
-  }
-};
-
-class TopElementsStep : public Step {
-public:
-  TopElementsArgs args;
-  Location x, values, indices;
-  Lines lines;
-
-  void bind(const Memory &memory) override {
-    args.x = memory.read<float>(x);
-    args.values = memory.write<float>(values);
-    args.indices = memory.write<int64_t>(indices);
-  }
-  void prepare(const int64_t *symbols) override { lines.prepare(args, symbols); }
-  void run(RunContext &context) const override {
-    runParts(topElements, args, args.outer * args.length * args.inner * 4, context);
-  }
-};
-
-class CumulativeSumStep : public Step {
-public:
-  CumulativeSumArgs args;
-  Location x, y;
-  Lines lines;
-
-  void bind(const Memory &memory) override {
-    args.x = memory.read<float>(x);
-    args.y = memory.write<float>(y);
-  }
-  void prepare(const int64_t *symbols) override { lines.prepare(args, symbols); }
-  void run(RunContext &context) const override {
-    runParts(cumulativeSum, args, args.outer * args.length * args.inner, context);
-  }
-};
-
 class DotProductAttentionStep : public Step {
 public:
   DotProductAttentionArgs args;
@@ -243,6 +168,8 @@ public:
 } // namespace
 
 void StepBuilder::addMatMul(const fb::MatMul &op) {
+  if (isIntegerType(type(operand(0))))
+    return addIntegerMatMul();
   if (!matmuls)
     matmuls = std::make_shared<MatMuls>();
   auto step = std::make_unique<MatMulStep>();
@@ -284,6 +211,8 @@ void StepBuilder::addLayerNorm(const fb::LayerNorm &op) {
 }
 
 void StepBuilder::addReduce(const fb::Reduce &op) {
+  if (isIntegerType(type(operand(0))))
+    return addIntegerReduce(op);
   std::span<const int64_t> x = dimsOf(value(operand(0)).dims());
   auto step = std::make_unique<ReduceStep>();
   step->x = locations[operand(0)];
@@ -294,37 +223,6 @@ void StepBuilder::addReduce(const fb::Reduce &op) {
     step->reduced[dim] = true;
   step->count = op.count();
   step->args.kind = static_cast<Reduction>(op.kind());
-  add(std::move(step));
-}
-
-void StepBuilder::addArgReduce(const fb::ArgReduce &op) {
-  auto step = std::make_unique<ArgReduceStep>();
-  step->x = locations[operand(0)];
-  step->y = locations[result(0)];
-  step->lines = Lines(dimsOf(value(operand(0)).dims()), op.dim());
-  step->args.smallest = op.smallest();
-  step->args.last = op.last();
-  add(std::move(step));
-}
-
-void StepBuilder::addTopElements(const fb::TopElements &op) {
-  auto step = std::make_unique<TopElementsStep>();
-  step->x = locations[operand(0)];
-  step->values = locations[result(0)];
-  step->indices = locations[result(1)];
-  step->lines = Lines(dimsOf(value(operand(0)).dims()), op.dim());
-  step->args.count = dimsOf(value(result(0)).dims())[op.dim()];
-  step->args.smallest = op.smallest();
-  add(std::move(step));
-}
-
-void StepBuilder::addCumulativeSum(const fb::CumulativeSum &op) {
-  auto step = std::make_unique<CumulativeSumStep>();
-  step->x = locations[operand(0)];
-  step->y = locations[result(0)];
-  step->lines = Lines(dimsOf(value(operand(0)).dims()), op.dim());
-  step->args.exclusive = op.exclusive();
-  step->args.reverse = op.reverse();
   add(std::move(step));
 }
 

@@ -2,6 +2,7 @@
 #include "runtime/engine/step_builder.h"
 #include "runtime/kernels/conv_transpose.h"
 #include "runtime/kernels/pool.h"
+#include "runtime/kernels/pool_indices.h"
 #include "runtime/kernels/resize.h"
 
 #include <algorithm>
@@ -38,6 +39,25 @@ public:
     for (int i = 0; i < 3; ++i)
       work *= args.outputs[i] * std::min(args.window[i], args.sizes[i]);
     runParts(pool, args, work, context);
+  }
+};
+
+class PoolIndicesStep : public Step {
+public:
+  PoolIndicesArgs args;
+  Location x, y;
+  Size planes;
+
+  void bind(const Memory &memory) override {
+    args.x = memory.read<float>(x);
+    args.y = memory.write<int64_t>(y);
+  }
+  void prepare(const int64_t *symbols) override { args.planes = planes(symbols); }
+  void run(RunContext &context) const override {
+    int64_t work = args.planes;
+    for (int i = 0; i < 3; ++i)
+      work *= args.outputs[i] * std::min(args.window[i], args.sizes[i]);
+    runParts(poolIndices, args, work, context);
   }
 };
 
@@ -102,6 +122,24 @@ void StepBuilder::addPool(const fb::Pool &op) {
   setSpatial(args.dilations, numbersOf(*op.dilations()), 0, spatial);
   args.isMax = op.kind() == fb::PoolKind::Max;
   args.countsPads = op.counts_pads();
+  add(std::move(step));
+}
+
+void StepBuilder::addPoolIndices(const fb::PoolIndices &op) {
+  std::span<const int64_t> x = dimsOf(value(operand(0)).dims());
+  const size_t spatial = x.size() - 2;
+  auto step = std::make_unique<PoolIndicesStep>();
+  step->x = locations[operand(0)];
+  step->y = locations[result(0)];
+  step->planes = Size(x.first(2));
+  PoolIndicesArgs &args = step->args;
+  setSpatial(args.sizes, x, 2, spatial);
+  setSpatial(args.outputs, dimsOf(value(result(0)).dims()), 2, spatial);
+  setSpatial(args.window, numbersOf(*op.window()), 0, spatial);
+  setSpatial(args.strides, numbersOf(*op.strides()), 0, spatial);
+  setSpatial(args.pads, numbersOf(*op.pads()), 0, spatial);
+  setSpatial(args.dilations, numbersOf(*op.dilations()), 0, spatial);
+  args.columnMajor = op.column_major();
   add(std::move(step));
 }
 

@@ -24,7 +24,8 @@ double coordinateOf(const ResizeShape &shape, int64_t i) {
   case ResizeCoordinates::pytorchHalfPixel:
     return to > 1 ? (x + 0.5) / shape.scale - 0.5 : 0;
   case ResizeCoordinates::alignCorners:
-    return to > 1 ? x * (from - 1) / (to - 1) : 0;
+    // Of as many elements as the scale says, which may be no whole number.
+    return to > 1 ? x * (from - 1) / (from * shape.scale - 1) : 0;
   case ResizeCoordinates::asymmetric:
     return x / shape.scale;
   case ResizeCoordinates::tfHalfPixelForNearest:

@@ -667,6 +667,8 @@ void InstructionCheck::check() const {
     return checkCumulativeSum(*instruction.operation_as_CumulativeSum());
   case fb::Operation::Pool:
     return checkPool(*instruction.operation_as_Pool());
+  case fb::Operation::PoolIndices:
+    return checkPoolIndices(*instruction.operation_as_PoolIndices());
   case fb::Operation::ConvTranspose:
     return checkConvTranspose(*instruction.operation_as_ConvTranspose());
   case fb::Operation::Resize:

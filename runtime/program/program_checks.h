@@ -64,6 +64,8 @@ private:
   void expectFinite(const char *what, float value) const;
   /// f32 of these dimensions.
   void expectLike(uint32_t i, const std::vector<int64_t> &dims) const;
+  /// Of f32, or integers of 32 or 64 bits. Returns which.
+  ElementType expectWide(uint32_t i) const;
   /// One of operand 0.
   void expectDim(uint32_t dim) const;
   /// Result 0 is operand 0 but that its `reduced` dimensions are 1, or are left out.
@@ -71,8 +73,9 @@ private:
   /// `count` numbers of at least `least`, and none that is a mistake.
   void expectNumbers(const char *what, const flatbuffers::Vector<uint32_t> *numbers, size_t count,
                      uint32_t least) const;
-  /// Operand 0 and result 0 are f32 [n, c, s...]; all but n, which they share, is constant.
-  void expectImages() const;
+  /// Operand 0 is f32 [n, c, s...], and so is result 0, but of `type`; all but n, which they share,
+  /// is constant.
+  void expectImages(ElementType type = ElementType::f32) const;
   /// The operand is dense and of one of these types.
   void expectPlain(uint32_t i, TypeSet types) const;
   /// The operands' dimensions are matched as Binary has it, and so are the result's, of `type`.
@@ -148,6 +151,9 @@ private:
   void checkTopElements(const fb::TopElements &op) const;
   void checkCumulativeSum(const fb::CumulativeSum &op) const;
   void checkPool(const fb::Pool &op) const;
+  /// The window of a pool fits operand 0, and the result's sizes follow.
+  template <typename PoolT> void checkWindow(const PoolT &op) const;
+  void checkPoolIndices(const fb::PoolIndices &op) const;
   void checkConvTranspose(const fb::ConvTranspose &op) const;
   void checkResize(const fb::Resize &op) const;
   void checkDotProductAttention(const fb::DotProductAttention &op) const;

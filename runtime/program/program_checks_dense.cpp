@@ -22,6 +22,15 @@ void InstructionCheck::expectLike(uint32_t i, const std::vector<int64_t> &dims) 
                 "f32 " + text(dims));
 }
 
+ElementType InstructionCheck::expectWide(uint32_t i) const {
+  const ElementType type = typeOf(operand(i));
+  expectOperand(
+      i, type == ElementType::f32 || (isIntegerType(type) && elementTypeInfo(type).blockBytes >= 4),
+      "a tensor of f32 or of integers of 32 or 64 bits");
+  expectActivation(i, type);
+  return type;
+}
+
 void InstructionCheck::expectDim(uint32_t dim) const {
   if (dim >= dimsOf(operand(0)).size())
     refuse("dimension " + std::to_string(dim) + " is not one of " + text(dimsOf(operand(0))));
@@ -49,22 +58,31 @@ void InstructionCheck::expectNumbers(const char *what, const flatbuffers::Vector
              std::to_string(least) + " to " + std::to_string(maxExtent));
 }
 
-void InstructionCheck::expectImages() const {
+void InstructionCheck::expectImages(ElementType type) const {
   expectActivation(0, ElementType::f32);
   Dims x = dimsOf(operand(0)), y = dimsOf(result(0));
   expectOperand(0,
                 x.size() >= 3 && x.size() <= 5 && std::none_of(x.begin() + 1, x.end(), isSymbolDim),
                 "a batch of images whose channels and sizes are constant");
   expectResult(0,
-               typeOf(result(0)) == ElementType::f32 && y.size() == x.size() && y[0] == x[0] &&
+               typeOf(result(0)) == type && y.size() == x.size() && y[0] == x[0] &&
                    std::none_of(y.begin() + 1, y.end(), isSymbolDim),
-               "an f32 batch of as many images of as many dimensions");
+               "an " + std::string(elementTypeInfo(type).name) +
+                   " batch of as many images of as many dimensions");
 }
 
 void InstructionCheck::checkMatMul(const fb::MatMul &op) const {
   expectCounts(2, 2, 1);
+  const bool isInteger = isIntegerType(typeOf(operand(0)));
+  if (isInteger && (op.transpose_a() || !op.transpose_b()))
+    refuse("it multiplies integers, but the second matrix alone must be transposed");
   for (uint32_t i : {0u, 1u}) {
-    expectActivation(i, ElementType::f32);
+    const ElementType type = typeOf(operand(i));
+    if (isInteger)
+      expectOperand(i,
+                    type == ElementType::i8 || type == ElementType::u8 || type == ElementType::i16,
+                    "a matrix of i8, u8 or i16");
+    expectActivation(i, isInteger ? type : ElementType::f32);
     expectOperand(i, dimsOf(operand(i)).size() >= 2, "a matrix");
   }
   Dims a = dimsOf(operand(0)), b = dimsOf(operand(1));
@@ -84,7 +102,7 @@ void InstructionCheck::checkMatMul(const fb::MatMul &op) const {
   }
   y.push_back(dimOf(a, op.transpose_a() ? 1 : 2));
   y.push_back(dimOf(b, op.transpose_b() ? 2 : 1));
-  expectResultDims(ElementType::f32, y);
+  expectResultDims(isInteger ? ElementType::i32 : ElementType::f32, y);
 }
 
 void InstructionCheck::checkSoftmax(const fb::Softmax &op) const {
@@ -111,9 +129,12 @@ void InstructionCheck::checkLayerNorm(const fb::LayerNorm &op) const {
 
 void InstructionCheck::checkReduce(const fb::Reduce &op) const {
   expectCounts(1, 1, 1);
-  expectActivation(0, ElementType::f32);
+  const ElementType type = expectWide(0);
   if (op.kind() > fb::ReduceKind::MAX)
     refuse("its kind is unknown");
+  if (type != ElementType::f32 &&
+      (op.kind() == fb::ReduceKind::Mean || op.kind() == fb::ReduceKind::LogSumExp))
+    refuse("it is a mean or a logarithm of integers");
   if (op.count() < 0)
     refuse("its count, " + std::to_string(op.count()) + ", is negative");
   std::vector<bool> reduced(dimsOf(operand(0)).size(), false);
@@ -125,12 +146,12 @@ void InstructionCheck::checkReduce(const fb::Reduce &op) const {
       refuse("it reduces dimension " + std::to_string(dim) + " twice");
     reduced[dim] = true;
   }
-  expectReduced(ElementType::f32, reduced);
+  expectReduced(type, reduced);
 }
 
 void InstructionCheck::checkArgReduce(const fb::ArgReduce &op) const {
   expectCounts(1, 1, 1);
-  expectActivation(0, ElementType::f32);
+  expectWide(0);
   expectDim(op.dim());
   expectOperand(0, dimsOf(operand(0))[op.dim()] != 0,
                 "of elements along dimension " + std::to_string(op.dim()));
@@ -141,7 +162,7 @@ void InstructionCheck::checkArgReduce(const fb::ArgReduce &op) const {
 
 void InstructionCheck::checkTopElements(const fb::TopElements &op) const {
   expectCounts(1, 1, 2);
-  expectActivation(0, ElementType::f32);
+  const ElementType type = expectWide(0);
   expectDim(op.dim());
   Dims x = dimsOf(operand(0)), values = dimsOf(result(0));
   std::vector<int64_t> expected(x.begin(), x.end());
@@ -151,24 +172,34 @@ void InstructionCheck::checkTopElements(const fb::TopElements &op) const {
       expected[op.dim()] > x[op.dim()])
     refuse("dimension " + std::to_string(op.dim()) + " of " + text(x) +
            " is not constant, or has fewer elements than that of " + text(values));
-  expectResultDims(0, ElementType::f32, expected);
+  expectResultDims(0, type, expected);
   expectResultDims(1, ElementType::i64, expected);
 }
 
 void InstructionCheck::checkCumulativeSum(const fb::CumulativeSum &op) const {
   expectCounts(1, 1, 1);
-  expectActivation(0, ElementType::f32);
+  const ElementType type = expectWide(0);
   expectDim(op.dim());
   Dims x = dimsOf(operand(0));
-  expectResultDims(ElementType::f32, {x.begin(), x.end()});
+  expectResultDims(type, {x.begin(), x.end()});
 }
 
 void InstructionCheck::checkPool(const fb::Pool &op) const {
   expectCounts(1, 1, 1);
   expectImages();
-  Dims x = dimsOf(operand(0)), y = dimsOf(result(0));
   if (op.kind() > fb::PoolKind::MAX)
     refuse("its kind is unknown");
+  checkWindow(op);
+}
+
+void InstructionCheck::checkPoolIndices(const fb::PoolIndices &op) const {
+  expectCounts(1, 1, 1);
+  expectImages(ElementType::i64);
+  checkWindow(op);
+}
+
+template <typename PoolT> void InstructionCheck::checkWindow(const PoolT &op) const {
+  Dims x = dimsOf(operand(0)), y = dimsOf(result(0));
   const auto spatial = static_cast<uint32_t>(x.size() - 2);
   expectNumbers("sizes of its window", op.window(), spatial, 1);
   expectNumbers("strides", op.strides(), spatial, 1);

@@ -13,6 +13,34 @@ func.func @products(%a: tensor<2x3x4xf32>, %b: tensor<4x5xf32>, %c: tensor<7x1x5
   return
 }
 
+// CHECK-LABEL: func.func @products_of_integers
+// CHECK: cleave.matmul %{{.*}}, %{{.*}} {transpose_b} : tensor<2x3x4xi16>, tensor<5x4xui8> -> tensor<2x3x5xi32>
+func.func @products_of_integers(%a: tensor<2x3x4xi16>, %b: tensor<5x4xui8>) {
+  %x = cleave.matmul %a, %b {transpose_b} : tensor<2x3x4xi16>, tensor<5x4xui8> -> tensor<2x3x5xi32>
+  return
+}
+
+// CHECK-LABEL: func.func @wide_integers
+// CHECK: cleave.reduce max %{{.*}} dims [1] : tensor<3x4xi64> -> tensor<3xi64>
+// CHECK: cleave.arg_min %{{.*}} dim 0 : tensor<3x4xi64> -> tensor<4xi64>
+// CHECK: cleave.top_elements %{{.*}} dim 1 : tensor<3x4xui32> -> tensor<3x2xui32>, tensor<3x2xi64>
+// CHECK: cleave.cumulative_sum %{{.*}} dim 1 : tensor<3x4xui32>
+func.func @wide_integers(%x: tensor<3x4xi64>, %y: tensor<3x4xui32>) {
+  %a = cleave.reduce max %x dims [1] : tensor<3x4xi64> -> tensor<3xi64>
+  %b = cleave.arg_min %x dim 0 : tensor<3x4xi64> -> tensor<4xi64>
+  %c, %d = cleave.top_elements %y dim 1 : tensor<3x4xui32> -> tensor<3x2xui32>, tensor<3x2xi64>
+  %e = cleave.cumulative_sum %y dim 1 : tensor<3x4xui32>
+  return
+}
+
+// CHECK-LABEL: func.func @pool_indices
+// CHECK: cleave.pool_indices %{{.*}} window [3] strides [2] pads [0, 1] dilations [1] {column_major} : tensor<2x4x6xf32> -> tensor<2x4x3xi64>
+func.func @pool_indices(%x: tensor<2x4x6xf32>) {
+  %y = cleave.pool_indices %x window [3] strides [2] pads [0, 1] dilations [1] {column_major}
+    : tensor<2x4x6xf32> -> tensor<2x4x3xi64>
+  return
+}
+
 // CHECK-LABEL: func.func @products_with_weights
 // CHECK: cleave.linear %{{.*}} : (tensor<2x?x4xf32, #[[T]]>, tensor<5x4xf32>) -> tensor<2x?x5xf32, #[[T]]>
 // CHECK: cleave.linear %{{.*}} : (tensor<4xf32>, tensor<5x4xf32>) -> tensor<5xf32>

@@ -369,3 +369,18 @@ func.func @f(%x: tensor<4x8xf32>, %i: tensor<4xi32>) {
   %k = cleave.state_update @s, %x at %i, %i : (tensor<4x8xf32>, tensor<4xi32>, tensor<4xi32>) -> tensor<?x?x8xf16, #cleave.dims<slots, context>>
   return
 }
+
+// -----
+
+// expected-error @+1 {{expected {bits = .., length = .., scales = ".."}}}
+cleave.weight @w : tensor<4x64xf32> from onnx<"m.onnx", "w" blocks {bits = 4, length = 32}>
+
+// -----
+
+// expected-error @+1 {{has a source in blocks of another form}}
+cleave.weight @w : tensor<4x64xf32> from onnx<"m.onnx", "w" blocks {bits = 3, length = 32, scales = "s"}>
+
+// -----
+
+// expected-error @+1 {{has type 'tensor<4x64x!cleave.q4_0>', which blocks of 32 integers of 8 bits are not}}
+cleave.weight @w : tensor<4x64x!cleave.q4_0> from onnx<"m.onnx", "w" blocks {bits = 8, length = 32, scales = "s"}>

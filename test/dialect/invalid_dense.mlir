@@ -17,6 +17,55 @@ func.func @matmul_inner(%a: tensor<3x4xf32>, %b: tensor<5x4xf32>) {
 
 // -----
 
+func.func @matmul_mixed(%a: tensor<3x4xf32>, %b: tensor<5x4xi8>) {
+  // expected-error @+1 {{expected f32, or i32 of integers with transpose_b alone}}
+  %y = cleave.matmul %a, %b {transpose_b} : tensor<3x4xf32>, tensor<5x4xi8> -> tensor<3x5xf32>
+  return
+}
+
+// -----
+
+func.func @matmul_integers_as_they_are(%a: tensor<3x4xi8>, %b: tensor<4x5xi8>) {
+  // expected-error @+1 {{expected f32, or i32 of integers with transpose_b alone}}
+  %y = cleave.matmul %a, %b : tensor<3x4xi8>, tensor<4x5xi8> -> tensor<3x5xi32>
+  return
+}
+
+// -----
+
+func.func @reduce_mean_of_integers(%x: tensor<3x4xi64>) {
+  // expected-error @+1 {{is a mean of 'tensor<3x4xi64>', expected f32}}
+  %y = cleave.reduce mean %x dims [1] : tensor<3x4xi64> -> tensor<3xi64>
+  return
+}
+
+// -----
+
+func.func @reduce_to_another_type(%x: tensor<3x4xi64>) {
+  // expected-error @+1 {{expected the same element type}}
+  %y = cleave.reduce sum %x dims [1] : tensor<3x4xi64> -> tensor<3xi32>
+  return
+}
+
+// -----
+
+func.func @top_elements_of_another_type(%x: tensor<3x4xi64>) {
+  // expected-error @+1 {{expected the same element type}}
+  %v, %i = cleave.top_elements %x dim 1 : tensor<3x4xi64> -> tensor<3x2xf32>, tensor<3x2xi64>
+  return
+}
+
+// -----
+
+func.func @pool_indices_window(%x: tensor<2x4x6xf32>) {
+  // expected-error @+1 {{has a window that reaches over 7 elements}}
+  %y = cleave.pool_indices %x window [7] strides [1] pads [0, 0] dilations [1]
+    : tensor<2x4x6xf32> -> tensor<2x4x1xi64>
+  return
+}
+
+// -----
+
 func.func @matmul_batch(%a: tensor<2x3x4xf32>, %b: tensor<3x4x5xf32>) {
   // expected-error @+1 {{whose dim 0 is not that of}}
   %y = cleave.matmul %a, %b : tensor<2x3x4xf32>, tensor<3x4x5xf32> -> tensor<3x3x5xf32>

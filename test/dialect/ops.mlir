@@ -41,6 +41,8 @@ module @declarations attributes {
   cleave.weight @bf16 : tensor<32x64xbf16> from npy<"w.npy">
   // CHECK: cleave.weight @fc : tensor<10x256xf32> from onnx<"m.onnx", "fc.weight">
   cleave.weight @fc : tensor<10x256xf32> from onnx<"m.onnx", "fc.weight">
+  // CHECK: cleave.weight @nibbles : tensor<4x64x!cleave.q5_0> from onnx<"m.onnx", "fc.B" blocks {bits = 4 : i64, length = 32 : i64, scales = "s", zeros = "z"}>
+  cleave.weight @nibbles : tensor<4x64x!cleave.q5_0> from onnx<"m.onnx", "fc.B" blocks {bits = 4, length = 32, scales = "s", zeros = "z"}>
   // CHECK: from onnx<"m.onnx", "fc" as [256, 10] transposed> slice [0:5, 0:256]
   cleave.weight @swapped : tensor<5x256xf32> from onnx<"m.onnx", "fc" as [256, 10] transposed> slice [0:5, 0:256]
   // CHECK: from dense<[2], "0x0000803f00000040">

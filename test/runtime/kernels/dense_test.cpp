@@ -288,7 +288,9 @@ TEST(Reduce, Extremes) {
         std::vector<float> x, y(inner);
         for (float each : row)
           x.insert(x.end(), inner, each);
-        ReduceArgs args{.x = x.data(), .y = y.data()};
+        ReduceArgs args;
+        args.x = x.data();
+        args.y = y.data();
         args.add(static_cast<int64_t>(row.size()), true);
         args.add(inner, false);
         args.kind = kind;
@@ -315,7 +317,7 @@ TEST(ArgReduce, FirstOrLastOfEqualsAndNaNs) {
     std::vector<float> pairs; // the same twice, side by side
     for (float each : x)
       pairs.insert(pairs.end(), 2, each);
-    argReduce({pairs.data(), y, 1, static_cast<int64_t>(x.size()), 2, smallest, last}, {});
+    argReduce<float>({pairs.data(), y, 1, static_cast<int64_t>(x.size()), 2, smallest, last}, {});
     EXPECT_EQ(y[0], y[1]);
     return y[0];
   };
@@ -339,9 +341,9 @@ TEST(TopElements, MatchesSorting) {
           x.push_back(i % 13 == 5 ? nan : static_cast<float>(random.integer(-5, 5)));
         std::vector<float> values(outer * count * inner, 77.0f);
         std::vector<int64_t> indices(values.size(), -1);
-        runParts(topElements,
-                 TopElementsArgs{x.data(), values.data(), indices.data(), outer, length, inner,
-                                 count, smallest},
+        runParts(topElements<float>,
+                 TopElementsArgs<float>{x.data(), values.data(), indices.data(), outer, length,
+                                        inner, count, smallest},
                  2);
         for (int64_t line = 0; line < outer * inner; ++line) {
           const float *from = x.data() + line / inner * length * inner + line % inner;
@@ -370,7 +372,8 @@ TEST(CumulativeSum, EveryDirection) {
   const std::vector<float> x = {1, 10, 2, 20, 3, 30};
   auto of = [&](bool exclusive, bool reverse) {
     std::vector<float> y(6);
-    runParts(cumulativeSum, CumulativeSumArgs{x.data(), y.data(), 1, 3, 2, exclusive, reverse}, 2);
+    runParts(cumulativeSum<float>,
+             CumulativeSumArgs<float>{x.data(), y.data(), 1, 3, 2, exclusive, reverse}, 2);
     return y;
   };
   using V = std::vector<float>;

@@ -196,6 +196,9 @@ TEST(Resize, Modes) {
   expectNear(
       resized(x, {.to = 5, .scale = 5.0 / 3, .mode = M::linear, .coordinates = C::alignCorners}),
       {1, 1.5, 2, 3, 4});
+  // The last corner is where that of 4.5 elements would be.
+  expectNear(resized(x, {.to = 4, .scale = 1.5, .mode = M::linear, .coordinates = C::alignCorners}),
+             {1, 1 + 4.0f / 7, 2 + 2.0f / 7, 2 + 10.0f / 7});
   expectNear(resized(x, {.to = 6, .scale = 2, .mode = M::linear, .coordinates = C::asymmetric}),
              {1, 1.5, 2, 3, 4, 4});
   expectNear(

@@ -16,6 +16,12 @@ void addPool(Values &v, const U &window, const U &strides, const U &pads, const 
   v.op(fb::CreatePoolDirect(v.b.fbb, kind, &window, &strides, &pads, &dilations), {x}, result);
 }
 
+void addPoolIndices(Values &v, const U &window, const Dims &result, ElementType type) {
+  const U two{2}, none{0, 0}, one{1};
+  uint32_t x = v.b.input("images", {v.t, 4, 6});
+  v.op(fb::CreatePoolIndicesDirect(v.b.fbb, &window, &two, &none, &one), {x}, result, type);
+}
+
 void addTransposed(Values &v, const Dims &filter, const Dims &result) {
   const U strides{2}, pads{0, 1}, dilations{1};
   uint32_t x = v.b.input("images", {v.t, 4, 6}), w = v.b.input("filter", filter);
@@ -45,6 +51,20 @@ const Case acceptedDense[] = {
        v.op(FB(MatMul, false, true), {a, b}, {2, 3, v.t, 5});
      },
      ""},
+    {"MatMulOfIntegers",
+     [](Values &v) {
+       uint32_t a = v.b.input("a", {2, v.t, 8}, ElementType::i16);
+       uint32_t b = v.b.input("b", {5, 8}, ElementType::u8);
+       v.op(FB(MatMul, false, true), {a, b}, {2, v.t, 5}, i32);
+     },
+     ""},
+    {"ReduceIntegers",
+     [](Values &v) {
+       uint32_t x = v.b.input("counts", {v.t, 8}, ElementType::u64);
+       v.op(reduce(v, {1}, fb::ReduceKind::Max), {x}, {v.t}, ElementType::u64);
+     },
+     ""},
+    {"PoolIndices", [](Values &v) { addPoolIndices(v, {3}, {v.t, 4, 3}, ElementType::i64); }, ""},
     {"ReduceToAScalar", [](Values &v) { v.op(reduce(v, {0, 1}), {v.x}, {}); }, ""},
     {"PoolRoundedUp", [](Values &v) { addPool(v, {3}, {2}, {0, 0}, {1}, {v.t, 4, 3}); }, ""},
     {"ConvTransposeGroups", [](Values &v) { addTransposed(v, {4, 3, 1}, {v.t, 6, 10}); }, ""},
@@ -65,6 +85,51 @@ const Case refusedDense[] = {
      "do not broadcast"},
     {"MatMulResult", [](Values &v) { v.op(FB(MatMul, false, true), {v.x, v.weight}, {v.t, 8}); },
      "is not f32 ['tokens', 4]"},
+    {"MatMulOfIntegersAsTheyAre",
+     [](Values &v) {
+       uint32_t a = v.b.input("a", {v.t, 8}, ElementType::i8);
+       uint32_t b = v.b.input("b", {8, 5}, ElementType::i8);
+       v.op(FB(MatMul), {a, b}, {v.t, 5}, i32);
+     },
+     "the second matrix alone must be transposed"},
+    {"MatMulOfWideIntegers",
+     [](Values &v) {
+       uint32_t a = v.b.input("a", {v.t, 8}, ElementType::i8);
+       uint32_t b = v.b.input("b", {5, 8}, i32);
+       v.op(FB(MatMul, false, true), {a, b}, {v.t, 5}, i32);
+     },
+     "is not a matrix of i8, u8 or i16"},
+    {"MatMulOfIntegersInFloats",
+     [](Values &v) {
+       uint32_t a = v.b.input("a", {v.t, 8}, ElementType::i8);
+       uint32_t b = v.b.input("b", {5, 8}, ElementType::i8);
+       v.op(FB(MatMul, false, true), {a, b}, {v.t, 5});
+     },
+     "is not i32 ['tokens', 5]"},
+    {"ReduceMeanOfIntegers",
+     [](Values &v) {
+       uint32_t x = v.b.input("counts", {v.t, 8}, i32);
+       v.op(reduce(v, {1}, fb::ReduceKind::Mean), {x}, {v.t}, i32);
+     },
+     "a mean or a logarithm of integers"},
+    {"CumulativeSumOfSmallIntegers",
+     [](Values &v) {
+       uint32_t x = v.b.input("counts", {v.t, 8}, ElementType::i16);
+       v.op(FB(CumulativeSum, 1), {x}, {v.t, 8}, ElementType::i16);
+     },
+     "is not a tensor of f32 or of integers of 32 or 64 bits"},
+    {"TopElementsOfAnotherType",
+     [](Values &v) {
+       uint32_t x = v.b.input("counts", {v.t, 8}, i32);
+       v.b.add(FB(TopElements, 1), {x},
+               {v.b.activation({v.t, 2}), v.b.activation({v.t, 2}, ElementType::i64)});
+     },
+     "is not i32 ['tokens', 2]"},
+    {"PoolIndicesWindow", [](Values &v) { addPoolIndices(v, {7}, {v.t, 4, 1}, ElementType::i64); },
+     "a window over 7 elements does not fit 6"},
+    {"PoolIndicesInFloats",
+     [](Values &v) { addPoolIndices(v, {3}, {v.t, 4, 3}, ElementType::f32); },
+     "is not an i64 batch"},
     {"SoftmaxDim", [](Values &v) { v.op(FB(Softmax, 2), {v.x}, {v.t, 8}); },
      "dimension 2 is not one of"},
     {"SoftmaxResult", [](Values &v) { v.op(FB(Softmax, 1), {v.x}, {v.t, 4}); }, "is not f32"},
