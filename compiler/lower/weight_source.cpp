@@ -1,6 +1,7 @@
 // Slices of tensors, in whole quantization blocks, from wherever they are.
 #include "compiler/lower/weight_source.h"
 
+#include "compiler/import/onnx/block_matrix.h"
 #include "compiler/lower/weight_layout.h"
 #include "runtime/program/block_formats.h"
 #include "runtime/program/npy.h"
@@ -182,6 +183,39 @@ static void readTransposed(const std::byte *data, ArrayRef<int64_t> shape,
   }
 }
 
+/// Gives `sink` the ranges of a matrix that the file has as integers in blocks.
+static LogicalResult readBlocks(WeightOp weight, cleave::onnx::ModelFile &file,
+                                const SourceAttr::BlockForm &form,
+                                const WeightSources::Sink &sink) {
+  llvm::Expected<cleave::onnx::BlockMatrix> matrix =
+      cleave::onnx::BlockMatrix::open(file, {form.bits, form.length, weight.getTensorName().str(),
+                                             form.scales.str(), form.zeros.str()});
+  if (!matrix)
+    return weight.emitError() << llvm::toString(matrix.takeError());
+  RankedTensorType type = weight.getTensorType();
+  SmallVector<int64_t> shape = {matrix->outputs(), matrix->paddedInputs()};
+  if (!weight.getSlice()) // the last block of a row may be padded
+    shape[1] = std::min(shape[1], type.getDimSize(1));
+  FailureOr<SmallVector<ElementRange>> ranges = getRangesIn(weight, shape, file.path());
+  if (failed(ranges))
+    return failure();
+  ElementRange rows = (*ranges)[0], columns = (*ranges)[1];
+  const ElementTypeInfo &info = *getElementTypeInfo(type.getElementType());
+  const ElementType order[] = {ElementType::q4_0, ElementType::q5_0, ElementType::q8_0,
+                               ElementType::f32};
+  if (llvm::find(order, info.type) < llvm::find(order, matrix->exactType(columns.end)))
+    return weight.emitError() << file.path() << ": tensor '" << weight.getTensorName()
+                              << "' has elements that weight '" << weight.getSymName()
+                              << "' of type " << type << " cannot have exactly";
+  std::vector<std::byte> piece;
+  for (int64_t row = rows.begin; row < rows.end; ++row) {
+    piece.clear();
+    matrix->read(row, columns.begin, columns.end, info.type, piece);
+    sink(piece);
+  }
+  return success();
+}
+
 LogicalResult WeightSources::readOnnx(WeightOp weight, const Sink &sink) {
   SourceAttr source = weight.getSource();
   std::string path = source.getPath().str();
@@ -192,6 +226,8 @@ LogicalResult WeightSources::readOnnx(WeightOp weight, const Sink &sink) {
       return weight.emitError() << llvm::toString(file.takeError());
     it = onnxFiles.emplace(path, std::move(*file)).first;
   }
+  if (std::optional<SourceAttr::BlockForm> form = source.getBlockForm())
+    return readBlocks(weight, it->second, *form, sink);
   const ::onnx::TensorProto *tensor = it->second.findTensor(weight.getTensorName());
   if (!tensor)
     return weight.emitError() << path << ": there is no tensor '" << weight.getTensorName() << "'";

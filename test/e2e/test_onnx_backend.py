@@ -10,18 +10,10 @@ from onnx_backend import run_case  # noqa: E402
 
 CASES = ROOT.parent / "shared" / "data" / "onnx" / "backend-node"
 
-UNSUPPORTED = {
-    "test_maxpool_with_argmax_2d_precomputed_strides": "places of the largest elements",
-}
-"""Cases that the compiler refuses, and a part of its message."""
-
 
 @pytest.mark.parametrize("name", sorted(each.name for each in CASES.iterdir())
                          if CASES.is_dir() else [pytest.param("", marks=pytest.mark.skip(
                              f"no shared test data in {CASES}"))])
 def test_node(tmp_path, name):
     outcome = run_case(CASES / name, tmp_path)
-    if name in UNSUPPORTED:
-        assert outcome.status == "unsupported" and UNSUPPORTED[name] in outcome.message
-    else:
-        assert outcome.status == "passed", outcome.message
+    assert outcome.status == "passed", outcome.message

@@ -55,6 +55,18 @@ static std::vector<std::byte> swapLastDims(ArrayRef<std::byte> bytes, ArrayRef<i
   return result;
 }
 
+/// The shape of the file's tensor, which is transposed where the constant is: of a segment that
+/// of all.
+static SmallVector<int64_t> shapeInFile(const Operand &operand) {
+  if (operand.constant->segment.empty())
+    return SmallVector<int64_t>(operand.type.getShape());
+  SmallVector<int64_t> shape(operand.constant->tensor->dims().begin(),
+                             operand.constant->tensor->dims().end());
+  if (operand.constant->transposed)
+    std::swap(shape[shape.size() - 1], shape[shape.size() - 2]);
+  return shape;
+}
+
 FailureOr<std::vector<std::byte>> GraphImporter::bytesOf(const Operand &operand) {
   const size_t size = getElementTypeInfo(operand.type.getElementType())->blockBytes;
   if (operand.constant && operand.constant->tensor) {
@@ -65,8 +77,15 @@ FailureOr<std::vector<std::byte>> GraphImporter::bytesOf(const Operand &operand)
         error = message;
       return failure();
     }
-    return operand.constant->transposed ? swapLastDims(data->bytes, operand.type.getShape(), size)
-                                        : data->bytes.vec();
+    if (!operand.constant->transposed && operand.constant->segment.empty())
+      return data->bytes.vec();
+    SmallVector<int64_t> whole = shapeInFile(operand);
+    std::vector<std::byte> bytes =
+        operand.constant->transposed ? swapLastDims(data->bytes, whole, size) : data->bytes.vec();
+    if (operand.constant->segment.empty())
+      return bytes;
+    auto begin = bytes.begin() + operand.constant->firstRow * (bytes.size() / whole.front());
+    return std::vector<std::byte>(begin, begin + operand.type.getNumElements() * size);
   }
   if (operand.constant)
     return operand.constant->bytes;
@@ -166,12 +185,13 @@ Value GraphImporter::materialize(Operand &operand, StringRef name) {
   if (!operand.constant && llvm::any_of(operand.sizes->elements, isOpen))
     return operand.value = materializeSizes(*operand.sizes, operand.type, name);
   SourceAttr source;
-  std::string key;
+  DenseI64ArrayAttr slice;
+  std::string segmentName;
   // A single number stands in the module, where passes that look for its value see it.
   const bool isNumber = operand.type.getNumElements() == 1 && operand.type.getRank() < 2;
   if (operand.constant && operand.constant->tensor && !isNumber) {
     const ::onnx::TensorProto &tensor = *operand.constant->tensor;
-    SmallVector<int64_t> shape(operand.type.getShape());
+    SmallVector<int64_t> shape = shapeInFile(operand);
     bool transposed = operand.constant->transposed;
     SmallVector<int64_t> read = shape;
     if (transposed)
@@ -182,7 +202,15 @@ Value GraphImporter::materialize(Operand &operand, StringRef name) {
     source = SourceAttr::getOnnx(&context, file.path(), name,
                                  isViewed ? std::optional<ArrayRef<int64_t>>(read) : std::nullopt,
                                  transposed);
-    llvm::raw_string_ostream(key) << source << operand.type;
+    if (!operand.constant->segment.empty()) {
+      SmallVector<int64_t> ranges = {operand.constant->firstRow,
+                                     operand.constant->firstRow + operand.type.getDimSize(0)};
+      for (int64_t size : ArrayRef<int64_t>(shape).drop_front())
+        ranges.append({0, size});
+      slice = DenseI64ArrayAttr::get(&context, ranges);
+      segmentName = (name + ":" + operand.constant->segment).str();
+      name = segmentName;
+    }
   } else {
     FailureOr<std::vector<std::byte>> bytes = bytesOf(operand);
     if (failed(bytes))
@@ -197,17 +225,39 @@ Value GraphImporter::materialize(Operand &operand, StringRef name) {
                                   operand.type.getShape());
     if (operand.constant && !operand.constant->name.empty())
       name = operand.constant->name;
-    llvm::raw_string_ostream(key) << source << operand.type;
   }
+  return operand.value = useWeight(name, operand.type, source, slice);
+}
+
+/// A use of the weight that has this source, which is declared once.
+Value GraphImporter::useWeight(StringRef name, RankedTensorType type, SourceAttr source,
+                               DenseI64ArrayAttr slice) {
+  std::string key;
+  llvm::raw_string_ostream(key) << source << slice << type;
   WeightOp &weight = weights[key];
   if (!weight)
-    weight = declarations.create<WeightOp>(
-        NameLoc::get(StringAttr::get(&context, name)),
-        StringAttr::get(&context, uniqueWeightName(name)), TypeAttr::get(operand.type), source,
-        /*slice=*/DenseI64ArrayAttr(), /*splits=*/ArrayAttr(), /*sharding=*/ShardingAttr());
-  operand.value = ops.create<UseOp>(weight.getLoc(), operand.type,
-                                    FlatSymbolRefAttr::get(weight.getSymNameAttr()));
-  return operand.value;
+    weight = declarations.create<WeightOp>(NameLoc::get(StringAttr::get(&context, name)),
+                                           StringAttr::get(&context, uniqueWeightName(name)),
+                                           TypeAttr::get(type), source, slice,
+                                           /*splits=*/ArrayAttr(), /*sharding=*/ShardingAttr());
+  return ops.create<UseOp>(weight.getLoc(), type, FlatSymbolRefAttr::get(weight.getSymNameAttr()));
+}
+
+FailureOr<BlockMatrix> GraphImporter::openBlockMatrix(const BlockMatrixSource &source) {
+  llvm::Expected<BlockMatrix> matrix = BlockMatrix::open(file, source);
+  if (matrix)
+    return std::move(*matrix);
+  std::string message = llvm::toString(matrix.takeError());
+  if (!error)
+    error = message;
+  return failure();
+}
+
+Value GraphImporter::declareBlocks(const BlockMatrixSource &source, RankedTensorType type) {
+  SourceAttr inFile =
+      SourceAttr::getOnnx(&context, file.path(), source.values, std::nullopt, /*transposed=*/false)
+          .withBlocks({source.bits, source.length, source.scales, source.zeros});
+  return useWeight(source.values, type, inFile, DenseI64ArrayAttr());
 }
 
 } // namespace cleave::onnx

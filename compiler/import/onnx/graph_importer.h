@@ -3,6 +3,7 @@
 #pragma once
 
 #include "compiler/import/onnx/annotations.h"
+#include "compiler/import/onnx/block_matrix.h"
 #include "compiler/import/onnx/import.h"
 #include "compiler/import/onnx/node.h"
 #include "compiler/import/onnx/node_names.h"
@@ -30,6 +31,10 @@ public:
   mlir::FailureOr<std::vector<std::byte>> bytesOf(const Operand &operand);
   /// The elements of an operand of integers, where it is known and small.
   std::optional<SizeArray> sizesOf(Operand &operand);
+  /// A matrix in blocks, checked.
+  mlir::FailureOr<BlockMatrix> openBlockMatrix(const BlockMatrixSource &source);
+  /// It as a weight of such a type, declared once.
+  mlir::Value declareBlocks(const BlockMatrixSource &source, mlir::RankedTensorType type);
   /// The operand that a tensor of the file is.
   mlir::FailureOr<Operand> tensorOperand(const ::onnx::TensorProto &tensor, llvm::StringRef name);
 
@@ -79,6 +84,8 @@ private:
   mlir::Value materializeSizes(const SizeArray &sizes, mlir::RankedTensorType type,
                                llvm::StringRef name);
   std::string uniqueWeightName(llvm::StringRef name);
+  mlir::Value useWeight(llvm::StringRef name, mlir::RankedTensorType type, SourceAttr source,
+                        mlir::DenseI64ArrayAttr slice);
 
   ModelFile &file;
   const ImportOptions &options;

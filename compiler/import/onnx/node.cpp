@@ -375,6 +375,10 @@ Operand Node::makeConstant(ArrayRef<int64_t> dims, Type elementType, std::vector
   return operand;
 }
 
+Value Node::sizeValue(const SizeExpression &size) {
+  return create<RangeOp>(RankedTensorType::get({1}, builder().getI64Type()), size, 1);
+}
+
 Value Node::scalar(double number, Type elementType) {
   std::vector<std::byte> bytes(getElementTypeInfo(elementType)->blockBytes);
   auto put = [&](auto value) { std::memcpy(bytes.data(), &value, bytes.size()); };

@@ -100,6 +100,8 @@ public:
   /// A known tensor as an operand, with bytes of its own.
   Operand makeConstant(llvm::ArrayRef<int64_t> dims, mlir::Type elementType,
                        std::vector<std::byte> bytes);
+  /// A size as a value: i64 [1].
+  mlir::Value sizeValue(const SizeExpression &size);
   /// A known scalar, converted to `elementType`, as a value.
   mlir::Value scalar(double number, mlir::Type elementType);
 

@@ -37,6 +37,10 @@ struct Constant {
   std::vector<std::byte> bytes;
   /// What weights are named after.
   std::string name;
+  /// What part of a fused tensor this is ("q"): as many rows as the type has, from `firstRow` on,
+  /// of the file's tensor in its own shape, or transposed. Empty: all of it.
+  std::string segment = {};
+  int64_t firstRow = 0;
 };
 
 struct Operand {

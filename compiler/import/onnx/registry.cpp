@@ -8,8 +8,9 @@ namespace cleave::onnx {
 static llvm::StringMap<ImportOp> makeTable() {
   llvm::StringMap<ImportOp> table;
   for (llvm::ArrayRef<OpEntry> family :
-       {attentionOps(), convolutionOps(), einsumOps(), elementwiseOps(), indexingOps(), normOps(),
-        productOps(), quantizationOps(), reductionOps(), resizeOps(), shapeOps(), structureOps()})
+       {attentionOps(), blockProductOps(), contribAttentionOps(), convolutionOps(), einsumOps(),
+        elementwiseOps(), indexingOps(), integerProductOps(), normOps(), productOps(),
+        quantizationOps(), reductionOps(), resizeOps(), rotaryOps(), shapeOps(), structureOps()})
     for (const OpEntry &entry : family)
       table[(entry.domain + ":" + entry.name).str()] = entry.import;
   return table;

@@ -13,15 +13,19 @@ struct OpEntry {
 };
 
 llvm::ArrayRef<OpEntry> attentionOps();
+llvm::ArrayRef<OpEntry> blockProductOps();
+llvm::ArrayRef<OpEntry> contribAttentionOps();
 llvm::ArrayRef<OpEntry> convolutionOps();
 llvm::ArrayRef<OpEntry> einsumOps();
 llvm::ArrayRef<OpEntry> elementwiseOps();
 llvm::ArrayRef<OpEntry> indexingOps();
+llvm::ArrayRef<OpEntry> integerProductOps();
 llvm::ArrayRef<OpEntry> normOps();
 llvm::ArrayRef<OpEntry> productOps();
 llvm::ArrayRef<OpEntry> quantizationOps();
 llvm::ArrayRef<OpEntry> reductionOps();
 llvm::ArrayRef<OpEntry> resizeOps();
+llvm::ArrayRef<OpEntry> rotaryOps();
 llvm::ArrayRef<OpEntry> shapeOps();
 llvm::ArrayRef<OpEntry> structureOps();
 

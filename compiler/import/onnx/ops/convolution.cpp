@@ -1,4 +1,6 @@
 // Convolutions and pools: pads from the attribute or from auto_pad. They are computed in f32.
+#include "compiler/import/onnx/ops/convolution.h"
+#include "compiler/import/onnx/ops/compute.h"
 #include "compiler/import/onnx/ops/movement.h"
 #include "compiler/import/onnx/registry.h"
 
@@ -7,14 +9,6 @@ using llvm::Twine;
 
 namespace cleave::onnx {
 namespace {
-
-/// A window over the spatial dimensions of an image, proved: attributes have one number for
-/// each dimension, within what `conv` takes.
-struct Window {
-  SmallVector<int64_t> size, strides, dilations, pads;
-  /// The sizes of the result's spatial dimensions.
-  SmallVector<int64_t> results;
-};
 
 constexpr int64_t most = 32768;
 
@@ -86,10 +80,12 @@ FailureOr<Window> readWindow(Node &node, ArrayRef<int64_t> size, bool roundsUp =
   return window;
 }
 
-LogicalResult importConv(Node &node) {
-  RankedTensorType filter = node.type(1);
+} // namespace
+
+FailureOr<Convolution> readConvolution(Node &node, unsigned i) {
+  RankedTensorType filter = node.type(i);
   if (!filter.hasStaticShape() || filter.getRank() < 3 || filter.getRank() > 5)
-    return node.fail("has a filter of shape " + describe(node.shape(1)) +
+    return node.fail("has a filter of shape " + describe(node.shape(i)) +
                      ", expected known sizes and one to three spatial dimensions");
   FailureOr<Window> window = readWindow(node, filter.getShape().drop_front(2));
   if (failed(window))
@@ -98,19 +94,32 @@ LogicalResult importConv(Node &node) {
   if (groups < 1 || groups > most || filter.getDimSize(0) % groups ||
       channels != filter.getDimSize(1) * groups)
     return node.fail("has " + Twine(groups) + " groups for an image of shape " +
-                     describe(node.shape(0)) + " and a filter of shape " + describe(node.shape(1)));
+                     describe(node.shape(0)) + " and a filter of shape " + describe(node.shape(i)));
   Shape shape = {node.shape(0)[0], filter.getDimSize(0)};
   llvm::append_range(shape, window->results);
-  Type f32 = node.builder().getF32Type();
-  Value x = node.convert(node.value(0), f32), weights = node.convert(node.value(1), f32);
-  Value bias = node.has(2) ? node.convert(node.value(2), f32) : Value();
-  if (!x || !weights || (node.has(2) && !bias))
-    return failure();
+  return Convolution{std::move(*window), groups, shape};
+}
+
+Value convolve(Node &node, const Convolution &convolution, Value x, Value filter, Value bias) {
   OpBuilder &builder = node.builder();
-  Value result = node.create<ConvOp>(
-      getTensorType(shape, f32), x, weights, bias, builder.getDenseI64ArrayAttr(window->strides),
-      builder.getDenseI64ArrayAttr(window->pads), builder.getDenseI64ArrayAttr(window->dilations),
-      groups > 1 ? builder.getUnitAttr() : UnitAttr(), UnitAttr());
+  const Window &window = convolution.window;
+  return node.create<ConvOp>(
+      getTensorType(convolution.shape, builder.getF32Type()), x, filter, bias,
+      builder.getDenseI64ArrayAttr(window.strides), builder.getDenseI64ArrayAttr(window.pads),
+      builder.getDenseI64ArrayAttr(window.dilations),
+      convolution.groups > 1 ? builder.getUnitAttr() : UnitAttr(), UnitAttr());
+}
+
+namespace {
+
+LogicalResult importConv(Node &node) {
+  FailureOr<Convolution> convolution = readConvolution(node, 1);
+  if (failed(convolution))
+    return failure();
+  Value x = f32Value(node, 0), filter = f32Value(node, 1), bias = f32Value(node, 2);
+  if (!x || !filter || (node.has(2) && !bias))
+    return failure();
+  Value result = convolve(node, *convolution, x, filter, bias);
   node.set(0, node.convert(result, node.elementType(0)));
   return success();
 }
@@ -136,6 +145,36 @@ LogicalResult createPool(Node &node, PoolKind kind, const Window &window, bool c
   return success();
 }
 
+/// Result 1 of a maximum: the places of the elements in all of x.
+LogicalResult setPlaces(Node &node, const Window &window) {
+  OpBuilder &builder = node.builder();
+  Type i64 = builder.getI64Type();
+  Value x = f32Value(node, 0);
+  Shape own = node.shape(0), shape = {own[0], own[1]};
+  std::optional<int64_t> channels = own[1].constant();
+  if (!x || !channels)
+    return node.fail("has an image of shape " + describe(own) + ", expected known channels");
+  llvm::append_range(shape, window.results);
+  int64_t plane = 1;
+  for (const SizeExpression &size : ArrayRef<SizeExpression>(own).drop_front(2))
+    plane *= *size.constant();
+  bool isColumnMajor = node.integerAttr("storage_order", 0);
+  Value places = node.create<PoolIndicesOp>(
+      getTensorType(shape, i64), x, builder.getDenseI64ArrayAttr(window.size),
+      builder.getDenseI64ArrayAttr(window.strides), builder.getDenseI64ArrayAttr(window.pads),
+      builder.getDenseI64ArrayAttr(window.dilations),
+      isColumnMajor ? builder.getUnitAttr() : UnitAttr());
+  for (unsigned dim : {0, 1}) { // where the images and their channels begin
+    int64_t step = dim == 0 ? *channels * plane : plane;
+    Value begins = node.create<RangeOp>(getTensorType({own[dim]}, i64), SizeExpression(0), step);
+    Shape spread(own.size() - dim, SizeExpression(1));
+    spread[0] = own[dim];
+    places = binary<AddOp>(node, places, reshape(node, begins, spread));
+  }
+  node.set(1, places);
+  return success(static_cast<bool>(places));
+}
+
 template <PoolKind kind> LogicalResult importPool(Node &node) {
   auto size = node.integersAttr("kernel_shape");
   if (!size)
@@ -143,8 +182,8 @@ template <PoolKind kind> LogicalResult importPool(Node &node) {
   FailureOr<Window> window = readWindow(node, *size, node.integerAttr("ceil_mode", 0));
   if (failed(window))
     return failure();
-  if (node.wants(1))
-    return node.fail("has the places of the largest elements as result, which is not supported");
+  if (node.wants(1) && failed(setPlaces(node, *window)))
+    return failure();
   bool countsPads = kind == PoolKind::Average && node.integerAttr("count_include_pad", 0);
   return createPool(node, kind, *window, countsPads);
 }

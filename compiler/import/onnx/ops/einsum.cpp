@@ -1,4 +1,5 @@
-// Einsum of one or two operands: sums, transposes, and one batched product.
+// Einsum: sums, diagonals, transposes, and a batched product for each operand after the first.
+#include "compiler/import/onnx/ops/compute.h"
 #include "compiler/import/onnx/ops/movement.h"
 #include "compiler/import/onnx/registry.h"
 
@@ -9,10 +10,6 @@ using llvm::Twine;
 
 namespace cleave::onnx {
 namespace {
-
-RankedTensorType typeOf(Value value) {
-  return cast<RankedTensorType>(value.getType());
-}
 
 /// A value whose dimensions have letters.
 struct Lettered {
@@ -32,7 +29,7 @@ SmallVector<int64_t> orderOf(StringRef from, StringRef to) {
 Lettered sumOthers(Node &node, Lettered x, StringRef kept) {
   SmallVector<int64_t> dims;
   std::string rest;
-  Shape shape, own = getShape(typeOf(x.value));
+  Shape shape, own = shapeOf(x.value);
   for (auto [dim, letter] : llvm::enumerate(x.letters)) {
     if (kept.contains(letter)) {
       rest += letter;
@@ -56,7 +53,7 @@ Value arrange(Node &node, const Lettered &x, StringRef batch, StringRef first, S
   Value value = transpose(node, x.value, orderOf(x.letters, (batch + first + second).str()));
   if (!value)
     return {};
-  Shape all = getShape(typeOf(value));
+  Shape all = shapeOf(value);
   batchShape.assign(all.begin(), all.begin() + batch.size());
   firstShape.assign(all.begin() + batch.size(), all.begin() + batch.size() + first.size());
   secondShape.assign(all.begin() + batch.size() + first.size(), all.end());
@@ -69,73 +66,161 @@ Value arrange(Node &node, const Lettered &x, StringRef batch, StringRef first, S
   return reshape(node, value, joined);
 }
 
+/// The value with each letter once: where dimensions share one, their diagonal.
+Lettered takeDiagonals(Node &node, Lettered x) {
+  for (size_t second = 0; second < x.letters.size(); ++second) {
+    size_t first = x.letters.find(x.letters[second]);
+    if (first == second)
+      continue;
+    Shape own = shapeOf(x.value);
+    std::optional<int64_t> size = own[first].constant();
+    if (!size || !(own[first] == own[second])) {
+      (void)node.fail("takes the diagonal of dimensions of " + own[first].text() + " and " +
+                      own[second].text() + " elements, expected as many, known, of each");
+      return {};
+    }
+    SmallVector<int64_t> order;
+    Lettered rest;
+    Shape joined;
+    for (size_t dim = 0; dim < own.size(); ++dim)
+      if (dim != first && dim != second) {
+        order.push_back(static_cast<int64_t>(dim));
+        joined.push_back(own[dim]);
+        rest.letters += x.letters[dim];
+      }
+    order.append({static_cast<int64_t>(first), static_cast<int64_t>(second)});
+    joined.push_back(SizeExpression(*size * *size));
+    Value pairs = reshape(node, transpose(node, x.value, order), joined);
+    rest.value = slice(node, pairs, static_cast<int64_t>(joined.size()) - 1, SizeExpression(0),
+                       SizeExpression(*size), *size + 1);
+    rest.letters += x.letters[second];
+    if (!rest.value)
+      return {};
+    x = rest;
+    second = 0;
+  }
+  return x;
+}
+
+/// The product of two operands, summed over the letters that they share and that are not `kept`.
+/// What one alone has and is not kept is summed beforehand.
+Lettered contract(Node &node, Lettered x, Lettered y, StringRef kept) {
+  x = sumOthers(node, x, (kept + y.letters).str());
+  y = sumOthers(node, y, (kept + x.letters).str());
+  std::string batch, left, right, inner;
+  for (char letter : x.letters)
+    (!StringRef(y.letters).contains(letter) ? left
+     : kept.contains(letter)                ? batch
+                                            : inner) += letter;
+  for (char letter : y.letters)
+    if (!StringRef(x.letters).contains(letter))
+      right += letter;
+  Shape xBatch, xRows, xInner, yBatch, yInner, yColumns;
+  Value a = arrange(node, x, batch, left, inner, xRows, xInner, xBatch);
+  Value b = a ? arrange(node, y, batch, inner, right, yInner, yColumns, yBatch) : Value();
+  if (!b)
+    return {};
+  FailureOr<Shape> shape = node.broadcast({xBatch, yBatch});
+  if (failed(shape))
+    return {};
+  if (!(xInner == yInner)) {
+    (void)node.fail("multiplies dimensions of one letter whose sizes are not known to be equal");
+    return {};
+  }
+  Shape apart = *shape;
+  shape->append({shapeOf(a)[batch.size()], shapeOf(b).back()});
+  Value product = node.create<MatMulOp>(getTensorType(*shape, node.builder().getF32Type()), a, b,
+                                        UnitAttr(), UnitAttr());
+  llvm::append_range(apart, xRows);
+  llvm::append_range(apart, yColumns);
+  return {reshape(node, product, apart), batch + left + right};
+}
+
+/// The terms with an ellipsis as digits, the last of which is the last dimension it stands for.
+std::optional<std::string> spellOut(StringRef term, int64_t count) {
+  std::string letters;
+  size_t at = term.find("...");
+  for (size_t i = 0; i < term.size(); ++i) {
+    if (i == at) {
+      for (int64_t digit = count; digit-- > 0;)
+        letters += static_cast<char>('0' + digit);
+      i += 2;
+    } else if (llvm::isAlpha(term[i])) {
+      letters += term[i];
+    } else {
+      return std::nullopt;
+    }
+  }
+  return letters;
+}
+
+/// What a result has that the equation does not name: the ellipsis, and in alphabetical order the
+/// letters that stand once.
+std::string implicitOutput(ArrayRef<Lettered> operands, int64_t most) {
+  std::string all, output;
+  for (const Lettered &operand : operands)
+    all += operand.letters;
+  for (int64_t digit = most; digit-- > 0;)
+    output += static_cast<char>('0' + digit);
+  std::string letters = all;
+  llvm::sort(letters);
+  for (char letter : letters)
+    if (llvm::isAlpha(letter) && llvm::count(all, letter) == 1)
+      output += letter;
+  return output;
+}
+
 LogicalResult importEinsum(Node &node) {
   std::string equation = node.stringAttr("equation", "");
   llvm::erase(equation, ' ');
-  auto [inputs, output] = StringRef(equation).split("->");
+  auto [inputs, given] = StringRef(equation).split("->");
   SmallVector<StringRef> terms;
   inputs.split(terms, ',');
   auto refuse = [&] {
     return node.fail("has the equation " + quote(equation) +
-                     ", which is not supported; expected one or two operands, each with distinct "
-                     "letters, and a result whose letters they have");
+                     ", which is not one of its operands' dimensions, or has a result with other "
+                     "letters, or with one twice");
   };
-  if (!StringRef(equation).contains("->") || terms.size() != node.numInputs() || terms.size() > 2)
+  if (terms.size() != node.numInputs())
     return refuse();
-  Type f32 = node.builder().getF32Type();
-  auto isDistinct = [](StringRef letters) {
-    for (auto [i, letter] : llvm::enumerate(letters))
-      if (!llvm::isAlpha(letter) || letters.drop_front(i + 1).contains(letter))
-        return false;
-    return true;
-  };
   SmallVector<Lettered> operands;
-  if (!isDistinct(output))
-    return refuse();
+  int64_t most = 0; // dimensions of an ellipsis
   for (auto [i, term] : llvm::enumerate(terms)) {
-    if (!isDistinct(term) || static_cast<int64_t>(term.size()) != node.rank(i) ||
-        !isa<FloatType>(node.elementType(i)))
+    if (!isa<FloatType>(node.elementType(i)))
+      return node.fail("multiplies elements that are no floats, which is not supported");
+    bool hasEllipsis = term.contains("...");
+    int64_t others = node.rank(i) - static_cast<int64_t>(term.size()) + (hasEllipsis ? 3 : 0);
+    std::optional<std::string> letters = spellOut(term, std::max<int64_t>(others, 0));
+    if (!letters || others < 0 || (others > 0 && !hasEllipsis))
       return refuse();
-    Value value = node.convert(node.value(i), f32);
+    most = std::max(most, others);
+    Value value = f32Value(node, i);
     if (!value)
       return failure();
-    operands.push_back({value, term.str()});
-  }
-  std::string everything = inputs.str();
-  for (char letter : output)
-    if (!StringRef(everything).contains(letter))
-      return refuse();
-  Lettered result =
-      sumOthers(node, operands[0], terms.size() == 2 ? (output + terms[1]).str() : output.str());
-  if (terms.size() == 2) {
-    Lettered other = sumOthers(node, operands[1], (output + result.letters).str());
-    std::string batch, left, right, inner;
-    for (char letter : result.letters)
-      (!StringRef(other.letters).contains(letter) ? left
-       : output.contains(letter)                  ? batch
-                                                  : inner) += letter;
-    for (char letter : other.letters)
-      if (!StringRef(result.letters).contains(letter))
-        right += letter;
-    Shape batchShape, leftShape, innerShape, otherBatch, otherInner, rightShape;
-    Value a = arrange(node, result, batch, left, inner, leftShape, innerShape, batchShape);
-    Value b =
-        a ? arrange(node, other, batch, inner, right, otherInner, rightShape, otherBatch) : Value();
-    if (!b)
+    operands.push_back(takeDiagonals(node, {value, *letters}));
+    if (!operands.back().value)
       return failure();
-    if (!(batchShape == otherBatch) || !(innerShape == otherInner))
-      return node.fail("multiplies dimensions of one letter whose sizes are not known to be equal");
-    Shape shape = batchShape;
-    shape.append({getShape(typeOf(a))[batch.size()], getShape(typeOf(b)).back()});
-    Value multiplied =
-        node.create<MatMulOp>(getTensorType(shape, f32), a, b, UnitAttr(), UnitAttr());
-    Shape apart = batchShape;
-    llvm::append_range(apart, leftShape);
-    llvm::append_range(apart, rightShape);
-    result = {reshape(node, multiplied, apart), batch + left + right};
   }
-  Value final =
-      result.value ? transpose(node, result.value, orderOf(result.letters, output)) : Value();
+  std::optional<std::string> output =
+      StringRef(equation).contains("->") ? spellOut(given, most) : implicitOutput(operands, most);
+  if (!output)
+    return refuse();
+  for (auto [i, letter] : llvm::enumerate(*output)) {
+    auto hasLetter = [&](const Lettered &each) { return StringRef(each.letters).contains(letter); };
+    if (output->find(letter) != i || llvm::none_of(operands, hasLetter))
+      return refuse();
+  }
+  Lettered result = operands.front();
+  for (size_t i = 1; i < operands.size(); ++i) {
+    std::string kept = *output;
+    for (const Lettered &later : ArrayRef<Lettered>(operands).drop_front(i + 1))
+      kept += later.letters;
+    result = contract(node, result, operands[i], kept);
+    if (!result.value)
+      return failure();
+  }
+  result = sumOthers(node, result, *output);
+  Value final = transpose(node, result.value, orderOf(result.letters, *output));
   node.set(0, node.convert(final, node.elementType(0)));
   return success(static_cast<bool>(final));
 }

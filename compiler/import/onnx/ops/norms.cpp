@@ -1,4 +1,5 @@
 // Normalizations. They are computed in f32.
+#include "compiler/import/onnx/ops/compute.h"
 #include "compiler/import/onnx/ops/movement.h"
 #include "compiler/import/onnx/registry.h"
 
@@ -11,18 +12,10 @@ using llvm::Twine;
 namespace cleave::onnx {
 namespace {
 
-RankedTensorType typeOf(Value value) {
-  return cast<RankedTensorType>(value.getType());
-}
-
-Value f32Value(Node &node, unsigned i) {
-  return node.has(i) ? node.convert(node.value(i), node.builder().getF32Type()) : Value();
-}
-
 /// `x` normalized over its last `dims` dimensions. `weight` and `bias` may be null; they are
 /// expanded to these dimensions.
 Value layerNorm(Node &node, Value x, Value weight, Value bias, int64_t dims, float epsilon) {
-  Shape shape = getShape(typeOf(x)), last(shape.end() - dims, shape.end());
+  Shape shape = shapeOf(x), last(shape.end() - dims, shape.end());
   for (Value *each : {&weight, &bias})
     if (*each && !(*each = expand(node, *each, last)))
       return {};
@@ -31,13 +24,38 @@ Value layerNorm(Node &node, Value x, Value weight, Value bias, int64_t dims, flo
                                   node.builder().getF32FloatAttr(epsilon));
 }
 
-Value binary(Node &node, Value a, Value b, bool multiplies) {
-  FailureOr<Shape> shape = node.broadcast({getShape(typeOf(a)), getShape(typeOf(b))});
-  if (failed(shape))
+Value reduce(Node &node, Value x, ReduceKind kind, ArrayRef<int64_t> dims) {
+  if (!x)
     return {};
-  RankedTensorType type = getTensorType(*shape, typeOf(a).getElementType());
-  return multiplies ? Value(node.create<MulOp>(type, a, b, DenseI64ArrayAttr()))
-                    : Value(node.create<AddOp>(type, a, b, DenseI64ArrayAttr()));
+  Shape shape = shapeOf(x);
+  for (int64_t dim : dims)
+    shape[dim] = SizeExpression(1);
+  return node.create<ReduceOp>(getTensorType(shape, node.builder().getF32Type()), x,
+                               ReduceKindAttr::get(node.context(), kind),
+                               node.builder().getDenseI64ArrayAttr(dims), IntegerAttr());
+}
+
+/// 1 / sqrt(the mean of the squares of x + epsilon).
+Value inverseRoot(Node &node, Value x, ArrayRef<int64_t> dims, float epsilon) {
+  Value square = reduce(node, binary<MulOp>(node, x, x), ReduceKind::Mean, dims);
+  Value shifted = binary<AddOp>(node, square, node.scalar(epsilon, node.builder().getF32Type()));
+  if (!shifted)
+    return {};
+  Value root = node.create<SqrtOp>(shifted.getType(), shifted);
+  return node.create<ReciprocalOp>(root.getType(), root);
+}
+
+/// Results `i` and `i + 1`, where they are wanted: the mean over the dimensions from `axis` on, and
+/// 1 / sqrt(variance + epsilon).
+void setStatistics(Node &node, Value x, int64_t axis, unsigned i, float epsilon) {
+  if (!node.wants(i) && !node.wants(i + 1))
+    return;
+  SmallVector<int64_t> dims =
+      llvm::to_vector(llvm::seq<int64_t>(axis, static_cast<int64_t>(shapeOf(x).size())));
+  Value mean = reduce(node, x, ReduceKind::Mean, dims);
+  node.set(i, mean);
+  if (node.wants(i + 1))
+    node.set(i + 1, inverseRoot(node, binary<SubOp>(node, x, mean), dims, epsilon));
 }
 
 LogicalResult importLayerNormalization(Node &node) {
@@ -52,28 +70,7 @@ LogicalResult importLayerNormalization(Node &node) {
   if (!result)
     return failure();
   node.set(0, node.convert(result, node.elementType(0)));
-  if (!node.wants(1) && !node.wants(2))
-    return success();
-  // The mean, and 1 / sqrt(variance + epsilon), the variance being the mean of squares.
-  Type f32 = node.builder().getF32Type();
-  SmallVector<int64_t> axes = llvm::to_vector(llvm::seq<int64_t>(*axis, rank));
-  Shape shape = node.shape(0);
-  for (int64_t dim : axes)
-    shape[dim] = SizeExpression(1);
-  auto mean = [&](Value of) {
-    return Value(node.create<ReduceOp>(getTensorType(shape, f32), of,
-                                       ReduceKindAttr::get(node.context(), ReduceKind::Mean),
-                                       node.builder().getDenseI64ArrayAttr(axes), IntegerAttr()));
-  };
-  Value average = mean(x);
-  node.set(1, average);
-  if (!node.wants(2))
-    return success();
-  Value difference = node.create<SubOp>(x.getType(), x, average, DenseI64ArrayAttr());
-  Value variance = mean(binary(node, difference, difference, /*multiplies=*/true));
-  Value shifted = binary(node, variance, node.scalar(epsilon, f32), /*multiplies=*/false);
-  Value root = node.create<SqrtOp>(shifted.getType(), shifted);
-  node.set(2, Value(node.create<ReciprocalOp>(root.getType(), root)));
+  setStatistics(node, x, *axis, 1, epsilon);
   return success();
 }
 
@@ -95,11 +92,16 @@ LogicalResult importRmsNormalization(Node &node) {
   x = reshape(node, x, joined);
   if (!x || !weight)
     return failure();
-  Value result = node.create<RmsNormOp>(
-      x.getType(), x, weight, node.builder().getF32FloatAttr(node.numberAttr("epsilon", 1e-5f)),
-      UnitAttr());
+  float epsilon = node.numberAttr("epsilon", 1e-5f);
+  Value result = node.create<RmsNormOp>(x.getType(), x, weight,
+                                        node.builder().getF32FloatAttr(epsilon), UnitAttr());
   result = node.convert(reshape(node, result, own), node.elementType(0));
   node.set(0, result);
+  if (node.wants(1)) { // of onnxruntime's op
+    Shape kept = own;
+    std::fill(kept.begin() + *axis, kept.end(), SizeExpression(1));
+    node.set(1, reshape(node, inverseRoot(node, x, {*axis}, epsilon), kept));
+  }
   return success(static_cast<bool>(result));
 }
 
@@ -107,7 +109,7 @@ LogicalResult importRmsNormalization(Node &node) {
 Value perChannel(Node &node, Value value, size_t rank) {
   if (!value)
     return {};
-  Shape shape = getShape(typeOf(value));
+  Shape shape = shapeOf(value);
   shape.append(rank - 2, SizeExpression(1));
   return reshape(node, value, shape);
 }
@@ -139,8 +141,8 @@ LogicalResult normalizeGroups(Node &node, int64_t groups, bool perGroup) {
     if (!*each)
       return failure();
   }
-  result = binary(node, reshape(node, result, own), scale, /*multiplies=*/true);
-  result = binary(node, result, bias, /*multiplies=*/false);
+  result = binary<MulOp>(node, reshape(node, result, own), scale);
+  result = binary<AddOp>(node, result, bias);
   node.set(0, node.convert(result, node.elementType(0)));
   return success();
 }
@@ -198,10 +200,10 @@ LogicalResult importBatchNormalization(Node &node) {
     Value variance = f32Value(node, 4);
     if (!scale || !bias || !mean || !variance)
       return failure();
-    Value root = binary(node, variance, node.scalar(epsilon, f32), /*multiplies=*/false);
+    Value root = binary<AddOp>(node, variance, node.scalar(epsilon, f32));
     root = node.create<SqrtOp>(root.getType(), root);
     factor = node.create<DivOp>(scale.getType(), scale, root, DenseI64ArrayAttr());
-    Value product = binary(node, mean, factor, /*multiplies=*/true);
+    Value product = binary<MulOp>(node, mean, factor);
     offset = product ? Value(node.create<SubOp>(bias.getType(), bias, product, DenseI64ArrayAttr()))
                      : Value();
   }
@@ -209,8 +211,8 @@ LogicalResult importBatchNormalization(Node &node) {
   offset = perChannel(node, offset, node.rank(0));
   if (!factor || !offset)
     return failure();
-  Value result = binary(node, x, factor, /*multiplies=*/true);
-  result = result ? binary(node, result, offset, /*multiplies=*/false) : Value();
+  Value result = binary<MulOp>(node, x, factor);
+  result = result ? binary<AddOp>(node, result, offset) : Value();
   node.set(0, node.convert(result, node.elementType(0)));
   return success(static_cast<bool>(result));
 }
@@ -221,9 +223,9 @@ LogicalResult importSkipLayerNormalization(Node &node) {
   if (!x || !skip)
     return failure();
   bool isSimple = node.op().starts_with("SkipSimplified");
-  Value sum = binary(node, x, skip, /*multiplies=*/false);
+  Value sum = binary<AddOp>(node, x, skip);
   if (Value bias = f32Value(node, isSimple ? 3 : 4); bias && sum)
-    sum = binary(node, sum, bias, /*multiplies=*/false);
+    sum = binary<AddOp>(node, sum, bias);
   Value weight = f32Value(node, 2);
   if (!sum || !weight)
     return failure();
@@ -233,8 +235,69 @@ LogicalResult importSkipLayerNormalization(Node &node) {
                                               node.builder().getF32FloatAttr(epsilon), UnitAttr()))
                : layerNorm(node, sum, weight, f32Value(node, 3), 1, epsilon);
   node.set(0, node.convert(result, node.elementType(0)));
+  if (!isSimple)
+    setStatistics(node, sum, node.rank(0) - 1, 1, epsilon);
+  else if (node.wants(2))
+    node.set(2, inverseRoot(node, sum, {node.rank(0) - 1}, epsilon));
   node.set(3, node.convert(sum, node.elementType(0)));
   return success(static_cast<bool>(result));
+}
+
+/// Rows of table operand `i` by the numbers in operand `ids`, as f32.
+Value embed(Node &node, unsigned i, unsigned ids) {
+  Value table = node.value(i), numbers = node.value(ids);
+  if (!table || !numbers || node.rank(i) != 2 || node.rank(ids) != 2) {
+    (void)node.fail("has a table of shape " + describe(node.shape(i)) + " and numbers of shape " +
+                    describe(node.shape(ids)));
+    return {};
+  }
+  Shape shape = node.shape(ids);
+  shape.push_back(node.shape(i)[1]);
+  Value rows = node.create<TakeOp>(getTensorType(shape, node.elementType(i)), table, numbers,
+                                   node.builder().getI64IntegerAttr(0));
+  return node.convert(rows, node.builder().getF32Type());
+}
+
+/// com.microsoft: the sum of the embeddings of words, places and segments, normalized.
+LogicalResult importEmbedLayerNormalization(Node &node) {
+  OpBuilder &builder = node.builder();
+  Type f32 = builder.getF32Type(), i32 = builder.getI32Type();
+  Value sum = embed(node, 2, 0), places;
+  if (!sum)
+    return failure();
+  if (node.has(8)) {
+    places = embed(node, 3, 8);
+  } else if (node.rank(3) == 2) {
+    Shape shape = {SizeExpression(1), node.shape(0)[1], node.shape(3)[1]};
+    places = slice(node, node.value(3), 0, SizeExpression(0), shape[1]);
+    places = node.convert(reshape(node, places, shape), f32);
+  }
+  sum = binary<AddOp>(node, sum, places);
+  if (node.has(1) && node.has(4))
+    sum = binary<AddOp>(node, sum, embed(node, 4, 1));
+  Value weight = f32Value(node, 5), bias = f32Value(node, 6);
+  if (!sum || !weight || !bias)
+    return node.fail("lacks a table of places, a weight or a bias");
+  Value result = layerNorm(node, sum, weight, bias, 1, node.numberAttr("epsilon", 1e-12f));
+  Type type = node.elementType(2);
+  node.set(0, node.convert(result, type));
+  node.set(2, node.convert(sum, type));
+  if (!result || !node.wants(1))
+    return success(static_cast<bool>(result));
+  // The number of words in each row, 0 where there is no mask.
+  SizeExpression batch = node.shape(0)[0];
+  if (!node.has(7)) {
+    node.set(1, expand(node, node.scalar(0, i32), {batch}));
+    return success();
+  }
+  Value mask = node.value(7);
+  if (!mask || node.rank(7) != 2)
+    return node.fail("has a mask of shape " + describe(node.shape(7)));
+  Value isWord =
+      binary<EqualOp>(node, mask, node.scalar(1, node.elementType(7)), builder.getI1Type());
+  Value count = reduce(node, node.convert(isWord, f32), ReduceKind::Sum, {1});
+  node.set(1, node.convert(reshape(node, count, {batch}), i32));
+  return success();
 }
 
 constexpr OpEntry entries[] = {
@@ -244,6 +307,7 @@ constexpr OpEntry entries[] = {
     {"", "LayerNormalization", importLayerNormalization},
     {"", "RMSNormalization", importRmsNormalization},
     {"", "SimplifiedLayerNormalization", importRmsNormalization},
+    {"com.microsoft", "EmbedLayerNormalization", importEmbedLayerNormalization},
     {"com.microsoft", "LayerNormalization", importLayerNormalization},
     {"com.microsoft", "SimplifiedLayerNormalization", importRmsNormalization},
     {"com.microsoft", "SkipLayerNormalization", importSkipLayerNormalization},

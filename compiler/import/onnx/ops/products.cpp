@@ -1,5 +1,7 @@
 // Matrix products: by a constant matrix as `linear`, whose weight can be split, and otherwise
 // as `matmul`. Products are computed in f32.
+#include "compiler/import/onnx/ops/products.h"
+#include "compiler/import/onnx/ops/compute.h"
 #include "compiler/import/onnx/ops/movement.h"
 #include "compiler/import/onnx/registry.h"
 
@@ -9,8 +11,12 @@ using llvm::Twine;
 namespace cleave::onnx {
 namespace {
 
-RankedTensorType typeOf(Value value) {
-  return cast<RankedTensorType>(value.getType());
+/// Whether a tensor of the file has the shape that it has there.
+bool hasOwnShape(const Operand &operand) {
+  SmallVector<int64_t> shape(operand.type.getShape());
+  if (operand.constant->transposed)
+    std::swap(shape[shape.size() - 1], shape[shape.size() - 2]);
+  return operand.constant->segment.empty() && llvm::equal(shape, operand.constant->tensor->dims());
 }
 
 /// Whether operand `i` is a matrix of the file, which can be a weight.
@@ -21,34 +27,41 @@ bool isFileMatrix(Node &node, unsigned i) {
          (type.isF32() || type.isF16() || type.isBF16());
 }
 
-/// The product of x [.., k] with constant operand `i` [k, n], or [n, k] where `hasRows`; null
-/// with an error where the shapes differ. ONNX's matrices are [inputs, outputs]: they are read
-/// the other way round.
-Value multiplyByMatrix(Node &node, Value x, unsigned i, bool isOutputMajor) {
+/// The product of x [.., k] with constant operand `i` [k, n], or [n, k] where `hasRows`, or with
+/// some of its outputs; null with an error where the shapes differ. ONNX's matrices are [inputs,
+/// outputs]: they are read the other way round.
+Value multiplyByMatrix(Node &node, Value x, unsigned i, bool isOutputMajor,
+                       const Segment *segment = nullptr) {
   Operand weight = node.operand(i);
   weight.value = {};
   weight.sizes.reset();
+  SmallVector<int64_t> dims(weight.type.getShape());
   if (!isOutputMajor) {
-    ArrayRef<int64_t> dims = weight.type.getShape();
-    weight.type = RankedTensorType::get({dims[1], dims[0]}, weight.type.getElementType());
+    std::swap(dims[0], dims[1]);
     weight.constant->transposed = !weight.constant->transposed;
   }
-  Shape shape = getShape(typeOf(x));
-  if (!(shape.back() == SizeExpression(weight.type.getDimSize(1)))) {
+  if (segment) {
+    dims[0] = segment->size;
+    weight.constant->firstRow = segment->begin;
+    weight.constant->segment = segment->name.str();
+  }
+  weight.type = RankedTensorType::get(dims, weight.type.getElementType());
+  Shape shape = shapeOf(x);
+  if (!(shape.back() == SizeExpression(dims[1]))) {
     (void)node.fail("multiplies " + describe(shape) + " by a matrix of " + describe(node.shape(i)));
     return {};
   }
   Value matrix = node.materialize(weight);
   if (!matrix)
     return {};
-  shape.back() = weight.type.getDimSize(0);
+  shape.back() = dims[0];
   return node.create<LinearOp>(getTensorType(shape, node.builder().getF32Type()), x, matrix,
                                node.builder().getI64IntegerAttr(0));
 }
 
 /// a [.., m, k] times b [.., k, n], with the last two dimensions swapped where it says so.
 Value multiply(Node &node, Value a, Value b, bool transposeA, bool transposeB) {
-  Shape left = getShape(typeOf(a)), right = getShape(typeOf(b));
+  Shape left = shapeOf(a), right = shapeOf(b);
   size_t m = left.size() - (transposeA ? 1 : 2), k = left.size() - (transposeA ? 2 : 1);
   size_t n = right.size() - (transposeB ? 2 : 1), otherK = right.size() - (transposeB ? 1 : 2);
   if (!(left[k] == right[otherK])) {
@@ -69,6 +82,39 @@ Value multiply(Node &node, Value a, Value b, bool transposeA, bool transposeB) {
                                flag(transposeA), flag(transposeB));
 }
 
+} // namespace
+
+SmallVector<Value> multiplyBySegments(Node &node, Value x, unsigned i, ArrayRef<Segment> segments) {
+  SmallVector<Value> results;
+  if (isFileMatrix(node, i) && hasOwnShape(node.operand(i))) {
+    for (const Segment &segment : segments)
+      results.push_back(multiplyByMatrix(node, x, i, /*isOutputMajor=*/false, &segment));
+    return results;
+  }
+  Value b = f32Value(node, i);
+  Value all = b ? multiply(node, x, b, false, false) : Value();
+  for (const Segment &segment : segments)
+    results.push_back(all ? slice(node, all, static_cast<int64_t>(shapeOf(all).size()) - 1,
+                                  SizeExpression(segment.begin), SizeExpression(segment.size))
+                          : Value());
+  return results;
+}
+
+Value segmentOf(Node &node, unsigned i, const Segment &segment) {
+  Operand part = node.operand(i);
+  if (!part.constant || !part.constant->tensor || !hasOwnShape(part))
+    return slice(node, node.value(i), 0, SizeExpression(segment.begin),
+                 SizeExpression(segment.size));
+  part.value = {};
+  part.sizes.reset();
+  part.constant->firstRow = segment.begin;
+  part.constant->segment = segment.name.str();
+  part.type = RankedTensorType::get({segment.size}, part.type.getElementType());
+  return node.materialize(part);
+}
+
+namespace {
+
 LogicalResult importMatMul(Node &node) {
   Type f32 = node.builder().getF32Type(), type = node.elementType(0);
   if (!isa<FloatType>(type))
@@ -81,7 +127,7 @@ LogicalResult importMatMul(Node &node) {
   // A vector is a matrix of one row, or of one column, whose dimension goes again.
   bool isRow = node.rank(0) == 1, isColumn = node.rank(1) == 1;
   if (isRow) {
-    Shape shape = getShape(typeOf(a));
+    Shape shape = shapeOf(a);
     shape.insert(shape.begin(), SizeExpression(1));
     a = reshape(node, a, shape);
   }
@@ -93,7 +139,7 @@ LogicalResult importMatMul(Node &node) {
     if (!b)
       return failure();
     if (isColumn) {
-      Shape shape = getShape(typeOf(b));
+      Shape shape = shapeOf(b);
       shape.push_back(SizeExpression(1));
       b = reshape(node, b, shape);
     }
@@ -101,7 +147,7 @@ LogicalResult importMatMul(Node &node) {
   }
   if (!result)
     return failure();
-  Shape shape = getShape(typeOf(result));
+  Shape shape = shapeOf(result);
   if (isColumn)
     shape.pop_back();
   if (isRow)
@@ -137,7 +183,7 @@ LogicalResult importGemm(Node &node) {
       return failure();
     if (beta != 1)
       c = node.create<ScaleOp>(c.getType(), c, node.builder().getF32FloatAttr(beta));
-    FailureOr<Shape> shape = node.broadcast({getShape(typeOf(result)), getShape(typeOf(c))});
+    FailureOr<Shape> shape = node.broadcast({shapeOf(result), shapeOf(c)});
     if (failed(shape))
       return failure();
     result = node.create<AddOp>(getTensorType(*shape, f32), result, c, DenseI64ArrayAttr());

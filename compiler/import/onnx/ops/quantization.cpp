@@ -1,4 +1,6 @@
 // Linear quantization, spelled in element-wise ops.
+#include "compiler/import/onnx/ops/quantization.h"
+#include "compiler/import/onnx/ops/compute.h"
 #include "compiler/import/onnx/ops/movement.h"
 #include "compiler/import/onnx/registry.h"
 
@@ -7,21 +9,6 @@ using llvm::Twine;
 
 namespace cleave::onnx {
 namespace {
-
-Shape shapeOf(Value value) {
-  return getShape(cast<RankedTensorType>(value.getType()));
-}
-
-template <typename OpT> Value binary(Node &node, Value a, Value b) {
-  if (!a || !b)
-    return {};
-  FailureOr<Shape> shape = node.broadcast({shapeOf(a), shapeOf(b)});
-  if (failed(shape))
-    return {};
-  return node.create<OpT>(
-      getTensorType(*shape, cast<RankedTensorType>(a.getType()).getElementType()), a, b,
-      DenseI64ArrayAttr());
-}
 
 /// Operand `i`, a scale or a zero point, as f32 in a shape that broadcasts to operand 0's: one
 /// number, one for each element of the axis, or one for each block of them.
@@ -94,24 +81,20 @@ LogicalResult importQuantize(Node &node) {
   if (!isSupported(node, type))
     return failure();
   Value x = binary<DivOp>(node, node.convert(node.value(0), f32), parameter(node, 1));
-  if (!x)
-    return failure();
-  x = node.create<RoundOp>(x.getType(), x);
-  if (node.has(2))
-    x = binary<AddOp>(node, x, parameter(node, 2));
-  Value result = node.convert(x, type);
+  Value result = requantize(node, x, node.has(2) ? parameter(node, 2) : Value(), type);
   node.set(0, result);
   return success(static_cast<bool>(result));
 }
 
-/// To u8, over the range of x and 0.
-LogicalResult importDynamicQuantize(Node &node) {
+} // namespace
+
+Quantized quantize(Node &node, Value x) {
   OpBuilder &builder = node.builder();
   Type f32 = builder.getF32Type(), u8 = builder.getIntegerType(8, false);
-  Value x = node.convert(node.value(0), f32);
   if (!x)
-    return failure();
-  SmallVector<int64_t> dims = llvm::to_vector(llvm::seq<int64_t>(0, node.rank(0)));
+    return {};
+  SmallVector<int64_t> dims =
+      llvm::to_vector(llvm::seq<int64_t>(0, static_cast<int64_t>(shapeOf(x).size())));
   auto extreme = [&](ReduceKind kind) -> Value {
     if (dims.empty())
       return x;
@@ -125,15 +108,28 @@ LogicalResult importDynamicQuantize(Node &node) {
   Value scale = binary<DivOp>(node, binary<SubOp>(node, most, least), node.scalar(255, f32));
   Value point = binary<DivOp>(node, binary<SubOp>(node, zero, least), scale);
   if (!point)
-    return failure();
+    return {};
   point = node.convert(node.create<RoundOp>(point.getType(), point), u8);
-  Value quantized = binary<DivOp>(node, x, scale);
-  quantized = node.create<RoundOp>(quantized.getType(), quantized);
-  quantized = binary<AddOp>(node, quantized, node.convert(point, f32));
-  node.set(0, node.convert(quantized, u8));
-  node.set(1, scale);
-  node.set(2, point);
-  return success();
+  return {requantize(node, binary<DivOp>(node, x, scale), point, u8), scale, point};
+}
+
+Value requantize(Node &node, Value x, Value zero, Type type) {
+  if (!x)
+    return {};
+  x = node.create<RoundOp>(x.getType(), x);
+  if (zero)
+    x = binary<AddOp>(node, x, node.convert(zero, node.builder().getF32Type()));
+  return node.convert(x, type);
+}
+
+namespace {
+
+LogicalResult importDynamicQuantize(Node &node) {
+  Quantized quantized = quantize(node, f32Value(node, 0));
+  node.set(0, quantized.values);
+  node.set(1, quantized.scale);
+  node.set(2, quantized.zero);
+  return success(static_cast<bool>(quantized.values));
 }
 
 constexpr OpEntry entries[] = {

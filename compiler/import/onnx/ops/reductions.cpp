@@ -1,5 +1,6 @@
-// Reductions over dimensions, softmax, and what finds the best or adds up along one. They are
-// computed in f32.
+// Reductions over dimensions, softmax, and what finds the best or adds up along one. Floats are
+// computed in f32, integers exactly.
+#include "compiler/import/onnx/ops/compute.h"
 #include "compiler/import/onnx/ops/movement.h"
 #include "compiler/import/onnx/registry.h"
 
@@ -9,21 +10,15 @@ using llvm::Twine;
 namespace cleave::onnx {
 namespace {
 
-/// Whether an f32 has all of the type's numbers, or the nearest to them.
-bool isExactInF32(Type type) {
-  return isa<FloatType>(type) || type.getIntOrFloatBitWidth() <= 16;
-}
-
-/// Operand 0 as f32; an error where that would lose bits that the result might need.
-Value exactOperand(Node &node) {
+/// Operand 0 in a type that reductions know: floats as f32, integers in their own type, or as
+/// i32 where they have fewer bits, as truth has.
+Value wideOperand(Node &node) {
   Type type = node.elementType(0);
-  if (!isExactInF32(type)) {
-    (void)node.fail("computes with elements of type " +
-                    std::string(getElementTypeInfo(type)->name) +
-                    ", of which it takes those that an f32 can hold");
-    return {};
-  }
-  return node.convert(node.value(0), node.builder().getF32Type());
+  OpBuilder &builder = node.builder();
+  if (isa<FloatType>(type))
+    return node.convert(node.value(0), builder.getF32Type());
+  return type.getIntOrFloatBitWidth() >= 32 ? node.value(0)
+                                            : node.convert(node.value(0), builder.getI32Type());
 }
 
 /// The axes of operand 1 or of the attribute; all where there are none. `isNothing` says that
@@ -47,43 +42,56 @@ template <ReduceKind kind, After after = After::nothing> LogicalResult importRed
   FailureOr<SmallVector<int64_t>> axes = readAxes(node, isNothing);
   if (failed(axes))
     return failure();
-  Value x = exactOperand(node);
+  Value x = wideOperand(node);
   if (!x)
     return failure();
-  Type f32 = node.builder().getF32Type();
+  bool isOfFloats = isa<FloatType>(elementTypeOf(x));
+  if (kind == ReduceKind::LogSumExp && !isOfFloats)
+    return node.fail("is a logarithm of exponentials of integers, expected floats");
+  // A mean of integers is their sum, divided.
+  bool divides = kind == ReduceKind::Mean && !isOfFloats;
   bool keeps = node.integerAttr("keepdims", 1);
   Shape shape, own = node.shape(0);
+  MaybeSize count = SizeExpression(1);
   if (isNothing)
     axes->clear();
   for (auto [dim, size] : llvm::enumerate(own)) {
     bool isReduced = llvm::is_contained(*axes, static_cast<int64_t>(dim));
     if (!isReduced || keeps)
       shape.push_back(isReduced ? SizeExpression(1) : size);
+    if (isReduced)
+      count = sizeProduct(count, size);
   }
   Value result = x;
   if (!axes->empty()) {
-    result = node.create<ReduceOp>(getTensorType(shape, f32), x,
-                                   ReduceKindAttr::get(node.context(), kind),
+    ReduceKind ofElements = divides ? ReduceKind::Sum : kind;
+    result = node.create<ReduceOp>(getTensorType(shape, elementTypeOf(x)), x,
+                                   ReduceKindAttr::get(node.context(), ofElements),
                                    node.builder().getDenseI64ArrayAttr(*axes), IntegerAttr());
   } else if (kind == ReduceKind::SumSquare) { // of each element alone
     result = node.create<MulOp>(x.getType(), x, x, DenseI64ArrayAttr());
   } else if (kind == ReduceKind::L1) {
     result = node.create<AbsOp>(x.getType(), x);
   }
+  if (divides) {
+    FailureOr<SizeExpression> divisor = node.size(count);
+    if (failed(divisor))
+      return failure();
+    Value number = reshape(node, node.sizeValue(*divisor), {});
+    result = binary<DivOp>(node, result, node.convert(number, elementTypeOf(x)));
+  }
+  if (after != After::nothing)
+    result = node.convert(result, node.builder().getF32Type());
+  if (!result)
+    return failure();
   if (after == After::root)
     result = node.create<SqrtOp>(result.getType(), result);
   if (after == After::logarithm)
     result = node.create<LogOp>(result.getType(), result);
-  if (node.elementType(0).isInteger(1)) { // of nothing a maximum is -inf
-    Type i1 = node.elementType(0);
-    Value zero = node.scalar(0, f32);
-    node.set(0, node.create<GreaterOp>(
-                    getTensorType(getShape(cast<RankedTensorType>(result.getType())), i1), result,
-                    zero, DenseI64ArrayAttr()));
-    return success();
-  }
+  if (Type truth = node.elementType(0); truth.isInteger(1)) // of nothing a maximum is the least
+    result = binary<GreaterOp>(node, result, node.scalar(0, elementTypeOf(result)), truth);
   node.set(0, node.convert(result, node.elementType(0)));
-  return success();
+  return success(static_cast<bool>(result));
 }
 
 /// Up to version 12 all dimensions from the axis on are one.
@@ -92,7 +100,7 @@ template <typename OpT> LogicalResult importSoftmax(Node &node) {
   auto rank = node.rank(0);
   FailureOr<int64_t> dim =
       node.axis(node.integerAttr("axis", isFlat ? 1 : -1), std::max<int64_t>(rank, 1));
-  Value x = failed(dim) ? Value() : exactOperand(node);
+  Value x = failed(dim) ? Value() : f32Value(node, 0);
   if (!x)
     return failure();
   Shape own = node.shape(0);
@@ -118,7 +126,7 @@ template <typename OpT> LogicalResult importSoftmax(Node &node) {
 
 template <typename OpT> LogicalResult importArg(Node &node) {
   FailureOr<int64_t> dim = node.axis(node.integerAttr("axis", 0), node.rank(0));
-  Value x = failed(dim) ? Value() : exactOperand(node);
+  Value x = failed(dim) ? Value() : wideOperand(node);
   if (!x)
     return failure();
   Shape shape = node.shape(0);
@@ -144,7 +152,7 @@ LogicalResult importTopK(Node &node) {
       return failure();
     count = *given;
   }
-  Value x = exactOperand(node);
+  Value x = wideOperand(node);
   if (!x)
     return failure();
   Shape shape = node.shape(0);
@@ -156,9 +164,8 @@ LogicalResult importTopK(Node &node) {
   bool smallest = !node.integerAttr("largest", 1);
   auto op = node.builder().create<TopElementsOp>(
       NameLoc::get(node.builder().getStringAttr(node.name())),
-      getTensorType(shape, node.builder().getF32Type()),
-      getTensorType(shape, node.builder().getI64Type()), x, node.builder().getI64IntegerAttr(*dim),
-      smallest ? node.builder().getUnitAttr() : UnitAttr());
+      getTensorType(shape, elementTypeOf(x)), getTensorType(shape, node.builder().getI64Type()), x,
+      node.builder().getI64IntegerAttr(*dim), smallest ? node.builder().getUnitAttr() : UnitAttr());
   op->setAttr(CleaveDialect::nameAttrName, node.builder().getStringAttr(node.name()));
   node.set(0, node.convert(op.getValues(), node.elementType(0)));
   node.set(1, Value(op.getIndices()));
@@ -172,7 +179,7 @@ LogicalResult importCumSum(Node &node) {
   if (axis->size() != 1)
     return node.fail("has " + Twine(axis->size()) + " axes, expected one");
   FailureOr<int64_t> dim = node.axis(axis->front(), node.rank(0));
-  Value x = failed(dim) ? Value() : exactOperand(node);
+  Value x = failed(dim) ? Value() : wideOperand(node);
   if (!x)
     return failure();
   auto flag = [&](StringRef name) {
