@@ -1,4 +1,5 @@
-"""Takes single measurements: of Cleave, of the machine's reads, and of llama.cpp's llama-bench.
+"""Takes single measurements: of Cleave, of the machine's reads and multiplications, of
+llama.cpp's llama-bench, and of onnxruntime.
 
 Each returns samples, plain dictionaries; results.py says what they mean together.
 """
@@ -10,6 +11,7 @@ import os
 import resource
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -114,13 +116,41 @@ def output_of(command: list[str], environment: Mapping[str, str] | None = None,
 def run_cleave(package: Package, setup: Setup, test: Test) -> list[Sample]:
     """One measurement: its time, and what the ranks say of themselves."""
     spec = f"{'prompt' if test.kind == 'prompt' else 'generate'}={test.tokens}"
-    command = [find_tool("cleave-run"), os.fspath(package), "-t", str(setup.threads),
-               "--bench", f"{spec},depth={test.depth},repeat=1"]
+    (timed, ranks), others = bench(package, setup, f"{spec},depth={test.depth},repeat=1")
+    return [{"who": "cleave", "setup": str(setup), "others": others, **timed, **ranks}]
+
+
+def bench(package: Package, setup: Setup, spec: str, *arguments: str) -> tuple[list[Sample], float]:
+    """What `cleave-run --bench` prints, and how many processors others used meanwhile."""
+    command = [find_tool("cleave-run"), os.fspath(package), "-t", str(setup.threads), "--bench",
+               spec, *arguments]
     if setup.ranks > 1:
         command = [shutil.which("mpirun") or "mpirun", "-n", str(setup.ranks), *command]
     output, others = measured(command, mpi_environment(setup.ranks))
-    timed, ranks = map(json.loads, output.splitlines())
-    return [{"who": "cleave", "setup": str(setup), "others": others, **timed, **ranks}]
+    return list(map(json.loads, output.splitlines())), others
+
+
+def files(inputs: Mapping[str, Path]) -> list[str]:
+    return [f"{name}={path}" for name, path in inputs.items()]
+
+
+def run_graph(package: Package, setup: Setup, inputs: Mapping[str, Path], runs: int,
+              repeat: int) -> list[Sample]:
+    """A graph's repetitions, and what the ranks say of themselves."""
+    lines, others = bench(package, setup, f"run={runs},repeat={repeat}",
+                          *(word for file in files(inputs) for word in ("--input", file)))
+    return [{"who": "cleave", "setup": str(setup), "others": others, **line} for line in lines]
+
+
+def run_onnxruntime(model: Path, threads: int, inputs: Mapping[str, Path], runs: int,
+                    repeat: int) -> list[Sample]:
+    """The same of onnxruntime, bound to as many processors as it has threads."""
+    program = Path(__file__).with_name("onnxruntime_peer.py")
+    command = [sys.executable, os.fspath(program), os.fspath(model), *map(str, (threads, runs, repeat)),
+               *files(inputs)]
+    output, others = measured(command, cpus=processors(threads))
+    return [{"who": "onnxruntime", "setup": f"1x{threads}", "others": others, **json.loads(line)}
+            for line in output.splitlines()]
 
 
 def read_limit(package: Package, cores: list[int]) -> list[Sample]:

@@ -1,10 +1,13 @@
-"""bench/run: a whole run on a tiny model beside a stand-in for llama-bench, and its arithmetic."""
+"""bench/run: a whole run on a tiny model beside a stand-in for llama-bench, and its arithmetic;
+the same of bench/dense and onnxruntime."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import types
 import xml.dom.minidom
 from collections import Counter
 from importlib.machinery import SourceFileLoader
@@ -30,9 +33,19 @@ print(json.dumps([{{"build_commit": "abc", "samples_ns": [time] * int(given["-r"
 """
 
 
-def bench(*arguments: object) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, str(ROOT / "bench" / "run"), *map(str, arguments)],
-                          capture_output=True, text=True, timeout=PATIENCE, check=False)
+def bench(*arguments: object, program: str = "run", **environment: str
+          ) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, str(ROOT / "bench" / program), *map(str, arguments)],
+                          capture_output=True, text=True, timeout=PATIENCE, check=False,
+                          env=os.environ | environment)
+
+
+def module(program: str) -> types.ModuleType:
+    """A program of bench/ as a module."""
+    loader = SourceFileLoader(f"bench_{program}", str(ROOT / "bench" / program))
+    made = module_from_spec(spec_from_loader(loader.name, loader))
+    loader.exec_module(made)
+    return made
 
 
 def test_a_whole_run(tmp_path: Path) -> None:
@@ -64,9 +77,7 @@ def test_a_whole_run(tmp_path: Path) -> None:
 
 
 def test_the_least_disturbed_attempt_is_kept(tmp_path: Path) -> None:
-    loader = SourceFileLoader("bench_run", str(ROOT / "bench" / "run"))
-    program = module_from_spec(spec_from_loader(loader.name, loader))
-    loader.exec_module(program)
+    program = module("run")
     for quiet, attempts, kept in ((["--quiet", "0.5"], [0.9, 0.7, 0.4], 0.4),
                                   (["--quiet", "0.1"], [0.9, 0.3, 0.4, 0.6, 0.5], 0.3),
                                   ([], [0.9], 0.9)):
@@ -175,3 +186,59 @@ def test_a_peer_that_says_something_else(tmp_path: Path) -> None:
     done = bench(tmp_path / "cache", "-o", tmp_path / "r", *tiny, "--types", "q8_0", "--prompts",
                  "", "--peer", "/bin/echo")
     assert done.returncode == 1 and "no JSON as llama-bench writes it" in done.stderr
+
+
+ONNXRUNTIME = """
+import json, time
+__version__ = "9.9"
+class SessionOptions: pass
+class InferenceSession:
+    def __init__(self, file, options, providers):
+        assert file.endswith(".onnx") and providers == ["CPUExecutionProvider"]
+        self.threads = options.intra_op_num_threads
+    def io_binding(self): return self
+    def get_outputs(self): return []
+    def bind_cpu_input(self, name, value): assert (name, value.shape) == ("x", (1, 1, 28, 28))
+    def run_with_iobinding(self, binding): time.sleep(1e-5 / self.threads)
+"""
+
+
+def test_a_run_of_graphs(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    (tmp_path / "onnxruntime.py").write_text(ONNXRUNTIME)
+    done = bench(tmp_path / "cache", "-o", tmp_path / "r", "--graphs", "mnist", "--rounds", "2",
+                 "--repeat", "2", program="dense", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (tmp_path / "r.md").read_text() and "onnxruntime 9.9" in done.stdout
+    record = json.loads((tmp_path / "r.json").read_text())
+    found = Counter((each["who"], each["setup"], "seconds" in each)
+                    for each in record["samples"] if each["who"] != "compute")
+    assert found == ({("cleave", setup, True): 4 for setup in ("1x1", "1x2", "2x1")}
+                     | {("cleave", setup, False): 2 for setup in ("1x1", "1x2", "2x1")}
+                     | {("onnxruntime", setup, True): 4 for setup in ("1x1", "1x2")})
+    # Of 5 x 5 and 8 channels, of 5 x 5 x 8 and 16, and of the last product.
+    assert record["products"] == {"mnist": 28**2 * 25 * 8 + 14**2 * 25 * 8 * 16 + 256 * 10}
+
+
+def test_ratios_of_graphs() -> None:
+    made = []
+    for number, (own, peer) in enumerate(((2.0, 1.0), (9.0, 3.0), (4.0, 8.0))):
+        for who, setup, seconds in (("cleave", "1x1", own), ("cleave", "2x1", own / 2),
+                                    ("onnxruntime", "1x1", peer), ("onnxruntime", "1x2", peer / 4)):
+            made += [{"graph": "g", "round": number, "who": who, "setup": setup, "runs": 10,
+                      "seconds": 10e-3 * seconds * factor, "others": 0.5} for factor in (1, 7, 0.5)]
+        for setup in ("1x1", "2x1"):
+            made.append({"graph": "g", "round": number, "who": "cleave", "setup": setup,
+                         "others": 0.5, "ranks": ranks(int(setup[0]))})
+        made.append({"graph": "g", "round": number, "who": "compute", "threads": 1, "bits": 32,
+                     "instruction": "fma", "products_per_second": 1e9, "others": 0.5})
+    text = module("dense").report({"samples": made, "products": {"g": 2_000_000}, "rounds": 3,
+                                   "date": "", "machine": "", "version": "", "peer": "9.9"})
+    # The median of each round's repetitions, then of the rounds, or of their ratios: 2, 3, 0.5.
+    assert "| g | 1x1 | 4.000 | 3.000 | 2.00 | 2.00 | 0.5 | 50.0% |" in text
+    assert "| g | 2x1 | 2.000 | 0.750 | 4.00 | 1.00 | 1.0 |  |" in text
+
+
+def test_what_dense_refuses(tmp_path: Path) -> None:
+    done = bench(tmp_path / "cache", "-o", tmp_path / "r", "--graphs", "vgg", program="dense")
+    assert done.returncode == 1 and "'vgg' is no graph; there are mnist" in done.stderr

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from gguf import GGUFReader
-from harness import EXAMPLE, complaint, run
+from harness import EXAMPLE, complaint, partition, run
+from test_graphs import graph, rows
 
 
 def measured(package, ranks, *arguments):
@@ -73,8 +75,53 @@ def test_experts_that_are_not_taken_are_not_read(tmp_path, package):
     assert rank["weight_bytes_per_token"] == written - 4 * unread
 
 
+@pytest.fixture
+def small_graph(tmp_path):
+    """A graph's package on so many ranks, and the words that give it its inputs."""
+    model = tmp_path / "g.mlir"
+    model.write_text(graph(
+        {"x": rows(64)},
+        "  %w = cleave.use @w : tensor<64x64xf32>\n"
+        f"  %y.out = cleave.linear %x, %w : ({rows(64)}, tensor<64x64xf32>) -> {rows(64)}\n",
+        {"y": rows(64)}, "cleave.weight @w : tensor<64x64xf32> from random<1>\n"))
+    np.save(tmp_path / "x.npy", np.ones((5, 64), np.float32))
+
+    def make(ranks):
+        made = partition(model, tmp_path / f"{ranks}.cleave", *(("--tp", ranks) * (ranks > 1)))
+        return made, ["--input", f"x={tmp_path / 'x.npy'}"]
+
+    return make
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_runs_of_a_graph(small_graph, ranks, tmp_path):
+    package, inputs = small_graph(ranks)
+    result = run(package, ranks if ranks > 1 else None, *inputs, "-t", 1, "--bench",
+                 "run=3,repeat=2", "--bench", "run=7,repeat=1", f"--profile={tmp_path / 'trace.json'}")
+    assert result.returncode == 0, result.stderr
+    *tests, last = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(test["test"], test["runs"], test["repetition"]) for test in tests] == [
+        ("run", 3, 0), ("run", 7, 0), ("run", 3, 1)]
+    assert all(test["seconds"] > test["communication_seconds"] >= 0 for test in tests)
+    assert [rank["rank"] for rank in last["ranks"]] == list(range(ranks))
+    for rank in last["ranks"]:
+        assert rank["threads"] == 1 and rank["load_seconds"] > 0
+        assert rank["pss_bytes"] > rank["weight_bytes"] > 0
+        assert (rank["communication_seconds"] > 0) == (ranks > 1)
+    assert "graph: 14 steps" in result.stderr  # one does not count
+
+
+def test_graphs_and_models_are_measured_apart(small_graph, package):
+    made, inputs = small_graph(1)
+    for spec in ("generate=1", "run=1,prompt=1"):
+        complaint(run(made, None, *inputs, "--bench", spec),
+                  r"is no language model; --bench measures it with run=N")
+    complaint(run(package(EXAMPLE), None, "--bench", "run=1"), "measures it with prompt=N")
+    complaint(run(made, None, "--bench", "run=1"), "input 'x' .* is missing")
+
+
 @pytest.mark.parametrize(("arguments", "pattern"), [
-    (["words=3"], "'words=3' is none of prompt=N, generate=N, depth=N, repeat=N"),
+    (["words=3"], "'words=3' is none of prompt=N, generate=N, run=N, depth=N, repeat=N"),
     (["generate"], "'generate' has no number"),
     (["generate=-1"], "'generate=-1' has no number"),
     (["prompt=1x"], "'prompt=1x' has no number"),

@@ -61,6 +61,39 @@ double partRead(const fb::Instruction &instruction, const fb::Entry &entry) {
   }
 }
 
+int64_t roundsOf(std::span<const BenchmarkTest> tests) {
+  int64_t rounds = 0;
+  for (const BenchmarkTest &test : tests)
+    rounds = std::max(rounds, test.repeat);
+  return rounds;
+}
+
+/// What each rank says of itself, on the first one; completes `own` before.
+std::vector<BenchmarkRank> gatherRanks(Job &job, const Engine &engine, BenchmarkRank &own) {
+  own.activationBytes = engine.activationBytes();
+  job.communicator().barrier(); // none has ended when another looks at what they share
+  own.pssBytes = proportionalSetBytes();
+  auto ranks = static_cast<size_t>(job.ranks());
+  std::vector<BenchmarkRank> all(ranks);
+  std::vector<int> counts(ranks, sizeof own);
+  std::vector<int> offsets(ranks);
+  for (size_t rank = 0; rank < ranks; ++rank)
+    offsets[rank] = static_cast<int>(rank * sizeof own);
+  job.communicator().allGather(&own, all.data(), counts, offsets, ElementType::u8, job.all());
+  return job.isFirst() ? all : std::vector<BenchmarkRank>();
+}
+
+/// What a rank of any program tells.
+Json describe(size_t rank, const BenchmarkRank &facts) {
+  return {{"rank", rank},
+          {"threads", facts.threads},
+          {"load_seconds", facts.loadSeconds},
+          {"weight_bytes", facts.weightBytes},
+          {"activation_bytes", facts.activationBytes},
+          {"pss_bytes", facts.pssBytes},
+          {"communication_seconds", facts.communicationSeconds}};
+}
+
 } // namespace
 
 int64_t weightBytesOfStep(const Program &program) {
@@ -91,23 +124,25 @@ void Benchmark::run(std::span<const BenchmarkTest> tests, BenchmarkRank own) {
     model.follow();
   own.communicationSeconds = model.communicationSeconds();
   own.cacheBytesOfToken = engine.stateBytes() / options.context;
-  own.activationBytes = engine.activationBytes();
-  job.communicator().barrier(); // none has ended when another looks at what they share
-  own.pssBytes = proportionalSetBytes();
-  gatherRanks(own);
+  const std::vector<BenchmarkRank> all = gatherRanks(job, engine, own);
+  Json list = Json::array();
+  for (size_t rank = 0; rank < all.size(); ++rank) {
+    list.push_back(describe(rank, all[rank]));
+    list.back()["weight_bytes_per_token"] = all[rank].weightBytesOfStep;
+    list.back()["cache_bytes_per_token"] = all[rank].cacheBytesOfToken;
+  }
+  if (job.isFirst())
+    printLine({{"context", options.context}, {"batch", options.batch}, {"ranks", list}});
 }
 
 void Benchmark::measure(std::span<const BenchmarkTest> tests) {
-  int64_t rounds = 0;
   int64_t longest = 0;
-  for (const BenchmarkTest &test : tests) {
-    rounds = std::max(rounds, test.repeat);
+  for (const BenchmarkTest &test : tests)
     longest = std::max(longest, test.prompt);
-  }
   // The largest step and the smallest bring in all memory that the others need.
   model.read(randomTokens(std::clamp(longest, int64_t{1}, options.batch)), 0);
   model.step(0, 0);
-  for (int64_t round = 0; round < rounds; ++round)
+  for (int64_t round = 0; round < roundsOf(tests); ++round)
     for (const BenchmarkTest &test : tests) {
       if (round >= test.repeat)
         continue;
@@ -148,37 +183,51 @@ void Benchmark::measureGeneration(const BenchmarkTest &test, int64_t repetition)
   });
 }
 
-void Benchmark::gatherRanks(const BenchmarkRank &own) {
-  auto ranks = static_cast<size_t>(job.ranks());
-  std::vector<BenchmarkRank> all(ranks);
-  std::vector<int> counts(ranks, sizeof own);
-  std::vector<int> offsets(ranks);
-  for (size_t rank = 0; rank < ranks; ++rank)
-    offsets[rank] = static_cast<int>(rank * sizeof own);
-  job.communicator().allGather(&own, all.data(), counts, offsets, ElementType::u8, job.all());
-  if (!job.isFirst())
-    return;
-  Json list = Json::array();
-  for (size_t rank = 0; rank < ranks; ++rank) {
-    const BenchmarkRank &facts = all[rank];
-    list.push_back({{"rank", rank},
-                    {"threads", facts.threads},
-                    {"load_seconds", facts.loadSeconds},
-                    {"weight_bytes", facts.weightBytes},
-                    {"weight_bytes_per_token", facts.weightBytesOfStep},
-                    {"cache_bytes_per_token", facts.cacheBytesOfToken},
-                    {"activation_bytes", facts.activationBytes},
-                    {"pss_bytes", facts.pssBytes},
-                    {"communication_seconds", facts.communicationSeconds}});
-  }
-  printLine({{"context", options.context}, {"batch", options.batch}, {"ranks", list}});
-}
-
 std::vector<int32_t> Benchmark::randomTokens(int64_t count) {
   std::vector<int32_t> tokens(static_cast<size_t>(count));
   for (int32_t &token : tokens)
     token = static_cast<int32_t>(random() % static_cast<uint64_t>(options.vocabulary));
   return tokens;
+}
+
+void benchmarkGraph(Job &job, Engine &engine, std::span<const BenchmarkTest> tests,
+                    Profiler *profiler, BenchmarkRank own) {
+  auto run = [&](int64_t times) {
+    for (int64_t i = 0; i < times; ++i) {
+      if (profiler) {
+        profiler->beginStep();
+        profiler->setPhase(Phase::graph, 0);
+      }
+      engine.run();
+      if (profiler)
+        profiler->endStep();
+    }
+  };
+  run(1);
+  for (int64_t round = 0; round < roundsOf(tests); ++round)
+    for (const BenchmarkTest &test : tests) {
+      if (round >= test.repeat)
+        continue;
+      job.communicator().barrier();
+      const double communication = engine.times().communication;
+      const auto begin = std::chrono::steady_clock::now();
+      run(test.run);
+      job.communicator().barrier();
+      const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+      if (job.isFirst())
+        printLine({{"test", "run"},
+                   {"runs", test.run},
+                   {"repetition", round},
+                   {"seconds", seconds.count()},
+                   {"communication_seconds", engine.times().communication - communication}});
+    }
+  own.communicationSeconds = engine.times().communication;
+  const std::vector<BenchmarkRank> all = gatherRanks(job, engine, own);
+  Json list = Json::array();
+  for (size_t rank = 0; rank < all.size(); ++rank)
+    list.push_back(describe(rank, all[rank]));
+  if (job.isFirst())
+    printLine({{"ranks", list}});
 }
 
 } // namespace cleave::rt

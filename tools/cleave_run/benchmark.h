@@ -1,6 +1,7 @@
-// cleave-run --bench: how long a language model takes, apart from what it says. Feeds
-// random tokens, at any depth of a cache that is filled with random numbers, and
-// prints what was measured as lines of JSON; what to make of it is the reader's.
+// cleave-run --bench: how long a language model takes, apart from what it says, and how long
+// a graph does. Feeds a model random tokens, at any depth of a cache that is filled with
+// random numbers, and prints what was measured as lines of JSON; what to make of it is the
+// reader's.
 #pragma once
 
 #include "runtime/engine/engine.h"
@@ -24,9 +25,9 @@ int64_t weightBytesOfStep(const Program &program);
 /// What a rank reports once. Travels as bytes.
 struct BenchmarkRank {
   int64_t threads = 0;
-  double loadSeconds = 0;  ///< from when the ranks had met until the first step could run
-  int64_t weightBytes = 0; ///< of the file
-  int64_t weightBytesOfStep = 0;
+  double loadSeconds = 0;        ///< from when the ranks had met until the first step could run
+  int64_t weightBytes = 0;       ///< of the file
+  int64_t weightBytesOfStep = 0; ///< of a language model, as what follows
   int64_t cacheBytesOfToken = 0;
   int64_t activationBytes = 0;
   int64_t pssBytes = 0;            ///< proportional set size after the last step; 0: unknown
@@ -47,7 +48,6 @@ private:
   void measure(std::span<const BenchmarkTest> tests);
   void measurePrompt(const BenchmarkTest &test, int64_t repetition);
   void measureGeneration(const BenchmarkTest &test, int64_t repetition);
-  void gatherRanks(const BenchmarkRank &own);
   std::vector<int32_t> randomTokens(int64_t count);
 
   Job &job;
@@ -56,5 +56,11 @@ private:
   const LanguageOptions &options;
   std::mt19937 random;
 };
+
+/// Runs a graph, whose inputs have been given to `engine`, in the place of a language model: each
+/// of a test's repetitions is `run` runs behind each other, from when all ranks begin until all
+/// have ended. One run comes first and does not count. `profiler` may be null.
+void benchmarkGraph(Job &job, Engine &engine, std::span<const BenchmarkTest> tests,
+                    Profiler *profiler, BenchmarkRank own);
 
 } // namespace cleave::rt

@@ -182,11 +182,7 @@ void GraphRun::shareSizes() {
     size = *value++;
 }
 
-void GraphRun::run(Engine &engine, const Program &program, Profiler *profiler) {
-  if (profiler) {
-    profiler->beginStep();
-    profiler->setPhase(Phase::graph, 0);
-  }
+void GraphRun::fill(Engine &engine, const Program &program) {
   for (const auto &[name, size] : sizes)
     engine.setSymbol(name, size);
   std::vector<std::byte> room;
@@ -211,6 +207,14 @@ void GraphRun::run(Engine &engine, const Program &program, Profiler *profiler) {
                                std::to_string(bytes));
     std::memcpy(memory.data(), data, bytes);
   }
+}
+
+void GraphRun::run(Engine &engine, const Program &program, Profiler *profiler) {
+  if (profiler) {
+    profiler->beginStep();
+    profiler->setPhase(Phase::graph, 0);
+  }
+  fill(engine, program);
   engine.run();
   if (profiler)
     profiler->endStep();

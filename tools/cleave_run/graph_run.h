@@ -26,8 +26,11 @@ public:
   /// The symbols that vary, which are their bounds too.
   const std::map<std::string, int64_t, std::less<>> &symbols() const { return sizes; }
 
-  /// Runs the entry, of which `profiler` hears where there is one, and writes the outputs.
-  /// Throws std::runtime_error.
+  /// Gives the engine its sizes and inputs. All ranks together; throws std::runtime_error.
+  void fill(Engine &engine, const Program &program);
+
+  /// The same, then runs the entry, of which `profiler` hears where there is one, and writes
+  /// the outputs.
   void run(Engine &engine, const Program &program, Profiler *profiler);
 
 private:

@@ -126,8 +126,12 @@ LanguageOptions languageOptionsOf(const Job &job, const LanguageModelFacts &fact
   language.vocabulary = facts.vocabulary;
   language.context = options.context;
   int64_t measured = 0;
-  for (const BenchmarkTest &test : options.benchmark)
+  for (const BenchmarkTest &test : options.benchmark) {
+    if (test.run > 0)
+      job.refuse(options.package + " is a language model; --bench measures it with prompt=N and "
+                                   "generate=N");
     measured = std::max(measured, test.context());
+  }
   if (language.context == 0 && measured > 0)
     language.context = measured;
   else if (language.context == 0)
@@ -231,11 +235,12 @@ void runLanguageModel(Job &job, const ThreadShare &share, const Options &options
 }
 
 void runGraph(Job &job, const ThreadShare &share, const Options &options, const Loaded &loaded,
-              Profiler *profiler) {
+              Profiler *profiler, std::chrono::steady_clock::time_point started) {
   if (!options.prompt.empty() || !options.promptFile.empty() || options.tokens)
     job.refuse(options.package + " is no language model; its inputs are given with --input");
-  if (!options.benchmark.empty())
-    job.refuse(options.package + " is no language model, which --bench measures");
+  for (const BenchmarkTest &test : options.benchmark)
+    if (test.run == 0 || test.prompt > 0 || test.generate > 0)
+      job.refuse(options.package + " is no language model; --bench measures it with run=N");
   if (loaded.manifest.entries.size() != 1)
     job.refuse(options.package + " has " + std::to_string(loaded.manifest.entries.size()) +
                " entries; a graph is run by its only one");
@@ -247,6 +252,17 @@ void runGraph(Job &job, const ThreadShare &share, const Options &options, const 
   std::optional<Engine> engine;
   job.together(
       [&] { engine.emplace(*loaded.program, *loaded.weights, job.communicator(), engineOptions); });
+  if (!options.benchmark.empty()) {
+    std::chrono::duration<double> loadTime = std::chrono::steady_clock::now() - started;
+    graph.fill(*engine, *loaded.program);
+    benchmarkGraph(job, *engine, options.benchmark, profiler,
+                   {
+                       .threads = share.threads,
+                       .loadSeconds = loadTime.count(),
+                       .weightBytes = static_cast<int64_t>(loaded.weights->size()),
+                   });
+    return;
+  }
   graph.run(*engine, *loaded.program, profiler);
   // An output that cannot be written fails the job even where others have ended.
   job.communicator().barrier();
@@ -271,7 +287,7 @@ int run(const Launch &launch, const ThreadShare &share, const Options &options, 
     if (loaded.manifest.languageModel)
       runLanguageModel(job, share, options, loaded, profiler, started);
     else
-      runGraph(job, share, options, loaded, profiler);
+      runGraph(job, share, options, loaded, profiler, started);
     if (profile)
       profile->finish();
     return EXIT_SUCCESS;

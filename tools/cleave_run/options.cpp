@@ -46,7 +46,7 @@ std::vector<NamedFile> parseNamedFiles(const char *option, const std::vector<std
   return files;
 }
 
-/// "prompt=512,generate=64,depth=2048,repeat=5", in any order.
+/// "prompt=512,generate=64,depth=2048,repeat=5", or "run=10,repeat=5", in any order.
 BenchmarkTest parseBenchmark(const std::string &text) {
   auto refuse = [](const std::string &why) { throw CLI::ValidationError("--bench", why); };
   BenchmarkTest test;
@@ -56,19 +56,20 @@ BenchmarkTest parseBenchmark(const std::string &text) {
     std::string key = part.substr(0, equals);
     int64_t *value = key == "prompt"     ? &test.prompt
                      : key == "generate" ? &test.generate
+                     : key == "run"      ? &test.run
                      : key == "depth"    ? &test.depth
                      : key == "repeat"   ? &test.repeat
                                          : nullptr;
     if (!value)
-      refuse("'" + part + "' is none of prompt=N, generate=N, depth=N, repeat=N");
+      refuse("'" + part + "' is none of prompt=N, generate=N, run=N, depth=N, repeat=N");
     const char *begin = part.data() + std::min(equals + 1, part.size());
     const char *end = part.data() + part.size();
     auto [next, error] = std::from_chars(begin, end, *value);
     if (error != std::errc() || next != end || *value < 0 || *value > INT32_MAX / 2)
       refuse("'" + part + "' has no number from 0 to " + std::to_string(INT32_MAX / 2));
   }
-  if (test.prompt == 0 && test.generate == 0)
-    refuse("'" + text + "' measures nothing; give prompt=N or generate=N");
+  if (test.prompt == 0 && test.generate == 0 && test.run == 0)
+    refuse("'" + text + "' measures nothing; give prompt=N or generate=N, or for a graph run=N");
   return test;
 }
 
@@ -184,14 +185,14 @@ std::optional<int> parseOptions(int argc, char **argv, bool prints, Options &opt
              "--bench", benchmark,
              "Measure a language model in place of running it, on random tokens: "
              "prompt=512,generate=64,depth=2048,repeat=5 reads 512 tokens, and apart from that "
-             "generates 64, each after 2048 others, five times. Repeatable. Prints a line of "
+             "generates 64, each after 2048 others, five times; or a graph, on its inputs: "
+             "run=10,repeat=5 runs it ten times, five times. Repeatable. Prints a line of "
              "JSON for each repetition, and one for all ranks (docs/performance.md)")
           ->group(measurement)
           ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
           ->expected(1)
           ->allow_extra_args(false);
-  for (CLI::Option *other :
-       {prompt, file, tokensOption, predict, app.get_option("--input"), app.get_option("--output")})
+  for (CLI::Option *other : {prompt, file, tokensOption, predict, app.get_option("--output")})
     bench->excludes(other);
 
   try {

@@ -18,11 +18,12 @@ struct NamedFile {
   std::string file;
 };
 
-/// What --bench measures. Prompt and generation are measured apart; each begins at position
-/// `depth` of a cache that is filled with random numbers up to there.
+/// What --bench measures: of a language model prompt and generation apart, each from position
+/// `depth` on of a cache that is filled with random numbers up to there; of a graph `run` runs.
 struct BenchmarkTest {
   int64_t prompt = 0;   ///< tokens; 0: no such measurement
   int64_t generate = 0; ///< likewise
+  int64_t run = 0;      ///< likewise
   int64_t depth = 0;
   int64_t repeat = 5;
 

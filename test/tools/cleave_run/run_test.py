@@ -205,7 +205,7 @@ class Arrays(Case):
         )
         self.assert_fails(run(self.path("graph1"), "-p", "a"), "is no language model")
         self.assert_fails(run(self.path("graph1"), "--bench", "generate=1"),
-                          "is no language model, which --bench measures")
+                          "is no language model; --bench measures it with run=N")
 
     def test_unwritable_outputs(self):
         for package, ranks in ALL:
