@@ -204,12 +204,19 @@ struct Engine::Impl {
     symbolsChanged = false;
     // One region of the team for all steps, but that a library needs the threads in between.
     for (size_t begin = 0; begin < steps.size();) {
-      if (steps[begin]->usesLibrary()) {
+      const bool usesLibrary = steps[begin]->usesLibrary();
+      if (usesLibrary) {
         if (profiler)
           profiler->beginOp(begin);
         steps[begin]->runLibrary();
       }
       size_t end = begin + 1;
+      if (usesLibrary && !steps[begin]->usesTeam()) {
+        if (profiler)
+          profiler->endOp(symbols.data());
+        begin = end;
+        continue;
+      }
       while (end < steps.size() && !steps[end]->usesLibrary())
         ++end;
       team.run([&](TeamMember &member) {

@@ -1,7 +1,6 @@
 // See selection.h.
 #include "runtime/engine/selection.h"
 
-#include <numeric>
 #include <stdexcept>
 
 namespace cleave::rt {
@@ -71,17 +70,12 @@ const flatbuffers::Vector<uint32_t> *groupOf(const fb::Instruction &instruction)
 
 std::vector<bool> selectInstructions(const Program &program, const fb::Entry &entry,
                                      const WantedOutputs &outputs, Communicator &communicator,
-                                     const std::map<std::vector<uint32_t>, GroupId> &groups) {
+                                     const std::map<std::vector<uint32_t>, GroupId> &groups,
+                                     GroupId all) {
   const bool isAlone = communicator.size() == 1;
-  GroupId all = -1;
-  if (!isAlone) {
-    std::vector<uint32_t> ranks(static_cast<size_t>(communicator.size()));
-    std::iota(ranks.begin(), ranks.end(), 0u);
-    all = communicator.makeGroup(ranks);
-    if (!agrees(checksumOfWish(entry, outputs), communicator, all))
-      throw std::runtime_error("the ranks were asked for different outputs or entries; start all "
-                               "of them with the same options");
-  }
+  if (!isAlone && !agrees(checksumOfWish(entry, outputs), communicator, all))
+    throw std::runtime_error("the ranks were asked for different outputs or entries; start all "
+                             "of them with the same options");
   const uint32_t count = entry.instructions()->size();
   if (!outputs)
     return std::vector<bool>(count, true);

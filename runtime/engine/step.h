@@ -84,7 +84,8 @@ private:
 /// One thing that a run does. Steps are made before memory is planned, and bind() is
 /// called once when it has been. prepare() is called before runs, whenever symbols have
 /// changed; then the run calls each step in order: runLibrary() on the calling thread where
-/// usesLibrary(), then run() on every thread of the team at once, which is why it is const.
+/// usesLibrary(), then run() on every thread of the team at once where usesTeam(), which is why
+/// it is const.
 class Step {
 public:
   virtual ~Step() = default;
@@ -94,6 +95,8 @@ public:
   /// Whether there is work for a library that divides it among the threads itself (oneDNN).
   virtual bool usesLibrary() const { return false; }
   virtual void runLibrary() {}
+  /// Whether run() does anything.
+  virtual bool usesTeam() const { return true; }
   virtual void run(RunContext &context) const = 0;
 
   /// The number of the instruction that it executes, for profiles; -1: a check's.

@@ -1,10 +1,12 @@
 // Places of values: lifetimes, buffers, and results that replace an operand.
 #include "runtime/engine/step_builder.h"
 
+#include "runtime/engine/channels_last.h"
 #include "runtime/program/element_type.h"
 
 #include <algorithm>
 #include <iterator>
+#include <numeric>
 #include <set>
 #include <stdexcept>
 
@@ -14,11 +16,22 @@ StepBuilder::StepBuilder(const BuildInput &input)
     : input(input), endOfEntry(input.entry.instructions()->size()),
       locations(input.entry.values()->size()), lastUse(input.entry.values()->size(), 0) {
   makeGroups();
+  GroupId all = -1;
+  if (input.communicator.size() > 1) {
+    std::vector<uint32_t> ranks(static_cast<size_t>(input.communicator.size()));
+    std::iota(ranks.begin(), ranks.end(), 0u);
+    all = input.communicator.makeGroup(ranks);
+  }
   selected = selectInstructions(input.program, input.entry, input.options.outputs,
-                                input.communicator, groups);
+                                input.communicator, groups, all);
+  channelsLast = planChannelsLast(input.entry, selected, input.communicator, groups, all);
 }
 
 void StepBuilder::build() {
+  epilogues = findEpilogues(
+      input.entry, input.options.outputs, channelsLast,
+      [&](uint32_t i, uint32_t k) { return canFuse(*input.entry.instructions()->Get(i), k); },
+      selected);
   findLifetimes();
   placeFixedAndInputs();
   reserveSends();
@@ -26,8 +39,28 @@ void StepBuilder::build() {
     if (!selected[static_cast<size_t>(position)])
       continue;
     instruction = input.entry.instructions()->Get(static_cast<uint32_t>(position));
+    const auto ownPlaces = alignOperands();
     placeResults();
     addInstruction();
+    for (const auto &[number, place] : ownPlaces)
+      locations[number] = place;
+    copyOutputs();
+  }
+}
+
+Location StepBuilder::location(uint32_t value) const {
+  auto copy = otherOrders.find(value);
+  return channelsLast[value] && copy != otherOrders.end() ? copy->second : locations[value];
+}
+
+/// Those of the current instruction's results that the caller reads, it finds in the plain order.
+void StepBuilder::copyOutputs() {
+  for (uint32_t i = 0; instruction->results() && i < instruction->results()->size(); ++i) {
+    const FusedEpilogue *epilogue = epilogueOf(i);
+    const uint32_t number = epilogue ? epilogue->result : result(i);
+    if (lastUse[number] == endOfEntry && channelsLast[number] &&
+        hasOrders(dimsOf(value(number).dims())))
+      inOtherOrder(number);
   }
 }
 
@@ -83,6 +116,29 @@ std::string StepBuilder::describeValue(uint32_t number) const {
   return "value " + std::to_string(number);
 }
 
+std::vector<int64_t> StepBuilder::placedDims(uint32_t number) const {
+  std::span<const int64_t> dims = dimsOf(value(number).dims());
+  if (!isChannelsLast())
+    return {dims.begin(), dims.end()};
+  return channelsLastDims(padDims(dims, dimsOf(value(result(0)).dims()).size()));
+}
+
+uint32_t StepBuilder::placedDim(uint32_t dim) const {
+  return isChannelsLast() ? channelsLastDim(dim, dimsOf(value(result(0)).dims()).size()) : dim;
+}
+
+const float *StepBuilder::floatsOf(uint32_t number) const {
+  if (value(number).storage() != fb::Storage::Weight || type(number) != ElementType::f32)
+    return nullptr;
+  const fb::Weight &weight = *input.program.root().weights()->Get(value(number).index());
+  return reinterpret_cast<const float *>(input.weights.bytes().data() + weight.offset());
+}
+
+void StepBuilder::releaseWeight(uint32_t number) const {
+  const fb::Weight &weight = *input.program.root().weights()->Get(value(number).index());
+  input.weights.release(weight.offset(), weight.size());
+}
+
 void StepBuilder::refuse(const std::string &why) const {
   throw std::runtime_error(input.program.fileName() + ": " +
                            describeInstruction(input.entry, static_cast<uint32_t>(position)) +
@@ -102,6 +158,9 @@ void StepBuilder::findLifetimes() {
         operands && selected[i])
       for (uint32_t number : *operands)
         lastUse[number] = i;
+  for (const auto &[place, epilogue] : epilogues)
+    if (epilogue.residual)
+      lastUse[*epilogue.residual] = std::max<int64_t>(lastUse[*epilogue.residual], place.first);
   for (uint32_t i = 0; i < lastUse.size(); ++i)
     if (value(i).storage() == fb::Storage::Input)
       lastUse[i] = endOfEntry;
@@ -175,20 +234,84 @@ std::optional<uint32_t> StepBuilder::operandToReplace() const {
   return std::nullopt;
 }
 
+std::vector<std::pair<uint32_t, Location>> StepBuilder::alignOperands() {
+  std::vector<std::pair<uint32_t, Location>> ownPlaces;
+  const bool isLast = isChannelsLast();
+  // A convolution's filter and bias are no images.
+  const bool isConv = instruction->operation_type() == fb::Operation::Conv;
+  for (uint32_t i = 0; i < (isConv ? 1 : operandCount()); ++i) {
+    const uint32_t number = operand(i);
+    std::span<const int64_t> dims = dimsOf(value(number).dims());
+    const size_t rank = isLast ? dimsOf(value(result(0)).dims()).size() : dims.size();
+    if (channelsLast[number] == isLast || !hasOrders(padDims(dims, rank)) ||
+        std::ranges::find(ownPlaces, number, &std::pair<uint32_t, Location>::first) !=
+            ownPlaces.end())
+      continue;
+    ownPlaces.emplace_back(number, locations[number]);
+    locations[number] = inOtherOrder(number);
+  }
+  return ownPlaces;
+}
+
 void StepBuilder::placeResults() {
   if (!instruction->results())
     return;
-  for (uint32_t number : *instruction->results()) {
-    int64_t end = std::max(lastUse[number], position);
-    bool isFirst = number == result(0);
-    if (std::optional<uint32_t> replaced = isFirst ? operandToReplace() : std::nullopt) {
+  for (uint32_t i = 0; i < instruction->results()->size(); ++i) {
+    const FusedEpilogue *epilogue = epilogueOf(i);
+    const uint32_t number = epilogue ? epilogue->result : result(i);
+    const int64_t end = std::max(lastUse[number], position);
+    std::optional<uint32_t> replaced = i == 0 ? operandToReplace() : std::nullopt;
+    if (epilogue && epilogue->residual)
+      replaced = epilogue->residual;
+    if (replaced) {
       locations[number] = locations[*replaced];
       BufferRequest &buffer = buffers[static_cast<size_t>(locations[number].buffer)];
       buffer.end = std::max(buffer.end, end);
     } else {
       locations[number] = newBuffer(bytesAtMost(number), position, end);
     }
+    locations[result(i)] = locations[number];
   }
+}
+
+// ---- What is computed with an instruction's results ----
+
+bool StepBuilder::canFuse(const fb::Instruction &instruction, uint32_t number) const {
+  return instruction.operation_type() == fb::Operation::Conv
+             ? canFuseConv(instruction)
+             : canPackLinear(instruction, number + 1);
+}
+
+const FusedEpilogue *StepBuilder::epilogueOf(uint32_t i) const {
+  auto found = epilogues.find({static_cast<uint32_t>(position), i});
+  return found == epilogues.end() ? nullptr : &found->second;
+}
+
+OutputNumbers StepBuilder::outputNumbers(const FusedEpilogue &epilogue, int64_t outputs,
+                                         std::optional<uint32_t> bias) const {
+  OutputNumbers numbers;
+  auto take = [&](std::vector<float> &to, float neutral, uint32_t number, auto combine) {
+    to.resize(static_cast<size_t>(outputs), neutral);
+    const float *weight = floatsOf(number);
+    const bool isOne = Size(dimsOf(value(number).dims()))(nullptr) == 1;
+    for (size_t i = 0; i < to.size(); ++i)
+      to[i] = combine(to[i], weight[isOne ? 0 : i]);
+  };
+  if (bias)
+    take(numbers.offset, 0, *bias, std::plus<>());
+  for (const auto &[multiplies, number] : epilogue.affine) {
+    if (multiplies)
+      take(numbers.factor, 1, number, std::multiplies<>());
+    if (!multiplies)
+      take(numbers.offset, 0, number, std::plus<>());
+    else if (!numbers.offset.empty())
+      take(numbers.offset, 0, number, std::multiplies<>());
+  }
+  return numbers;
+}
+
+Epilogue StepBuilder::kernelEpilogue(const FusedEpilogue *epilogue) {
+  return epilogue ? Epilogue{epilogue->residual.has_value(), epilogue->activation} : Epilogue{};
 }
 
 void StepBuilder::addInstruction() {

@@ -5,6 +5,7 @@
 
 #include "runtime/comm/communicator.h"
 #include "runtime/engine/engine.h"
+#include "runtime/engine/epilogues.h"
 #include "runtime/engine/memory_plan.h"
 #include "runtime/engine/profile.h"
 #include "runtime/engine/selection.h"
@@ -34,6 +35,15 @@ struct StatePlace {
   int64_t width = 0;
 };
 
+/// What a product or convolution does with its outputs, one number for each, from weights.
+/// Empty: nothing.
+struct OutputNumbers {
+  std::vector<float> factor, offset;
+
+  const float *factors() const { return factor.empty() ? nullptr : factor.data(); }
+  const float *offsets() const { return offset.empty() ? nullptr : offset.data(); }
+};
+
 /// What steps are built from.
 struct BuildInput {
   const Program &program;
@@ -58,7 +68,8 @@ public:
   /// In the order in which they run: first what checks inputs, then the rest.
   std::vector<std::unique_ptr<Step>> takeSteps();
   const std::vector<BufferRequest> &requests() const { return buffers; }
-  Location location(uint32_t value) const { return locations[value]; }
+  /// Where a caller finds an input or output.
+  Location location(uint32_t value) const;
 
   /// What one of the steps is, for a profile, when memory has been planned.
   OpDescription describe(const Step &step, const Memory &memory);
@@ -92,6 +103,28 @@ private:
   std::string nameOfState(uint32_t number) const;
   [[noreturn]] void refuse(const std::string &why) const;
 
+  /// Whether the current instruction's results, and so its operands, have their channels last.
+  bool isChannelsLast() const {
+    return instruction->results() && instruction->results()->size() > 0 && channelsLast[result(0)];
+  }
+  /// The dimensions of an operand or result in the order in which the current instruction finds
+  /// them in memory; in channels-last order there are as many as the result has.
+  std::vector<int64_t> placedDims(uint32_t number) const;
+  /// Where in that order dimension `dim` of the result is.
+  uint32_t placedDim(uint32_t dim) const;
+
+  /// A weight's numbers, or null for what is none, or not of f32.
+  const float *floatsOf(uint32_t number) const;
+  /// The weight has been packed elsewhere.
+  void releaseWeight(uint32_t number) const;
+  /// What is computed with result i of the current instruction; null: nothing.
+  const FusedEpilogue *epilogueOf(uint32_t i) const;
+  /// All of it that is numbers, behind a bias if there is one.
+  OutputNumbers outputNumbers(const FusedEpilogue &epilogue, int64_t outputs,
+                              std::optional<uint32_t> bias) const;
+  /// The rest.
+  static Epilogue kernelEpilogue(const FusedEpilogue *epilogue);
+
   /// A buffer for this instruction alone.
   Location scratch(int64_t bytes) { return newBuffer(bytes, position, position); }
   Location newBuffer(int64_t bytes, int64_t begin, int64_t end);
@@ -106,6 +139,7 @@ private:
   Location ropeAngles(const fb::Rope &op);
   /// The oneDNN product for a weight of this shape, or null where it is no use.
   std::shared_ptr<DenseLinear> denseLinear(int64_t inputs, int64_t outputs, int64_t maxTokens);
+  std::shared_ptr<MatMuls> sharedMatMuls();
   /// Checks, once for each value and limit, that an i32 value's elements are in
   /// [least, least + limit). `what` says what they index.
   void checkIndices(uint32_t number, int64_t least, Size limit, const std::string &what);
@@ -128,8 +162,18 @@ private:
 
   // ---- Places of values ----
 
+  /// Whether something can be computed with that result of a product or convolution.
+  bool canFuse(const fb::Instruction &instruction, uint32_t number) const;
+  bool canFuseConv(const fb::Instruction &conv) const;
+  /// Whether operand i is a matrix that should be packed for oneDNN.
+  bool canPackLinear(const fb::Instruction &linear, uint32_t i) const;
   void findLifetimes();
   void placeFixedAndInputs();
+  /// Gives the current instruction its operands in the order that it wants. Returns the places
+  /// that they have for others.
+  std::vector<std::pair<uint32_t, Location>> alignOperands();
+  Location inOtherOrder(uint32_t number);
+  void copyOutputs();
   void placeResults();
   bool canReplace(uint32_t operandNumber, uint32_t resultNumber) const;
   /// The operand that the current instruction may overwrite with its first result.
@@ -201,7 +245,9 @@ private:
   const fb::Instruction *instruction = nullptr; // the current one
   int64_t position = 0;                         // and its number
   int64_t endOfEntry;
-  std::vector<bool> selected; // of the instructions, those that run
+  std::vector<bool> selected;     // of the instructions, those that run
+  std::vector<bool> channelsLast; // of the values
+  FusedEpilogues epilogues;
 
   std::vector<std::unique_ptr<Step>> inputChecks;
   std::vector<std::unique_ptr<Step>> steps;
@@ -210,6 +256,7 @@ private:
   std::vector<int64_t> lastUse;    // of each value: an instruction's number
   std::map<std::vector<uint32_t>, GroupId> groups;
 
+  std::map<uint32_t, Location> otherOrders; // copies of values
   std::map<RopeKey, Location> angles;
   std::map<std::tuple<int64_t, int64_t, int64_t>, std::shared_ptr<DenseLinear>> denseLinears;
   std::shared_ptr<MatMuls> matmuls;         // of all products of matrices

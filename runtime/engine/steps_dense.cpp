@@ -50,6 +50,7 @@ public:
   }
   bool usesLibrary() const override { return true; }
   void runLibrary() override { matmuls->run(*product, args); }
+  bool usesTeam() const override { return false; }
   void run(RunContext &) const override {}
 
 private:
@@ -167,13 +168,17 @@ public:
 
 } // namespace
 
+std::shared_ptr<MatMuls> StepBuilder::sharedMatMuls() {
+  if (!matmuls)
+    matmuls = std::make_shared<MatMuls>();
+  return matmuls;
+}
+
 void StepBuilder::addMatMul(const fb::MatMul &op) {
   if (isIntegerType(type(operand(0))))
     return addIntegerMatMul();
-  if (!matmuls)
-    matmuls = std::make_shared<MatMuls>();
   auto step = std::make_unique<MatMulStep>();
-  step->matmuls = matmuls;
+  step->matmuls = sharedMatMuls();
   step->a = locations[operand(0)];
   step->b = locations[operand(1)];
   step->c = locations[result(0)];

@@ -124,9 +124,9 @@ void StepBuilder::addBinary(const fb::Binary &op) {
   step->x = locations[operand(0)];
   step->y = locations[operand(1)];
   step->z = locations[result(0)];
-  step->xDims = DimSizes(dimsOf(value(operand(0)).dims()));
-  step->yDims = DimSizes(dimsOf(value(operand(1)).dims()));
-  step->zDims = DimSizes(dimsOf(value(result(0)).dims()));
+  step->xDims = DimSizes(placedDims(operand(0)));
+  step->yDims = DimSizes(placedDims(operand(1)));
+  step->zDims = DimSizes(placedDims(result(0)));
   add(std::move(step));
 }
 

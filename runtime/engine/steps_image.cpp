@@ -35,7 +35,7 @@ public:
   }
   void prepare(const int64_t *symbols) override { args.planes = planes(symbols); }
   void run(RunContext &context) const override {
-    int64_t work = args.planes;
+    int64_t work = args.planes * args.inner;
     for (int i = 0; i < 3; ++i)
       work *= args.outputs[i] * std::min(args.window[i], args.sizes[i]);
     runParts(pool, args, work, context);
@@ -111,8 +111,9 @@ void StepBuilder::addPool(const fb::Pool &op) {
   auto step = std::make_unique<PoolStep>();
   step->x = locations[operand(0)];
   step->y = locations[result(0)];
-  step->planes = Size(x.first(2));
   PoolArgs &args = step->args;
+  step->planes = Size(x.first(isChannelsLast() ? 1 : 2));
+  args.inner = isChannelsLast() ? x[1] : 1;
   setSpatial(args.sizes, x, 2, spatial);
   setSpatial(args.outputs, dimsOf(value(result(0)).dims()), 2, spatial);
   setSpatial(args.window, numbersOf(*op.window()), 0, spatial);

@@ -1,5 +1,6 @@
 // The step of Linear: the products of one input with one or several weights, the input's
-// quantized form, and oneDNN for dense weights and many tokens.
+// quantized form, and oneDNN for dense weights and many tokens. Where a graph always has many
+// and no states, dense weights are packed for oneDNN at load, with what follows in the product.
 #include "runtime/engine/step_builder.h"
 #include "runtime/kernels/linear.h"
 #include "runtime/kernels/quantize.h"
@@ -20,6 +21,11 @@ struct Product {
   std::shared_ptr<DenseLinear> dense; ///< null: the kernel does all
   int64_t denseTokens = 0;            ///< of this run: the first ones, which oneDNN takes
   float *boundY = nullptr;
+
+  std::shared_ptr<const PackedMatrix> packed; ///< null: the weight is as it is in its file
+  MatMulShape shape;                          ///< of the product with the packed weight
+  std::shared_ptr<MatMuls::Product> product;  ///< the same, for this run's tokens
+  OutputNumbers numbers;
 
   /// Reading a row is its cost; one without columns is written nevertheless.
   int64_t rowCost() const { return std::max<int64_t>(rowBytes, 1); }
@@ -48,6 +54,7 @@ class LinearStep : public Step {
 public:
   std::vector<Product> products;
   std::vector<FormOfX> forms;
+  std::shared_ptr<MatMuls> matmuls;
   QuantizeArgs quantize;
   Location x, denseScratch;
   Size tokens;
@@ -69,6 +76,11 @@ public:
     work = 0;
     for (Product &product : products) {
       LinearArgs &args = product.args;
+      if (product.packed) {
+        product.shape.m = product.denseTokens = quantize.tokens;
+        product.product = matmuls->get(product.shape, product.packed.get());
+        continue;
+      }
       product.denseTokens = product.dense ? DenseLinear::tokensTaken(quantize.tokens) : 0;
       args.tokens = quantize.tokens - product.denseTokens;
       args.x = quantize.x + product.denseTokens * args.xStride;
@@ -90,6 +102,12 @@ public:
   }
   void runLibrary() override {
     for (Product &product : products) {
+      if (product.packed) {
+        matmuls->run(*product.product,
+                     {.a = quantize.x, .c = product.boundY, .bias = product.numbers.offsets()},
+                     product.packed.get());
+        continue;
+      }
       LinearArgs args = product.args;
       args.tokens = product.denseTokens;
       args.x = quantize.x;
@@ -99,6 +117,9 @@ public:
     }
   }
 
+  bool usesTeam() const override {
+    return work > 0 || std::ranges::any_of(forms, &FormOfX::isRead);
+  }
   void run(RunContext &context) const override {
     for (const FormOfX &form : forms)
       if (form.isRead) {
@@ -162,12 +183,25 @@ std::shared_ptr<DenseLinear> StepBuilder::denseLinear(int64_t inputs, int64_t ou
   return known;
 }
 
+bool StepBuilder::canPackLinear(const fb::Instruction &linear, uint32_t i) const {
+  std::span<const int64_t> x = dimsOf(value(linear.operands()->Get(0)).dims());
+  const uint32_t number = linear.operands()->Get(i);
+  std::span<const int64_t> dims = dimsOf(value(number).dims());
+  // A language model's steps mostly are of one token, which is quicker with rows.
+  const auto *states = input.program.root().states();
+  const bool hasStates = states && states->size() > 0;
+  return !hasStates && floatsOf(number) && dims[0] > 0 && dims[1] > 0 && dims[1] == x.back() &&
+         bytesAtBounds(x.first(x.size() - 1), 1, input.bounds).value_or(0) >=
+             DenseLinear::minTokens;
+}
+
 void StepBuilder::addLinear(const fb::Linear &op) {
   Matrix x = matrix(operand(0));
   int64_t columns = dimsOf(value(operand(1)).dims())[1]; // of all weights
   auto step = std::make_unique<LinearStep>();
   step->x = x.place;
   step->tokens = x.rows;
+  step->matmuls = sharedMatMuls();
   size_t denseBytes = 0;
   for (uint32_t i = 1; i < operandCount(); ++i) {
     const ElementTypeInfo &info = elementTypeInfo(type(operand(i)));
@@ -185,7 +219,20 @@ void StepBuilder::addLinear(const fb::Linear &op) {
     product.rowBytes = rowBytes(info, columns).value();
     product.weight = locations[operand(i)];
     product.y = locations[result(i - 1)];
-    if (info.type == ElementType::f32 && x.columns == columns)
+    if (canPackLinear(*instruction, i)) {
+      const FusedEpilogue *epilogue = epilogueOf(i - 1);
+      if (epilogue)
+        product.numbers = outputNumbers(*epilogue, outputs, std::nullopt);
+      product.shape = {.m = std::min<int64_t>(rowsAtMost(operand(0)), 256), // to choose for
+                       .n = outputs,
+                       .k = columns,
+                       .transposeB = true,
+                       .hasBias = product.numbers.offsets() != nullptr,
+                       .epilogue = kernelEpilogue(epilogue)};
+      product.packed =
+          matmuls->pack(product.shape, floatsOf(operand(i)), product.numbers.factors());
+      releaseWeight(operand(i));
+    } else if (info.type == ElementType::f32 && x.columns == columns)
       product.dense = denseLinear(columns, outputs, rowsAtMost(operand(0)));
     if (product.dense)
       denseBytes = std::max(denseBytes, product.dense->scratchBytes());

@@ -1,5 +1,6 @@
 // The steps of operations that move elements and compute nothing, but for those that look up
 // indices (steps_index.cpp).
+#include "runtime/engine/channels_last.h"
 #include "runtime/engine/step_builder.h"
 #include "runtime/kernels/range.h"
 #include "runtime/kernels/slice.h"
@@ -108,6 +109,30 @@ void StepBuilder::addTranspose(const fb::Transpose &op) {
     step->dims.push_back({Size(from.subspan(source, 1)), Size(from.subspan(source + 1))});
   }
   add(std::move(step));
+}
+
+Location StepBuilder::inOtherOrder(uint32_t number) {
+  auto [copy, isNew] = otherOrders.try_emplace(number);
+  if (!isNew)
+    return copy->second;
+  std::span<const int64_t> dims = dimsOf(value(number).dims());
+  const std::vector<int64_t> lastDims = channelsLastDims(dims);
+  const bool toLast = !channelsLast[number];
+  std::span<const int64_t> from = toLast ? dims : lastDims;
+  auto step = std::make_unique<StridedStep>();
+  step->kind = "reorder";
+  step->x = locations[number];
+  step->y = newBuffer(bytesAtMost(number), position, std::max(lastUse[number], position));
+  step->elementBytes = elementBytes(number);
+  for (uint32_t d = 0; d < dims.size(); ++d) {
+    // Dimension d of the copy; the channels' is 1, or the last.
+    const auto last = static_cast<uint32_t>(dims.size()) - 1;
+    const uint32_t source = d == 0 ? 0 : toLast ? (d == last ? 1 : d + 1) : (d == 1 ? last : d - 1);
+    step->dims.push_back({Size(from.subspan(source, 1)), Size(from.subspan(source + 1))});
+  }
+  copy->second = step->y;
+  add(std::move(step));
+  return copy->second;
 }
 
 void StepBuilder::addExpand() {
@@ -246,15 +271,17 @@ private:
 } // namespace
 
 void StepBuilder::addConcat(const fb::Concat &op) {
-  std::span<const int64_t> to = dimsOf(value(result(0)).dims());
+  const uint32_t dim = placedDim(op.dim());
+  const std::vector<int64_t> to = placedDims(result(0));
   auto step = std::make_unique<ConcatStep>();
   step->y = locations[result(0)];
-  step->rows = Size(to.first(op.dim()));
-  step->rowElements = Size(to.subspan(op.dim()));
+  step->rows = Size(std::span(to).first(dim));
+  step->rowElements = Size(std::span(to).subspan(dim));
   step->elementBytes = elementBytes(result(0));
-  for (uint32_t i = 0; i < operandCount(); ++i)
-    step->parts.push_back(
-        {locations[operand(i)], Size(dimsOf(value(operand(i)).dims()).subspan(op.dim())), {}});
+  for (uint32_t i = 0; i < operandCount(); ++i) {
+    const std::vector<int64_t> from = placedDims(operand(i));
+    step->parts.push_back({locations[operand(i)], Size(std::span(from).subspan(dim)), {}});
+  }
   add(std::move(step));
 }
 

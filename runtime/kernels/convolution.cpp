@@ -1,6 +1,8 @@
 // Convolutions by oneDNN: one primitive a chunk size, its memory objects pointed at a
-// step's buffers. All of them are in the plain layout, so that nothing is reordered.
+// step's buffers.
 #include "runtime/kernels/convolution.h"
+
+#include "runtime/kernels/packed_memory.h"
 
 #include <dnnl.hpp>
 
@@ -14,12 +16,11 @@ namespace cleave::rt {
 
 namespace {
 
-/// A convolution of a fixed number of images, and its arguments.
+/// A convolution of a fixed number of images, and its arguments but the filter.
 struct Chunk {
   int64_t images;
   dnnl::convolution_forward convolution;
   dnnl::memory x;
-  dnnl::memory filter;
   dnnl::memory bias;
   dnnl::memory y;
   dnnl::memory scratch;
@@ -46,54 +47,74 @@ std::vector<int64_t> join(std::vector<int64_t> dims, const std::vector<int64_t> 
   return dims;
 }
 
-/// In the plain layout.
+constexpr auto f32 = dnnl::memory::data_type::f32;
+
+/// Dense, the last dimension innermost.
 dnnl::memory::desc describe(const std::vector<int64_t> &dims) {
   dnnl::memory::dims strides(dims.size(), 1);
   for (size_t i = dims.size() - 1; i-- > 0;)
     strides[i] = strides[i + 1] * dims[i + 1];
-  return {dims, dnnl::memory::data_type::f32, strides};
+  return {dims, f32, strides};
+}
+
+/// Dense, with the channels innermost.
+dnnl::memory::desc describeImages(int64_t images, int64_t channels,
+                                  const std::vector<int64_t> &sizes) {
+  using Tag = dnnl::memory::format_tag;
+  constexpr Tag tags[] = {Tag::nwc, Tag::nhwc, Tag::ndhwc};
+  return {join({images, channels}, sizes), f32, tags[sizes.size() - 1]};
 }
 
 } // namespace
 
+class Convolution::Filter {
+public:
+  PackedMemory bytes;
+  dnnl::memory memory;
+};
+
 struct Convolution::Impl {
   ConvolutionShape shape;
   int64_t xElements, yElements; // of an image
+  int64_t filterElements;
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream{engine};
+  dnnl::memory::desc filter; // packed, as the first chunk wants it
+  dnnl::reorder packing;
   std::vector<Chunk> chunks;
   size_t scratchBytes = 0;
 
-  Chunk makeChunk(int64_t images) {
+  std::vector<int64_t> filterDims() const {
     const int64_t g = shape.groups;
-    const auto x = describe(join({images, shape.inputChannels}, shape.inputSizes));
-    const auto filter =
-        describe(join({g, shape.outputChannels / g, shape.inputChannels / g}, shape.kernelSizes));
+    std::vector<int64_t> channels = {shape.outputChannels / g, shape.inputChannels / g};
+    if (g > 1)
+      channels.insert(channels.begin(), g);
+    return join(channels, shape.kernelSizes);
+  }
+
+  Chunk makeChunk(int64_t images) {
+    const auto x = describeImages(images, shape.inputChannels, shape.inputSizes);
+    const auto y = describeImages(images, shape.outputChannels, shape.outputSizes);
     const auto bias = shape.hasBias ? describe({shape.outputChannels}) : dnnl::memory::desc();
-    const auto y = describe(join({images, shape.outputChannels}, shape.outputSizes));
     dnnl::memory::dims dilations = shape.dilations; // oneDNN counts what is left out
     for (int64_t &dilation : dilations)
       --dilation;
-    dnnl::primitive_attr attributes;
-    attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
     const dnnl::convolution_forward::primitive_desc descriptor(
         dnnl::convolution_forward::desc(
             dnnl::prop_kind::forward_inference, dnnl::algorithm::convolution_direct, x, filter,
             bias, y, shape.strides, dilations, shape.padsBefore, shape.padsAfter),
-        attributes, engine);
+        attributesOf(shape.epilogue), engine);
+    filter = descriptor.weights_desc();
     scratchBytes = std::max(scratchBytes, descriptor.scratchpad_desc().get_size());
     Chunk chunk{images,
                 dnnl::convolution_forward(descriptor),
                 dnnl::memory(x, engine, DNNL_MEMORY_NONE),
-                dnnl::memory(filter, engine, DNNL_MEMORY_NONE),
                 dnnl::memory(bias, engine, DNNL_MEMORY_NONE),
                 dnnl::memory(y, engine, DNNL_MEMORY_NONE),
                 dnnl::memory(descriptor.scratchpad_desc(), engine, DNNL_MEMORY_NONE),
                 {}};
-    chunk.arguments = {{DNNL_ARG_SRC, chunk.x},
-                       {DNNL_ARG_WEIGHTS, chunk.filter},
-                       {DNNL_ARG_DST, chunk.y},
-                       {DNNL_ARG_SCRATCHPAD, chunk.scratch}};
+    chunk.arguments = {
+        {DNNL_ARG_SRC, chunk.x}, {DNNL_ARG_DST, chunk.y}, {DNNL_ARG_SCRATCHPAD, chunk.scratch}};
     if (shape.hasBias)
       chunk.arguments.emplace(DNNL_ARG_BIAS, chunk.bias);
     return chunk;
@@ -105,13 +126,20 @@ Convolution::Convolution(const ConvolutionShape &shape, int64_t maxImages)
   impl->shape = shape;
   impl->xElements = countElements(join({shape.inputChannels}, shape.inputSizes), "image");
   impl->yElements = countElements(join({shape.outputChannels}, shape.outputSizes), "image");
-  countElements(join({shape.outputChannels, shape.inputChannels}, shape.kernelSizes), "filter");
+  impl->filterElements =
+      countElements(join({shape.outputChannels, shape.inputChannels}, shape.kernelSizes),
+                    "filter") /
+      std::max<int64_t>(shape.groups, 1);
   if (impl->xElements == 0 || impl->yElements == 0)
     return;
+  impl->filter = {impl->filterDims(), f32, dnnl::memory::format_tag::any};
   try {
     for (int64_t images : chunkImages)
       if (images <= maxImages)
         impl->chunks.push_back(impl->makeChunk(images));
+    if (!impl->chunks.empty())
+      impl->packing = dnnl::reorder(dnnl::reorder::primitive_desc(
+          impl->engine, describe(impl->filterDims()), impl->engine, impl->filter));
   } catch (const dnnl::error &error) {
     throw std::runtime_error("oneDNN has no convolution of " + std::to_string(shape.inputChannels) +
                              " and " + std::to_string(shape.outputChannels) +
@@ -127,13 +155,36 @@ size_t Convolution::scratchBytes() const {
   return impl->scratchBytes;
 }
 
-void Convolution::run(const ConvolutionArgs &args, void *scratch) {
+std::shared_ptr<Convolution::Filter> Convolution::makeFilter() const {
+  auto filter = std::make_shared<Filter>();
+  if (!impl->chunks.empty()) {
+    filter->bytes = PackedMemory(impl->filter.get_size());
+    filter->memory = dnnl::memory(impl->filter, impl->engine, filter->bytes.data());
+  }
+  return filter;
+}
+
+void Convolution::pack(const float *filter, const float *factor, Filter &to) const {
+  if (impl->chunks.empty())
+    return;
+  std::vector<float> scaled;
+  const int64_t ofOutput = impl->filterElements / impl->shape.outputChannels;
+  if (factor)
+    for (int64_t i = 0; i < impl->filterElements; ++i)
+      scaled.push_back(filter[i] * factor[i / ofOutput]);
+  // oneDNN's handles are not const; it reads from this one.
+  dnnl::memory plain(describe(impl->filterDims()), impl->engine,
+                     const_cast<float *>(factor ? scaled.data() : filter));
+  impl->packing.execute(impl->stream, plain, to.memory);
+  impl->stream.wait();
+}
+
+void Convolution::run(const ConvolutionArgs &args, const Filter &filter, void *scratch) {
   const int64_t outputs = impl->shape.outputChannels;
   if (impl->xElements == 0 && impl->yElements != 0) {
     // No input channels are an empty share: nothing but the bias is left.
-    const int64_t size = impl->yElements / outputs;
-    for (int64_t channel = 0; channel < args.images * outputs; ++channel)
-      std::fill_n(args.y + channel * size, size, args.bias ? args.bias[channel % outputs] : 0.0f);
+    for (int64_t i = 0; i < args.images * impl->yElements; ++i)
+      args.y[i] = args.bias ? args.bias[i % outputs] : 0.0f;
     return;
   }
   int64_t done = 0;
@@ -141,11 +192,11 @@ void Convolution::run(const ConvolutionArgs &args, void *scratch) {
     for (; args.images - done >= chunk.images; done += chunk.images) {
       // oneDNN's handles are not const; a convolution writes its destination only.
       chunk.x.set_data_handle(const_cast<float *>(args.x + done * impl->xElements));
-      chunk.filter.set_data_handle(const_cast<float *>(args.filter));
       if (impl->shape.hasBias)
         chunk.bias.set_data_handle(const_cast<float *>(args.bias));
       chunk.y.set_data_handle(args.y + done * impl->yElements);
       chunk.scratch.set_data_handle(scratch);
+      chunk.arguments[DNNL_ARG_WEIGHTS] = filter.memory;
       chunk.convolution.execute(impl->stream, chunk.arguments);
     }
   impl->stream.wait();

@@ -1,5 +1,8 @@
-// Convolutions, by oneDNN. Its primitives are made at load for fixed numbers of images.
+// Convolutions, by oneDNN. Its primitives are made at load for fixed numbers of images. Images
+// have their channels last, and filters are packed into the layout that oneDNN likes best.
 #pragma once
+
+#include "runtime/kernels/epilogue.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -23,18 +26,18 @@ struct ConvolutionShape {
   std::vector<int64_t> padsAfter;
   std::vector<int64_t> dilations;
   bool hasBias = false;
+  Epilogue epilogue = {}; ///< of convolutions with input channels only
 
   auto operator<=>(const ConvolutionShape &) const = default;
 };
 
-/// y[n, o, i] = bias[o] + sum over c, j of x[n, c, strides * i + dilations * j -
-/// padsBefore] * filter[o, c, j], c in o's group, and x zero outside; all dense, the last
-/// dimension innermost.
+/// y[n, i, o] = bias[o] + sum over c, j of x[n, strides * i + dilations * j - padsBefore, c] *
+/// filter[o, c, j], c in o's group, and x zero outside, and what the epilogue makes of it; all
+/// dense.
 struct ConvolutionArgs {
-  const float *x = nullptr;      ///< [images, inputChannels, inputSizes...]
-  const float *filter = nullptr; ///< [outputChannels, inputChannels / groups, kernelSizes...]
-  const float *bias = nullptr;   ///< [outputChannels], where the shape has one
-  float *y = nullptr;            ///< [images, outputChannels, outputSizes...]
+  const float *x = nullptr;    ///< [images, inputSizes..., inputChannels]
+  const float *bias = nullptr; ///< [outputChannels], where the shape has one
+  float *y = nullptr;          ///< [images, outputSizes..., outputChannels]
   int64_t images = 0;
 };
 
@@ -42,6 +45,9 @@ struct ConvolutionArgs {
 /// threads is set, and call run() outside of parallel regions, as with DenseLinear.
 class Convolution {
 public:
+  /// A packed filter, in memory of its own.
+  class Filter;
+
   /// For up to `maxImages`. Throws std::runtime_error where an image or the filter has more
   /// than 2^31 - 1 elements, or oneDNN has no such primitive.
   Convolution(const ConvolutionShape &shape, int64_t maxImages);
@@ -49,10 +55,16 @@ public:
   Convolution(Convolution &&) noexcept;
   Convolution &operator=(Convolution &&) noexcept;
 
+  std::shared_ptr<Filter> makeFilter() const;
+
+  /// Packs filter [outputChannels, inputChannels / groups, kernelSizes...], row o times
+  /// factor[o] where there are factors. Allocates nothing without them.
+  void pack(const float *filter, const float *factor, Filter &to) const;
+
   /// The bytes of scratch memory that run() needs, aligned to 64.
   size_t scratchBytes() const;
 
-  void run(const ConvolutionArgs &args, void *scratch);
+  void run(const ConvolutionArgs &args, const Filter &filter, void *scratch);
 
 private:
   struct Impl;

@@ -2,6 +2,8 @@
 // that all rows of a batch meet makes one tall product of them.
 #include "runtime/kernels/matmul.h"
 
+#include "runtime/kernels/packed_memory.h"
+
 #include <dnnl.hpp>
 
 #include <algorithm>
@@ -47,11 +49,20 @@ MatMulShape simplify(const MatMulShape &shape) {
   return simple;
 }
 
-Sizes keyOf(const MatMulShape &shape) {
-  Sizes key = {shape.m, shape.n, shape.k, shape.transposeA, shape.transposeB};
+/// What primitives differ in.
+struct Key {
+  Sizes sizes;
+  Epilogue epilogue;
+
+  auto operator<=>(const Key &) const = default;
+};
+
+Key keyOf(const MatMulShape &shape, int64_t packedFor) {
+  Sizes key = {shape.m,          shape.n,       shape.k,  shape.transposeA,
+               shape.transposeB, shape.hasBias, packedFor};
   key.insert(key.end(), shape.aBatch.begin(), shape.aBatch.end());
   key.insert(key.end(), shape.bBatch.begin(), shape.bBatch.end());
-  return key;
+  return {std::move(key), shape.epilogue};
 }
 
 /// Matrices of `rows` x `columns` behind each other; transposed, they lie by columns.
@@ -67,14 +78,27 @@ dnnl::memory::desc describe(const Sizes &batch, int64_t rows, int64_t columns, b
   return {dims, dnnl::memory::data_type::f32, strides};
 }
 
+std::runtime_error missing(const MatMulShape &shape, const dnnl::error &error) {
+  return std::runtime_error("oneDNN has no product of matrices of " + std::to_string(shape.m) +
+                            "x" + std::to_string(shape.k) + " and " + std::to_string(shape.k) +
+                            "x" + std::to_string(shape.n) + ": " + error.what());
+}
+
 } // namespace
+
+class PackedMatrix {
+public:
+  int64_t packedFor = 0; ///< the m
+  PackedMemory bytes;
+  dnnl::memory memory;
+};
 
 class MatMuls::Product {
 public:
   int64_t elements = 0; ///< of the result
   bool isEmptySum = false;
   dnnl::matmul matmul;
-  dnnl::memory a, b, c, scratch;
+  dnnl::memory a, b, bias, c, scratch;
   size_t scratchBytes = 0;
   std::unordered_map<int, dnnl::memory> arguments;
 };
@@ -82,30 +106,43 @@ public:
 struct MatMuls::Impl {
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream{engine};
-  std::map<Sizes, std::shared_ptr<Product>> known;
+  std::map<Key, std::shared_ptr<Product>> known;
   std::unique_ptr<std::byte[], decltype(&std::free)> scratch{nullptr, &std::free};
   size_t scratchBytes = 0;
 
-  void make(Product &product, const MatMulShape &shape) {
+  dnnl::matmul::primitive_desc describeProduct(const MatMulShape &shape,
+                                               const dnnl::memory::desc &b) const {
     Sizes batch;
     for (size_t i = 0; i < shape.aBatch.size(); ++i)
       batch.push_back(shape.aBatch[i] == 1 ? shape.bBatch[i] : shape.aBatch[i]);
     const auto a = describe(shape.aBatch, shape.m, shape.k, shape.transposeA);
-    const auto b = describe(shape.bBatch, shape.k, shape.n, shape.transposeB);
     const auto c = describe(batch, shape.m, shape.n, false);
-    dnnl::primitive_attr attributes;
-    attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-    const dnnl::matmul::primitive_desc descriptor(dnnl::matmul::desc(a, b, c), attributes, engine);
+    const auto product = shape.hasBias
+                             ? dnnl::matmul::desc(a, b, describe({}, 1, shape.n, false), c)
+                             : dnnl::matmul::desc(a, b, c);
+    return {product, attributesOf(shape.epilogue), engine};
+  }
+
+  void make(Product &product, const MatMulShape &shape, const PackedMatrix *packed) {
+    const dnnl::matmul::primitive_desc descriptor =
+        describeProduct(shape, packed ? packed->memory.get_desc()
+                                      : describe(shape.bBatch, shape.k, shape.n, shape.transposeB));
     product.matmul = dnnl::matmul(descriptor);
-    product.a = dnnl::memory(a, engine, DNNL_MEMORY_NONE);
-    product.b = dnnl::memory(b, engine, DNNL_MEMORY_NONE);
-    product.c = dnnl::memory(c, engine, DNNL_MEMORY_NONE);
+    product.a = dnnl::memory(descriptor.src_desc(), engine, DNNL_MEMORY_NONE);
+    product.c = dnnl::memory(descriptor.dst_desc(), engine, DNNL_MEMORY_NONE);
     product.scratch = dnnl::memory(descriptor.scratchpad_desc(), engine, DNNL_MEMORY_NONE);
     product.scratchBytes = descriptor.scratchpad_desc().get_size();
     product.arguments = {{DNNL_ARG_SRC, product.a},
-                         {DNNL_ARG_WEIGHTS, product.b},
                          {DNNL_ARG_DST, product.c},
                          {DNNL_ARG_SCRATCHPAD, product.scratch}};
+    if (!packed) {
+      product.b = dnnl::memory(descriptor.weights_desc(), engine, DNNL_MEMORY_NONE);
+      product.arguments.emplace(DNNL_ARG_WEIGHTS, product.b);
+    }
+    if (shape.hasBias) {
+      product.bias = dnnl::memory(descriptor.bias_desc(), engine, DNNL_MEMORY_NONE);
+      product.arguments.emplace(DNNL_ARG_BIAS, product.bias);
+    }
   }
 
   void reserve(size_t bytes) {
@@ -122,9 +159,9 @@ struct MatMuls::Impl {
 MatMuls::MatMuls() : impl(std::make_unique<Impl>()) {}
 MatMuls::~MatMuls() = default;
 
-std::shared_ptr<MatMuls::Product> MatMuls::get(const MatMulShape &given) {
+std::shared_ptr<MatMuls::Product> MatMuls::get(const MatMulShape &given, const PackedMatrix *b) {
   const MatMulShape shape = simplify(given);
-  Sizes key = keyOf(shape);
+  Key key = keyOf(shape, b ? b->packedFor : 0);
   if (auto found = impl->known.find(key); found != impl->known.end())
     return found->second;
   if (impl->known.size() >= maxKnown)
@@ -136,17 +173,41 @@ std::shared_ptr<MatMuls::Product> MatMuls::get(const MatMulShape &given) {
   product->isEmptySum = shape.k == 0;
   try {
     if (product->elements > 0 && !product->isEmptySum)
-      impl->make(*product, shape);
+      impl->make(*product, shape, b);
   } catch (const dnnl::error &error) {
-    throw std::runtime_error("oneDNN has no product of matrices of " + std::to_string(shape.m) +
-                             "x" + std::to_string(shape.k) + " and " + std::to_string(shape.k) +
-                             "x" + std::to_string(shape.n) + ": " + error.what());
+    throw missing(shape, error);
   }
   impl->reserve(product->scratchBytes);
   return impl->known[std::move(key)] = product;
 }
 
-void MatMuls::run(Product &product, const MatMulArgs &args) {
+std::shared_ptr<const PackedMatrix> MatMuls::pack(const MatMulShape &shape, const float *b,
+                                                  const float *factor) {
+  using Tag = dnnl::memory::format_tag;
+  std::vector<float> scaled;
+  if (factor)
+    for (int64_t i = 0; i < shape.k * shape.n; ++i)
+      scaled.push_back(b[i] * factor[shape.transposeB ? i / shape.k : i % shape.n]);
+  auto packed = std::make_shared<PackedMatrix>();
+  packed->packedFor = shape.m;
+  try {
+    const dnnl::memory::desc desc =
+        impl->describeProduct(shape, {{shape.k, shape.n}, dnnl::memory::data_type::f32, Tag::any})
+            .weights_desc();
+    packed->bytes = PackedMemory(desc.get_size());
+    packed->memory = dnnl::memory(desc, impl->engine, packed->bytes.data());
+    // oneDNN's handles are not const; it reads from this one.
+    dnnl::memory plain(describe({}, shape.k, shape.n, shape.transposeB), impl->engine,
+                       const_cast<float *>(factor ? scaled.data() : b));
+    dnnl::reorder(plain, packed->memory).execute(impl->stream, plain, packed->memory);
+    impl->stream.wait();
+  } catch (const dnnl::error &error) {
+    throw missing(shape, error);
+  }
+  return packed;
+}
+
+void MatMuls::run(Product &product, const MatMulArgs &args, const PackedMatrix *b) {
   if (product.elements == 0)
     return;
   if (product.isEmptySum) {
@@ -155,7 +216,12 @@ void MatMuls::run(Product &product, const MatMulArgs &args) {
   }
   // oneDNN's handles are not const; a matmul writes its destination only.
   product.a.set_data_handle(const_cast<float *>(args.a));
-  product.b.set_data_handle(const_cast<float *>(args.b));
+  if (b)
+    product.arguments[DNNL_ARG_WEIGHTS] = b->memory;
+  else
+    product.b.set_data_handle(const_cast<float *>(args.b));
+  if (product.bias)
+    product.bias.set_data_handle(const_cast<float *>(args.bias));
   product.c.set_data_handle(args.c);
   product.scratch.set_data_handle(impl->scratch.get());
   product.matmul.execute(impl->stream, product.arguments);

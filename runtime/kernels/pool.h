@@ -7,14 +7,15 @@
 
 namespace cleave::rt {
 
-/// y[p, i] = the largest or the mean element of x[p, strides * i + dilations * j - padsBefore]
-/// over all j of the window. What is outside of x does not count, but that with `countsPads`
+/// y[p, i, c] = the largest or the mean element of x[p, strides * i + dilations * j - padsBefore,
+/// c] over all j of the window. What is outside of x does not count, but that with `countsPads`
 /// a mean divides by the pads' elements, too. A window without elements gives 0, or -inf.
 /// With fewer than three spatial dimensions the first ones have size 1.
 struct PoolArgs {
-  const float *x = nullptr; ///< [planes, sizes...]
-  float *y = nullptr;       ///< [planes, outputs...]
+  const float *x = nullptr; ///< [planes, sizes..., inner]
+  float *y = nullptr;       ///< [planes, outputs..., inner]
   int64_t planes = 0;
+  int64_t inner = 1; ///< channels, where they are last
   int64_t sizes[3] = {1, 1, 1};
   int64_t outputs[3] = {1, 1, 1};
   int64_t window[3] = {1, 1, 1};

@@ -216,6 +216,13 @@ WeightFile::~WeightFile() {
     ::munmap(const_cast<std::byte *>(mapping), length);
 }
 
+void WeightFile::release(uint64_t offset, uint64_t count) const {
+  const auto page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  const uint64_t begin = (offset + page - 1) / page * page, end = (offset + count) / page * page;
+  if (memory.span().empty() && begin < end)
+    ::madvise(const_cast<std::byte *>(mapping) + begin, end - begin, MADV_DONTNEED);
+}
+
 void WeightFile::verify(std::span<const uint64_t> checksums, int threads) const {
   uint64_t payload = length - weightFileHeaderBytes;
   uint64_t chunks = (payload + checksumChunkBytes - 1) / checksumChunkBytes;

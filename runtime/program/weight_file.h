@@ -81,6 +81,10 @@ public:
   uint64_t size() const { return length; }
   const std::filesystem::path &path() const { return filePath; }
 
+  /// Says that `count` bytes from `offset` on will hardly be read again: whole pages among them
+  /// are no memory of this process until they are. Nothing for weights that are in memory.
+  void release(uint64_t offset, uint64_t count) const;
+
   /// Throws std::runtime_error, naming file and byte range, unless the payload's
   /// chunks have these checksums. Reads the whole file with `threads` threads.
   void verify(std::span<const uint64_t> checksums, int threads) const;

@@ -30,7 +30,7 @@ struct Problem {
     filter = random.floats(shape.outputChannels * inGroup * product(shape.kernelSizes));
     bias = random.floats(shape.outputChannels);
     y.assign(images * shape.outputChannels * out, 77.0f);
-    args = {x.data(), filter.data(), shape.hasBias ? bias.data() : nullptr, y.data(), images};
+    args = {x.data(), shape.hasBias ? bias.data() : nullptr, y.data(), images};
   }
 
   static int64_t product(const std::vector<int64_t> &sizes) {
@@ -40,8 +40,17 @@ struct Problem {
     return result;
   }
 
+  void run(Convolution &convolution, const float *factor = nullptr) {
+    std::vector<std::byte> scratch(convolution.scratchBytes() + 64);
+    auto *aligned =
+        reinterpret_cast<std::byte *>((reinterpret_cast<uintptr_t>(scratch.data()) + 63) / 64 * 64);
+    auto packed = convolution.makeFilter();
+    convolution.pack(filter.data(), factor, *packed);
+    convolution.run(args, *packed, aligned);
+  }
+
   void check() {
-    const auto expected = reference::convolution(shape, args);
+    const auto expected = reference::convolution(shape, args, filter.data());
     ASSERT_EQ(expected.size(), y.size());
     const int64_t terms =
         filter.size() / std::max<int64_t>(1, shape.outputChannels) + 2; // and the bias
@@ -73,16 +82,44 @@ TEST(Convolution, MatchesReference) {
   for (size_t number = 0; number < std::size(shapes); ++number) {
     SCOPED_TRACE("shape " + std::to_string(number));
     Convolution convolution(shapes[number], 40);
-    std::vector<std::byte> scratch(convolution.scratchBytes() + 64);
-    auto *aligned =
-        reinterpret_cast<std::byte *>((reinterpret_cast<uintptr_t>(scratch.data()) + 63) / 64 * 64);
     for (int64_t images : {1, 2, 21, 0}) {
       SCOPED_TRACE(std::to_string(images) + " images");
       Problem problem(shapes[number], images);
-      convolution.run(problem.args, aligned);
+      problem.run(convolution);
       problem.check();
     }
   }
+}
+
+/// Factors go into the filter; what y holds is added, and then the function is taken.
+TEST(Convolution, Epilogues) {
+  for (const ConvolutionShape &plain : shapes)
+    for (bool adds : {false, true})
+      for (std::optional<Activation> activation :
+           {std::optional<Activation>(), std::optional(Activation{UnaryKind::relu, {}}),
+            std::optional(Activation{UnaryKind::clip, {-0.5f, 1.5f}})}) {
+        ConvolutionShape shape = plain;
+        shape.epilogue = {adds, activation};
+        Problem problem(shape, 5);
+        const std::vector<float> before = problem.random.floats(problem.y.size()),
+                                 factor = problem.random.floats(shape.outputChannels);
+        problem.y = before;
+        problem.args.y = problem.y.data();
+        Convolution convolution(shape, 5);
+        problem.run(convolution, factor.data());
+        const int64_t ofOutput = problem.filter.size() / shape.outputChannels;
+        for (size_t i = 0; i < problem.filter.size(); ++i)
+          problem.filter[i] *= factor[i / ofOutput];
+        const auto expected = reference::convolution(shape, problem.args, problem.filter.data());
+        for (size_t i = 0; i < expected.size(); ++i) {
+          double value = expected[i].value + (adds ? before[i] : 0);
+          if (activation && activation->kind == UnaryKind::relu)
+            value = std::max(value, 0.0);
+          else if (activation)
+            value = std::clamp(value, -0.5, 1.5);
+          ASSERT_NEAR(problem.y[i], value, 1e-4) << "element " << i;
+        }
+      }
 }
 
 /// A rank may have no input channels, no output channels, or no groups.
@@ -94,7 +131,7 @@ TEST(Convolution, EmptyShares) {
       Problem problem(shape, 3);
       Convolution convolution(shape, 3);
       EXPECT_EQ(convolution.scratchBytes(), 0u);
-      convolution.run(problem.args, nullptr);
+      problem.run(convolution);
       problem.check();
     }
 }

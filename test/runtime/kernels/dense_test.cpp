@@ -88,6 +88,41 @@ TEST(MatMul, MatchesReference) {
         }
 }
 
+/// A packed matrix serves any number of rows, whichever it was packed for.
+TEST(MatMul, PackedMatrices) {
+  MatMuls matmuls;
+  Random random(6);
+  for (bool transposeB : {false, true})
+    for (bool adds : {false, true})
+      for (auto [packedFor, n, k] :
+           {std::array<int64_t, 3>{1, 1, 1}, {40, 33, 64}, {128, 70, 17}, {16, 256, 100}}) {
+        const std::vector<float> b = random.floats(n * k), factor = random.floats(n),
+                                 bias = random.floats(n);
+        MatMulShape shape{.m = packedFor,
+                          .n = n,
+                          .k = k,
+                          .transposeB = transposeB,
+                          .hasBias = true,
+                          .epilogue = {adds, Activation{UnaryKind::relu, {}}}};
+        auto packed = matmuls.pack(shape, b.data(), factor.data());
+        for (int64_t m : {int64_t{1}, int64_t{5}, packedFor, 3 * packedFor}) {
+          SCOPED_TRACE(std::to_string(m) + "x" + std::to_string(k) + "x" + std::to_string(n));
+          const std::vector<float> a = random.floats(m * k), before = random.floats(m * n);
+          std::vector<float> c = before;
+          shape.m = m;
+          auto made = matmuls.get(shape, packed.get());
+          matmuls.run(*made, {.a = a.data(), .c = c.data(), .bias = bias.data()}, packed.get());
+          for (int64_t i = 0; i < m * n; ++i) {
+            double sum = bias[i % n] + (adds ? before[i] : 0);
+            for (int64_t j = 0; j < k; ++j)
+              sum += double{a[i / n * k + j]} * factor[i % n] *
+                     b[transposeB ? i % n * k + j : j * n + i % n];
+            ASSERT_NEAR(c[i], std::max(sum, 0.0), 1e-4) << "element " << i;
+          }
+        }
+      }
+}
+
 TEST(MatMul, KeepsProductsThatAreInUse) {
   MatMuls matmuls;
   const MatMulShape shape{{}, {}, 2, 2, 2};

@@ -38,62 +38,95 @@ const PoolCase pools[] = {
     {{1, 4, 4}, {1, 2, 2}, {1, 3, 3}, {0, 0, 1}, {0, 0, 1}, {1, 1, 1}, {0, 1, 1}},
 };
 
+/// What is expected of one output of channel c.
+struct Pooled {
+  double sum = 0, largest = -std::numeric_limits<double>::infinity();
+  int64_t inside = 0, padded = 0;
+};
+
+Pooled poolOne(const PoolArgs &args, int64_t plane, Three output, int64_t c) {
+  Pooled result;
+  forEachPlace(args.window, [&](Three tap, int64_t) {
+    int64_t place = plane;
+    bool isInside = true, isPadded = true;
+    for (int i = 0; i < 3; ++i) {
+      const int64_t at =
+          output[i] * args.strides[i] + tap[i] * args.dilations[i] - args.padsBefore[i];
+      isInside &= at >= 0 && at < args.sizes[i];
+      isPadded &= at < args.sizes[i] + args.padsAfter[i];
+      place = place * args.sizes[i] + at;
+    }
+    result.padded += isPadded;
+    if (!isInside)
+      return;
+    ++result.inside;
+    result.sum += args.x[place * args.inner + c];
+    result.largest = std::max<double>(result.largest, args.x[place * args.inner + c]);
+  });
+  return result;
+}
+
+void checkPool(PoolArgs args) {
+  Random random(1);
+  const int64_t outputs = product(args.outputs);
+  const std::vector<float> x = random.floats(3 * product(args.sizes) * args.inner);
+  args.x = x.data();
+  for (int parts : partCounts) {
+    std::vector<float> y(3 * outputs * args.inner, 77.0f);
+    args.y = y.data();
+    runParts(pool, args, parts);
+    for (int64_t plane = 0; plane < 3; ++plane)
+      forEachPlace(args.outputs, [&](Three output, int64_t number) {
+        for (int64_t c = 0; c < args.inner; ++c) {
+          const Pooled expected = poolOne(args, plane, output, c);
+          const double mean =
+              expected.sum /
+              std::max<double>(args.countsPads ? expected.padded : expected.inside, 1);
+          const float found = y[(plane * outputs + number) * args.inner + c];
+          ASSERT_TRUE(found == expected.largest || !args.isMax);
+          ASSERT_TRUE(std::abs(found - mean) < 1e-5 || args.isMax);
+        }
+      });
+  }
+}
+
 TEST(Pool, MatchesReference) {
-  for (const PoolCase &test : pools)
-    for (bool isMax : {false, true})
-      for (bool countsPads : {false, true}) {
-        PoolArgs args;
-        args.planes = 3;
-        for (int i = 0; i < 3; ++i) {
-          args.sizes[i] = test.sizes[i];
-          args.window[i] = test.window[i];
-          args.strides[i] = test.strides[i];
-          args.padsBefore[i] = test.before[i];
-          args.padsAfter[i] = test.after[i];
-          args.dilations[i] = test.dilations[i];
-          const int64_t reach = (test.window[i] - 1) * test.dilations[i] + 1;
-          args.outputs[i] =
-              (test.sizes[i] + test.before[i] + test.after[i] - reach) / test.strides[i] + 1 +
-              test.more[i];
+  forEachTarget([] {
+    for (const PoolCase &test : pools)
+      for (int64_t inner : {1, 7, 85})
+        for (auto [isMax, countsPads] : {std::pair(true, false), {false, true}, {false, false}}) {
+          PoolArgs args;
+          args.planes = 3;
+          args.inner = inner;
+          for (int i = 0; i < 3; ++i) {
+            args.sizes[i] = test.sizes[i];
+            args.window[i] = test.window[i];
+            args.strides[i] = test.strides[i];
+            args.padsBefore[i] = test.before[i];
+            args.padsAfter[i] = test.after[i];
+            args.dilations[i] = test.dilations[i];
+            const int64_t reach = (test.window[i] - 1) * test.dilations[i] + 1;
+            args.outputs[i] =
+                (test.sizes[i] + test.before[i] + test.after[i] - reach) / test.strides[i] + 1 +
+                test.more[i];
+          }
+          args.isMax = isMax;
+          args.countsPads = countsPads;
+          checkPool(args);
         }
-        args.isMax = isMax;
-        args.countsPads = countsPads;
-        Random random(1);
-        const int64_t size = product(args.sizes), outputs = product(args.outputs);
-        const std::vector<float> x = random.floats(3 * size);
-        args.x = x.data();
-        for (int parts : partCounts) {
-          std::vector<float> y(3 * outputs, 77.0f);
-          args.y = y.data();
-          runParts(pool, args, parts);
-          for (int64_t plane = 0; plane < 3; ++plane)
-            forEachPlace(args.outputs, [&](Three output, int64_t number) {
-              double sum = 0, largest = -std::numeric_limits<double>::infinity();
-              int64_t inside = 0, padded = 0;
-              forEachPlace(args.window, [&](Three tap, int64_t) {
-                int64_t place = 0;
-                bool isInside = true, isPadded = true;
-                for (int i = 0; i < 3; ++i) {
-                  const int64_t at =
-                      output[i] * args.strides[i] + tap[i] * args.dilations[i] - args.padsBefore[i];
-                  isInside &= at >= 0 && at < args.sizes[i];
-                  isPadded &= at < args.sizes[i] + args.padsAfter[i];
-                  place = place * args.sizes[i] + at;
-                }
-                padded += isPadded;
-                if (!isInside)
-                  return;
-                ++inside;
-                sum += x[plane * size + place];
-                largest = std::max<double>(largest, x[plane * size + place]);
-              });
-              const double mean = sum / std::max<double>(countsPads ? padded : inside, 1);
-              const float found = y[plane * outputs + number];
-              ASSERT_TRUE(found == largest || !isMax);
-              ASSERT_TRUE(std::abs(found - mean) < 1e-5 || isMax);
-            });
-        }
-      }
+  });
+}
+
+TEST(Pool, KeepsWhatIsNoNumber) {
+  forEachTarget([] {
+    std::vector<float> x(4 * 33, 1.0f), y(33);
+    x[33 + 5] = std::numeric_limits<float>::quiet_NaN();
+    PoolArgs args{x.data(), y.data(), 1, 33, {1, 1, 4}, {1, 1, 1}, {1, 1, 4}};
+    args.isMax = true;
+    pool(args, Part{});
+    for (int64_t c = 0; c < 33; ++c)
+      EXPECT_EQ(std::isnan(y[c]), c == 5) << c;
+  });
 }
 
 struct TransposeCase {

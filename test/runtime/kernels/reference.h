@@ -118,9 +118,10 @@ inline std::vector<Sum> attention(const AttentionArgs &args, const std::vector<d
   return y;
 }
 
-/// [images, outputChannels, outputSizes...]. An image's places are counted in three
-/// dimensions, of which the first may be of one element.
-inline std::vector<Sum> convolution(const ConvolutionShape &shape, const ConvolutionArgs &args) {
+/// [images, outputSizes..., outputChannels], without an epilogue. An image's places are counted in
+/// three dimensions, of which the first may be of one element.
+inline std::vector<Sum> convolution(const ConvolutionShape &shape, const ConvolutionArgs &args,
+                                    const float *filter) {
   auto three = [](const std::vector<int64_t> &numbers, int64_t missing) {
     std::vector<int64_t> result(3 - numbers.size(), missing);
     result.insert(result.end(), numbers.begin(), numbers.end());
@@ -131,8 +132,8 @@ inline std::vector<Sum> convolution(const ConvolutionShape &shape, const Convolu
              pads = three(shape.padsBefore, 0), dilations = three(shape.dilations, 1);
   std::vector<Sum> y;
   for (int64_t n = 0; n < args.images; ++n)
-    for (int64_t o = 0; o < shape.outputChannels; ++o)
-      for (int64_t place = 0; place < out[0] * out[1] * out[2]; ++place) {
+    for (int64_t place = 0; place < out[0] * out[1] * out[2]; ++place)
+      for (int64_t o = 0; o < shape.outputChannels; ++o) {
         const int64_t at[] = {place / out[2] / out[1], place / out[2] % out[1], place % out[2]};
         const int64_t inGroup = shape.inputChannels / shape.groups;
         const int64_t first = o / (shape.outputChannels / shape.groups) * inGroup;
@@ -146,7 +147,7 @@ inline std::vector<Sum> convolution(const ConvolutionShape &shape, const Convolu
         for (int64_t c = 0; c < inGroup; ++c)
           for (int64_t tap = 0; tap < taps[0] * taps[1] * taps[2]; ++tap) {
             const int64_t j[] = {tap / taps[2] / taps[1], tap / taps[2] % taps[1], tap % taps[2]};
-            int64_t index = n * shape.inputChannels + first + c;
+            int64_t index = n;
             bool inside = true;
             for (int d = 0; d < 3; ++d) {
               const int64_t from = strides[d] * at[d] + dilations[d] * j[d] - pads[d];
@@ -154,8 +155,8 @@ inline std::vector<Sum> convolution(const ConvolutionShape &shape, const Convolu
               index = index * in[d] + from;
             }
             if (inside)
-              add(double{args.x[index]} *
-                  args.filter[(o * inGroup + c) * taps[0] * taps[1] * taps[2] + tap]);
+              add(double{args.x[index * shape.inputChannels + first + c]} *
+                  filter[(o * inGroup + c) * taps[0] * taps[1] * taps[2] + tap]);
           }
         y.push_back(sum);
       }
