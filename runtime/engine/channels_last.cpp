@@ -31,9 +31,9 @@ public:
     }
   }
 
-  bool reducesChannelsLast(uint32_t i) const {
+  bool exchangesChannelsLast(uint32_t i) const {
     const fb::Instruction &instruction = *entry.instructions()->Get(i);
-    return instruction.operation_type() == fb::Operation::AllReduce &&
+    return instruction.results() && instruction.results()->size() > 0 &&
            values[instruction.results()->Get(0)];
   }
 
@@ -60,6 +60,8 @@ private:
     case fb::Operation::Unary:
       return values[operands->Get(0)];
     case fb::Operation::AllReduce:
+    case fb::Operation::AllGather:
+    case fb::Operation::ReduceScatter:
       return operands->size() == 1 && values[operands->Get(0)];
     case fb::Operation::Concat:
       return std::ranges::any_of(*operands, [&](uint32_t operand) { return values[operand]; });
@@ -98,7 +100,7 @@ std::vector<bool> planChannelsLast(const fb::Entry &entry, const std::vector<boo
     return planner.take();
   int32_t convolutions = planner.hasConvolutions();
   communicator.allReduce(&convolutions, 1, ElementType::i32, all);
-  // A sum of which one member has plain values is plain on all; so is what follows from it.
+  // What one member has plain is exchanged plain by all; what follows from it changes, too.
   for (int32_t changed = convolutions; changed > 0;) {
     changed = 0;
     for (const auto &[members, group] : groups) {
@@ -108,11 +110,11 @@ std::vector<bool> planChannelsLast(const fb::Entry &entry, const std::vector<boo
         if (const auto *of = groupOf(*entry.instructions()->Get(i));
             of && selected[i] && std::ranges::equal(*of, members)) {
           own.push_back(i);
-          votes.push_back(planner.reducesChannelsLast(i));
+          votes.push_back(planner.exchangesChannelsLast(i));
         }
       communicator.allReduce(votes.data(), votes.size(), ElementType::i32, group);
       for (size_t i = 0; i < own.size(); ++i)
-        if (planner.reducesChannelsLast(own[i]) &&
+        if (planner.exchangesChannelsLast(own[i]) &&
             votes[i] < static_cast<int32_t>(members.size())) {
           planner.makePlain(own[i]);
           changed = 1;

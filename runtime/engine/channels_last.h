@@ -14,9 +14,10 @@
 namespace cleave::rt {
 
 /// For each value of `entry`, whether it lies as [n, s..., c] where its dimensions are
-/// [n, c, s...]. All results of an instruction lie alike. Members of a group that sum such
-/// values must all have them so: all ranks of the program call it together. `groups` are those of
-/// the entry's collectives, `all` is that of all ranks, `selected` are the instructions that run.
+/// [n, c, s...]. All results of an instruction lie alike. Members of a group that sum or
+/// join such values must all have them so: all ranks of the program call it together. `groups` are
+/// those of the entry's collectives, `all` is that of all ranks, `selected` are the instructions
+/// that run.
 std::vector<bool> planChannelsLast(const fb::Entry &entry, const std::vector<bool> &selected,
                                    Communicator &communicator,
                                    const std::map<std::vector<uint32_t>, GroupId> &groups,

@@ -549,40 +549,44 @@ void StepBuilder::addBroadcast(const fb::Broadcast &op) {
 }
 
 void StepBuilder::addAllGather(const fb::AllGather &op) {
-  std::span<const int64_t> whole = dimsOf(value(result(0)).dims());
+  const std::vector<int64_t> placed = placedDims(result(0));
+  const std::span<const int64_t> whole = placed;
+  const uint32_t dim = placedDim(op.dim());
   auto step = std::make_unique<AllGatherStep>(input.communicator, input.communicationSeconds);
   step->group = group(op.group());
   step->own = placeIn(*op.group(), input.program.root().rank());
-  step->isEven = isSymbolDim(whole[op.dim()]);
+  step->isEven = isSymbolDim(whole[dim]);
   step->shares = sharesOf(op.ranges(), op.group()->size());
   step->untrimmed = step->shares[step->own];
   trim(step->shares);
   step->type = type(operand(0));
-  step->wholeWidth = Size(whole.subspan(op.dim(), 1));
-  step->rows = Size(whole.first(op.dim()));
-  step->innerElements = Size(whole.subspan(op.dim() + 1));
+  step->wholeWidth = Size(whole.subspan(dim, 1));
+  step->rows = Size(whole.first(dim));
+  step->innerElements = Size(whole.subspan(dim + 1));
   step->x = locations[operand(0)];
   step->y = locations[result(0)];
   // All blocks, and this rank's own trimmed one.
   int64_t bytes = bytesAtMost(result(0));
   if (bytes / elementBytes(result(0)) > std::numeric_limits<int>::max())
     refuse("gathers more than 2^31 elements at once; lower the bounds of its sizes");
-  step->scratch = scratch(op.dim() == 0 ? 0 : bytes + bytesAtMost(operand(0)));
+  step->scratch = scratch(dim == 0 ? 0 : bytes + bytesAtMost(operand(0)));
   step->makeRoom();
   add(std::move(step));
 }
 
 void StepBuilder::addReduceScatter(const fb::ReduceScatter &op) {
-  std::span<const int64_t> whole = dimsOf(value(operand(0)).dims());
+  const std::vector<int64_t> placed = placedDims(operand(0));
+  const std::span<const int64_t> whole = placed;
+  const uint32_t dim = placedDim(op.dim());
   auto step = std::make_unique<ReduceScatterStep>(input.communicator, input.communicationSeconds);
   step->group = group(op.group());
   step->own = placeIn(*op.group(), input.program.root().rank());
-  step->isEven = isSymbolDim(whole[op.dim()]);
+  step->isEven = isSymbolDim(whole[dim]);
   step->shares = sharesOf(op.ranges(), op.group()->size());
   step->type = type(operand(0));
-  step->wholeWidth = Size(whole.subspan(op.dim(), 1));
-  step->rows = Size(whole.first(op.dim()));
-  step->innerElements = Size(whole.subspan(op.dim() + 1));
+  step->wholeWidth = Size(whole.subspan(dim, 1));
+  step->rows = Size(whole.first(dim));
+  step->innerElements = Size(whole.subspan(dim + 1));
   step->x = locations[operand(0)];
   step->y = locations[result(0)];
   int64_t sent = 0; // along the dimension, overlaps counted again
@@ -596,11 +600,11 @@ void StepBuilder::addReduceScatter(const fb::ReduceScatter &op) {
   // The same shape with the cut dimension as long as all blocks together.
   std::vector<int64_t> packed(whole.begin(), whole.end());
   if (!step->isEven)
-    packed[op.dim()] = sent;
+    packed[dim] = sent;
   std::optional<int64_t> bytes = bytesAtBounds(packed, elementBytes(operand(0)), input.bounds);
   if (!bytes || *bytes / elementBytes(operand(0)) > std::numeric_limits<int>::max())
     refuse("scatters more than 2^31 elements at once; lower the bounds of its sizes");
-  step->scratch = scratch(op.dim() == 0 && step->inOrder ? 0 : *bytes);
+  step->scratch = scratch(dim == 0 && step->inOrder ? 0 : *bytes);
   step->makeRoom();
   add(std::move(step));
 }

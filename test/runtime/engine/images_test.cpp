@@ -297,5 +297,46 @@ TEST(Images, RanksSumInOneOrder) {
   }
 }
 
+/// Shares of channels, uneven ones, are cut out and joined where they lie last.
+TEST(Images, RanksScatterAndGatherInOneOrder) {
+  const std::vector<uint32_t> all = {0, 1};
+  const std::vector<int64_t> ranges = {0, 1, 1, 4};
+  for (bool isOdd : {false, true}) {
+    std::vector<std::vector<float>> results(2);
+    runPrograms(
+        2, {},
+        [&](ProgramBuilder &b) {
+          Images images(b, false);
+          uint32_t x = b.input("x", {2, 3, 6, 5});
+          uint32_t y = images.conv(x, 3, 4);
+          if (isOdd && b.rank == 1)
+            y = images.reshape(images.reshape(y, {2, 4, 30}), {2, 4, 6, 5});
+          const Dims own = {2, b.rank == 0 ? 1 : 3, 6, 5};
+          uint32_t share = b.activation(own), whole = b.activation({2, 4, 6, 5});
+          b.add(fb::CreateReduceScatterDirect(b.fbb, &all, 1, &ranges), {y}, {share});
+          share = images.unary(UnaryKind::relu, share, own);
+          b.add(fb::CreateAllGatherDirect(b.fbb, &all, 1, &ranges), {share}, {whole});
+          b.output("y", images.conv(whole, 4, 2));
+        },
+        [&](uint32_t rank, Engine &engine) {
+          setInput(engine, "x", randomFloats(2 * 3 * 6 * 5, 99));
+          engine.run();
+          results[rank] = getOutput(engine, "y");
+        });
+    EXPECT_EQ(results[0], results[1]);
+    const auto [expected, kinds] = runOn(
+        [](Images &images, uint32_t x) {
+          const Dims dims = {2, 4, 6, 5};
+          uint32_t y = images.conv(x, 3, 4);
+          y = images.unary(UnaryKind::relu, images.binary(BinaryKind::add, y, y, dims), dims);
+          return images.conv(y, 4, 2);
+        },
+        false);
+    ASSERT_EQ(results[0].size(), expected.size());
+    for (size_t i = 0; i < expected.size(); ++i)
+      ASSERT_NEAR(results[0][i], expected[i], 1e-4);
+  }
+}
+
 } // namespace
 } // namespace cleave::rt
