@@ -13,6 +13,15 @@ using Dims = std::span<const int64_t>;
 
 constexpr int64_t never = -1;
 
+/// Whether it makes one value of what the members of a group have.
+bool isExchange(const fb::Instruction &instruction) {
+  const auto *reduce = instruction.operation_as_AllReduce();
+  return (reduce && reduce->kind() == fb::ReductionKind::Sum &&
+          instruction.results()->size() == 1) ||
+         instruction.operation_type() == fb::Operation::ReduceScatter ||
+         instruction.operation_type() == fb::Operation::AllGather;
+}
+
 class Finder {
 public:
   Finder(const fb::Entry &entry, const WantedOutputs &outputs,
@@ -42,7 +51,7 @@ public:
     FusedEpilogue epilogue;
     epilogue.result = value;
     position = i;
-    isImage = entry.instructions()->Get(i)->operation_type() == fb::Operation::Conv;
+    exchanges = isExchange(*entry.instructions()->Get(i));
     while (!epilogue.activation && extend(epilogue)) {
     }
     return epilogue.result == value ? std::nullopt : std::optional(std::move(epilogue));
@@ -77,7 +86,7 @@ private:
   bool takeUnary(const fb::Instruction &next, FusedEpilogue &epilogue) {
     const auto &op = *next.operation_as_Unary();
     const Activation activation{static_cast<UnaryKind>(op.kind()), {op.parameter(), op.second()}};
-    if (!canBeEpilogue(activation))
+    if (exchanges ? activation.kind != UnaryKind::relu : !canBeEpilogue(activation))
       return false;
     epilogue.activation = activation;
     return true;
@@ -114,7 +123,7 @@ private:
   /// `result`, or one.
   std::optional<uint32_t> numbersOfOutputs(uint32_t number, uint32_t result) const {
     Dims to = dims(result), from = dims(number);
-    const size_t channel = isImage ? 1 : to.size() - 1;
+    const size_t channel = channelsLast[result] ? 1 : to.size() - 1;
     for (size_t i = 0; i < from.size(); ++i)
       if (const size_t at = i + to.size() - from.size();
           from[i] != 1 && (at != channel || from[i] != to[channel]))
@@ -129,14 +138,16 @@ private:
   }
 
   bool canBeResidual(uint32_t number, uint32_t result, uint32_t reader) const {
-    return valueOf(number).storage() == fb::Storage::Activation && !isWritten[number] &&
-           madeAt[number] < position && std::ranges::equal(dims(number), dims(result)) &&
-           channelsLast[number] == channelsLast[result] &&
-           std::ranges::all_of(
-               readers[number],
-               [&](const Reader &each) {
-                 return each.instruction == reader || each.runsAt < position;
-               });
+    if (valueOf(number).storage() != fb::Storage::Activation || madeAt[number] >= position ||
+        !std::ranges::equal(dims(number), dims(result)) ||
+        channelsLast[number] != channelsLast[result])
+      return false;
+    // Products add to what is there. An exchange may overwrite what it exchanges.
+    const bool isFree = std::ranges::all_of(readers[number], [&](const Reader &each) {
+      return each.instruction == reader ||
+             (exchanges ? each.runsAt != position : each.runsAt < position);
+    });
+    return isFree && (exchanges || !isWritten[number]);
   }
 
   /// `reader` reads the value no more; reshapes that nobody reads any more do not run.
@@ -157,7 +168,7 @@ private:
   std::vector<std::vector<Reader>> readers;
   std::vector<bool> isWritten; // wanted outputs
   int64_t position = 0;        // of the instruction whose epilogue is sought
-  bool isImage = false;
+  bool exchanges = false;
 };
 
 } // namespace
@@ -171,7 +182,8 @@ FusedEpilogues findEpilogues(const fb::Entry &entry, const WantedOutputs &output
   for (uint32_t i = 0; i < entry.instructions()->size(); ++i) {
     const fb::Instruction &instruction = *entry.instructions()->Get(i);
     const auto type = instruction.operation_type();
-    if (!selected[i] || (type != fb::Operation::Conv && type != fb::Operation::Linear))
+    if (!selected[i] ||
+        (type != fb::Operation::Conv && type != fb::Operation::Linear && !isExchange(instruction)))
       continue;
     for (uint32_t k = 0; k < instruction.results()->size(); ++k)
       if (auto epilogue =

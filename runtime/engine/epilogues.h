@@ -1,6 +1,7 @@
 // What follows a product or convolution and is computed with it, while its sums are in
 // registers: numbers for each output that scale it or are added, a residual, a function of
-// one element. Found by what reads the results; the instructions that did so do not run.
+// one element. What follows an exchange with other ranks is so computed in one pass. Found by
+// what reads the results; the instructions that did so do not run.
 #pragma once
 
 #include "runtime/engine/selection.h"

@@ -42,6 +42,8 @@ void StepBuilder::build() {
     const auto ownPlaces = alignOperands();
     placeResults();
     addInstruction();
+    if (const FusedEpilogue *epilogue = epilogueOf(0); epilogue && !takesPlaceOfResidual())
+      addEpilogue(*epilogue);
     for (const auto &[number, place] : ownPlaces)
       locations[number] = place;
     copyOutputs();
@@ -260,9 +262,12 @@ void StepBuilder::placeResults() {
     const FusedEpilogue *epilogue = epilogueOf(i);
     const uint32_t number = epilogue ? epilogue->result : result(i);
     const int64_t end = std::max(lastUse[number], position);
-    std::optional<uint32_t> replaced = i == 0 ? operandToReplace() : std::nullopt;
-    if (epilogue && epilogue->residual)
+    const bool takesResidual = epilogue && epilogue->residual && takesPlaceOfResidual();
+    std::optional<uint32_t> replaced;
+    if (takesResidual)
       replaced = epilogue->residual;
+    else if (i == 0)
+      replaced = operandToReplace();
     if (replaced) {
       locations[number] = locations[*replaced];
       BufferRequest &buffer = buffers[static_cast<size_t>(locations[number].buffer)];
@@ -276,10 +281,24 @@ void StepBuilder::placeResults() {
 
 // ---- What is computed with an instruction's results ----
 
+bool StepBuilder::takesPlaceOfResidual() const {
+  return instruction->operation_type() == fb::Operation::Conv ||
+         instruction->operation_type() == fb::Operation::Linear;
+}
+
 bool StepBuilder::canFuse(const fb::Instruction &instruction, uint32_t number) const {
-  return instruction.operation_type() == fb::Operation::Conv
-             ? canFuseConv(instruction)
-             : canPackLinear(instruction, number + 1);
+  switch (instruction.operation_type()) {
+  case fb::Operation::Conv:
+    return canFuseConv(instruction);
+  case fb::Operation::Linear:
+    return canPackLinear(instruction, number + 1);
+  default: {
+    // An exchange's columns must be known, as numbers are given for each.
+    std::span<const int64_t> dims = dimsOf(value(instruction.results()->Get(number)).dims());
+    return type(instruction.results()->Get(number)) == ElementType::f32 && !dims.empty() &&
+           !isSymbolDim(channelsLast[instruction.results()->Get(number)] ? dims[1] : dims.back());
+  }
+  }
 }
 
 const FusedEpilogue *StepBuilder::epilogueOf(uint32_t i) const {

@@ -173,6 +173,8 @@ private:
   /// that they have for others.
   std::vector<std::pair<uint32_t, Location>> alignOperands();
   Location inOtherOrder(uint32_t number);
+  /// Whether the current instruction adds to a residual, in its place.
+  bool takesPlaceOfResidual() const;
   void copyOutputs();
   void placeResults();
   bool canReplace(uint32_t operandNumber, uint32_t resultNumber) const;
@@ -187,6 +189,7 @@ private:
   void addGather(const fb::Gather &op);
   void addLinear(const fb::Linear &op);
   void addConv(const fb::Conv &op);
+  void addEpilogue(const FusedEpilogue &epilogue);
   void addRmsNorm(const fb::RmsNorm &op);
   void addRope(const fb::Rope &op);
   void addStateUpdate();

@@ -1,5 +1,6 @@
 // The steps of instructions that compute element by element.
 #include "runtime/engine/step_builder.h"
+#include "runtime/kernels/affine.h"
 #include "runtime/kernels/binary.h"
 #include "runtime/kernels/cast.h"
 #include "runtime/kernels/unary.h"
@@ -104,7 +105,43 @@ public:
   void run(RunContext &context) const override { runParts(cast, args, args.count, context); }
 };
 
+/// What follows the exchange of a value.
+class AffineStep : public Step {
+public:
+  AffineArgs args;
+  OutputNumbers numbers;
+  Location y;
+  std::optional<Location> residual;
+  Size count;
+
+  void bind(const Memory &memory) override {
+    args.y = memory.write<float>(y);
+    args.factor = numbers.factors();
+    args.offset = numbers.offsets();
+    args.residual = residual ? memory.read<float>(*residual) : nullptr;
+  }
+  void prepare(const int64_t *symbols) override {
+    args.rows = args.columns > 0 ? count(symbols) / args.columns : 0;
+  }
+  void run(RunContext &context) const override {
+    runParts(affine, args, args.rows * args.columns, context);
+  }
+};
+
 } // namespace
+
+void StepBuilder::addEpilogue(const FusedEpilogue &epilogue) {
+  auto step = std::make_unique<AffineStep>();
+  step->kind = "affine";
+  step->y = locations[result(0)];
+  step->count = elements(result(0));
+  step->args.columns = placedDims(result(0)).back();
+  step->numbers = outputNumbers(epilogue, step->args.columns, std::nullopt);
+  if (epilogue.residual)
+    step->residual = locations[*epilogue.residual];
+  step->args.isRelu = epilogue.activation.has_value();
+  add(std::move(step));
+}
 
 void StepBuilder::addUnary(const fb::Unary &op) {
   auto step = std::make_unique<UnaryStep>();

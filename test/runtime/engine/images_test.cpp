@@ -259,6 +259,56 @@ TEST(Images, BiasAndActivationOfProducts) {
       {"reshape", "linear", "linear", "linear"});
 }
 
+/// With one member a sum is a copy, which shows what its place holds.
+TEST(Images, WhatFollowsAnExchangeIsOnePass) {
+  const std::vector<uint32_t> alone = {0};
+  for (bool isImage : {true, false}) {
+    const Dims dims = isImage ? Dims{2, 4, 6, 5} : Dims{2, 18, 5};
+    auto exchange = [&](Images &images, uint32_t x) {
+      uint32_t y = images.b.activation(dims);
+      images.b.add(fb::CreateAllReduceDirect(images.b.fbb, &alone), {x}, {y});
+      return images.keep(y);
+    };
+    auto start = [&](Images &images, uint32_t x) {
+      return isImage ? images.conv(x, 3, 4)
+                     : images.unary(UnaryKind::silu, images.reshape(x, dims), dims);
+    };
+    auto scale = [&](Images &images) { return isImage ? images.channels(4) : images.weight({5}); };
+    const std::vector<std::string> before = isImage ? std::vector<std::string>{"reorder", "conv"}
+                                                    : std::vector<std::string>{"reshape", "silu"};
+    auto ops = [&](std::vector<std::string> after) {
+      after.insert(after.begin(), before.begin(), before.end());
+      if (isImage)
+        after.push_back("reorder");
+      return after;
+    };
+    expectSame(
+        [&](Images &images, uint32_t x) {
+          x = start(images, x);
+          uint32_t half = images.unary(UnaryKind::silu, x, dims);
+          uint32_t y = images.binary(BinaryKind::mul, exchange(images, half), scale(images), dims);
+          y = images.binary(BinaryKind::add, y, images.weight({1}), dims);
+          y = images.unary(UnaryKind::relu, images.binary(BinaryKind::add, x, y, dims), dims);
+          return images.binary(BinaryKind::mul, y, x, dims); // x is read once more
+        },
+        ops({"silu", "all_reduce", "affine", "mul"}));
+    // What is exchanged may be overwritten, and is no residual.
+    expectSame(
+        [&](Images &images, uint32_t x) {
+          x = start(images, x);
+          return images.binary(BinaryKind::add, exchange(images, x), x, dims);
+        },
+        ops({"all_reduce", "add"}));
+    // Of functions only relu is computed in the pass.
+    expectSame(
+        [&](Images &images, uint32_t x) {
+          uint32_t y = exchange(images, start(images, x));
+          return images.unary(UnaryKind::tanh, y, dims);
+        },
+        ops({"all_reduce", "tanh"}));
+  }
+}
+
 /// A summand that is plain on one member makes all sums plain.
 TEST(Images, RanksSumInOneOrder) {
   for (bool isOdd : {false, true}) {

@@ -3,6 +3,7 @@
 #include "reference.h"
 #include "test_support.h"
 
+#include "runtime/kernels/affine.h"
 #include "runtime/kernels/along.h"
 #include "runtime/kernels/dot_product_attention.h"
 #include "runtime/kernels/layer_norm.h"
@@ -134,6 +135,43 @@ TEST(MatMul, KeepsProductsThatAreInUse) {
   float c[4];
   matmuls.run(*first, {a, b, c});
   EXPECT_TRUE(std::equal(a, a + 4, c));
+}
+
+// ---- What follows an exchange ----
+
+TEST(Affine, MatchesReference) {
+  forEachTarget([] {
+    for (int64_t columns : {1, 7, 64, 83})
+      for (int mask = 0; mask < 16; ++mask)
+        for (int parts : partCounts) {
+          Random random(mask);
+          constexpr int64_t rows = 5;
+          const std::vector<float> before = random.floats(rows * columns),
+                                   factor = random.floats(columns), offset = random.floats(columns),
+                                   residual = random.floats(rows * columns);
+          std::vector<float> y = before;
+          AffineArgs args{y.data(),
+                          mask & 1 ? factor.data() : nullptr,
+                          mask & 2 ? offset.data() : nullptr,
+                          mask & 4 ? residual.data() : nullptr,
+                          rows,
+                          columns,
+                          (mask & 8) != 0};
+          runParts(affine, args, parts);
+          for (int64_t i = 0; i < rows * columns; ++i) {
+            double expected = before[i];
+            if (args.factor)
+              expected *= factor[i % columns];
+            if (args.offset)
+              expected += offset[i % columns];
+            if (args.residual)
+              expected += residual[i];
+            if (args.isRelu)
+              expected = std::max(expected, 0.0);
+            ASSERT_NEAR(y[i], expected, 1e-6);
+          }
+        }
+  });
 }
 
 // ---- Softmax ----
