@@ -24,7 +24,7 @@ namespace {
 /// Many tokens, as panels_avx512-inl.h has them: a panel is the weight's own bytes.
 struct ManyTokens {
   static constexpr int tokens = 12;
-  static constexpr int64_t panelColumns = 256, tileTokens = 264, tileColumns = 1536;
+  static constexpr int64_t panelColumns = 1024, tileTokens = 528, tileColumns = 3072;
 
   template <int R> struct Panel {
     const uint8_t *groups[R];
@@ -43,6 +43,11 @@ struct ManyTokens {
     const int64_t rowBytes = bf16RowBytes(args.inputs);
     const std::byte *x = args.quantized + token * rowBytes + column * 2;
     for (int64_t j = 0; j < end - column; j += 2) {
+      // A line of each of the tokens that come next.
+      if (j % 32 == 0)
+#pragma GCC unroll 12
+        for (int t = 0; t < T; ++t)
+          __builtin_prefetch(x + (T + t) * rowBytes + j * 2, 0, 3);
       __m512bh weights[R];
 #pragma GCC unroll 2
       for (int r = 0; r < R; ++r)

@@ -65,7 +65,7 @@ Chunk makeChunk(const uint8_t *columns) {
 /// Many tokens, as panels_avx512-inl.h has them.
 struct ManyTokens {
   static constexpr int tokens = 6;
-  static constexpr int64_t panelColumns = 256, tileTokens = 258, tileColumns = 1536;
+  static constexpr int64_t panelColumns = 1024, tileTokens = 516, tileColumns = 3072;
 
   template <int R> struct Panel {
     Chunk chunks[R][panelColumns / chunkColumns];

@@ -107,7 +107,7 @@ void streamGroup(const LinearArgs &args, const uint8_t *group, __mmask16 mask, f
 /// Many tokens, as panels_avx512-inl.h has them.
 template <class W> struct ManyTokens {
   static constexpr int tokens = 6;
-  static constexpr int64_t panelColumns = 512, tileTokens = 258, tileColumns = 2048;
+  static constexpr int64_t panelColumns = 1024, tileTokens = 516, tileColumns = 3072;
 
   template <int R> struct Panel {
     Chunk<W::parts> chunks[R][panelColumns / q8BlockLength];

@@ -1,7 +1,8 @@
 // How linear kernels with AVX-512 take many tokens: a tile of tokens and columns that stays in
-// the second cache; in it one or two groups of rows at a time; of these a panel of columns, made
-// once for all tokens of the tile, that stays in the first cache; and some tokens at a time, whose
-// sums stay in registers. A lane is a row of the weight, as Layout::interleaved has it.
+// an outer cache; in it one or two groups of rows at a time; of these a panel of columns, made
+// once for all tokens of the tile, that stays in an inner one; and some tokens at a time, whose
+// sums stay in registers. A lane is a row of the weight, as Layout::interleaved has it. Large tiles
+// and panels read weights, and sums, less often, and that pays for tokens that come from farther.
 // To be included, after all other headers, where the compiler may use AVX-512.
 #pragma once
 
