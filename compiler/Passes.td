@@ -13,6 +13,25 @@ def VerifyLogicalPass : Pass<"cleave-verify-logical", "::mlir::ModuleOp"> {
   }];
 }
 
+def FoldConstantsPass : Pass<"cleave-fold-constants", "::mlir::ModuleOp"> {
+  let summary = "computes what only constants decide";
+  let description = [{
+    Precondition: the logical form without splits. Postcondition: the same, where ops whose
+    operands are all weights of an ONNX file or of the module itself, of at most 1 MiB each, are
+    executed, by the kernels that a run would use: their results, of at most 64 KiB each and 4
+    MiB together, are weights `from dense`, named as the ops. What is larger stays, and so does
+    what only counts or repeats. An op that fails in this is left to the run.
+
+    ```mlir
+    cleave.weight @w : tensor<2xf32> from dense<[2], "0x0000803f00000040">
+    // %w = use @w    %r = cleave.sqrt %w    %y = cleave.mul %x, %r
+    // ->
+    cleave.weight @r : tensor<2xf32> from dense<[2], "0x0000803ff304b53f">
+    // %r = use @r    %y = cleave.mul %x, %r
+    ```
+  }];
+}
+
 def ApplyPlanPass : Pass<"cleave-apply-plan", "::mlir::ModuleOp"> {
   let summary = "writes a plan's mesh, splits and cuts into a logical module";
   let description = [{

@@ -4,21 +4,16 @@
 
 #include "compiler/lower/check_inputs.h"
 #include "compiler/lower/check_trace.h"
-#include "compiler/lower/program_builder.h"
-#include "compiler/lower/weight_layout.h"
-#include "compiler/lower/weight_source.h"
+#include "compiler/lower/rank_memory.h"
 #include "runtime/program/candidates.h"
 #include "runtime/program/half.h"
-#include "runtime/program/layout.h"
 #include "runtime/program/program.h"
-#include "runtime/program/weight_file.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/Support/Format.h"
 
 #include <cmath>
 #include <set>
-#include <unistd.h>
 
 using namespace mlir;
 using namespace cleave;
@@ -61,7 +56,6 @@ public:
 private:
   func::FuncOp getWholeEntry() { return getRanks(whole).front().lookupSymbol<func::FuncOp>(entry); }
   FailureOr<rt::NamedArrays> evaluate(ModuleOp module, StringRef what);
-  FailureOr<rt::RankInMemory> load(ModuleOp rank, int64_t count);
   FailureOr<bool> compareOutputs(const rt::NamedArrays &expected, const rt::NamedArrays &found);
   LogicalResult explain();
   std::string describeElement(RankedTensorType type, int64_t element);
@@ -149,43 +143,12 @@ static double getFloat(ElementType type, ArrayRef<std::byte> bytes, int64_t i) {
   }
 }
 
-FailureOr<rt::RankInMemory> Check::load(ModuleOp rank, int64_t count) {
-  auto round = [](uint64_t offset) { return llvm::alignTo(offset, weightAlignment); };
-  uint64_t size = rt::weightFileHeaderBytes;
-  llvm::StringMap<Layout> layouts = chooseLayouts(rank);
-  for (WeightOp weight : rank.getOps<WeightOp>())
-    size = round(size) + packedBytes(weight.getTensorType(), layouts.lookup(weight.getSymName()));
-  uint64_t memory = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
-  if (size > memory)
-    return rank.emitError() << "the weights of rank " << rankOf(rank) << " have " << size
-                            << " bytes, and this machine has " << memory
-                            << " bytes of memory; check where they fit";
-  rt::RankInMemory made;
-  made.weights = rt::FileBytes(size);
-  uint64_t end = rt::weightFileHeaderBytes;
-  FailureOr<llvm::StringMap<WeightPlace>> places = placeWeights(
-      rank, sources, [&](WeightOp) { return end = round(end); },
-      [&](std::span<const std::byte> piece) {
-        std::memcpy(made.weights.data() + end, piece.data(), piece.size());
-        end += piece.size();
-      });
-  if (failed(places))
-    return failure();
-  FailureOr<std::vector<uint8_t>> program =
-      buildProgram(rank, count, rt::evaluationPackageId, *places);
-  if (failed(program))
-    return failure();
-  made.program = rt::FileBytes(program->size());
-  std::memcpy(made.program.data(), program->data(), program->size());
-  return made;
-}
-
 FailureOr<rt::NamedArrays> Check::evaluate(ModuleOp module, StringRef what) {
   try {
     SmallVector<ModuleOp> modules = getRanks(module);
     std::vector<rt::RankInMemory> loaded;
     for (ModuleOp rank : modules) {
-      FailureOr<rt::RankInMemory> made = load(rank, modules.size());
+      FailureOr<rt::RankInMemory> made = loadRank(rank, modules.size(), sources);
       if (failed(made))
         return failure();
       loaded.push_back(std::move(*made));

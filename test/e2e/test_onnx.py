@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from harness import ROOT, complaint, partition_tool
+from harness import ROOT, complaint, partition, partition_tool, run
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
@@ -94,3 +94,28 @@ def test_sizes_that_must_agree(tmp_path):
               "a and b are not known to be equal", "--dim NAME=SIZE")
     result = partition_tool(model, "--dim", "b=a", "--emit=logical")
     assert result.returncode == 0, result.stderr
+
+
+def test_constants_are_computed_once_and_alike(tmp_path):
+    """What the compiler computes beforehand has the very bits that the run would make."""
+    nodes = [helper.make_node("Exp", ["w"], ["e"], "root"),
+             helper.make_node("ReduceSum", ["e"], ["s"], "sum"),
+             helper.make_node("Div", ["e", "s"], ["p"], "share"),
+             helper.make_node("Mul", ["x", "p"], ["y"], "product")]
+    weight = np.sin(np.arange(300, dtype=np.float32))
+    model = save(tmp_path / "m.onnx", nodes, [floats("x", "n", 300)], [floats("y", "n", 300)],
+                 [("w", weight)])
+    logical = partition_tool(model, "--emit=logical")
+    assert "cleave.exp" not in logical.stdout and "@share : tensor<300xf32>" in logical.stdout
+    x = np.cos(np.arange(600, dtype=np.float32)).reshape(2, 300)
+    np.save(tmp_path / "x.npy", x)
+    found = []
+    for flags in ((), ("--no-optimize",)):
+        package = partition(model, tmp_path / f"m{len(found)}.cleave", *flags)
+        result = run(package, None, "--input", f"x={tmp_path}/x.npy", "--output",
+                     f"y={tmp_path}/y.npy", "--threads", 1)
+        assert result.returncode == 0, result.stderr
+        found.append(np.load(tmp_path / "y.npy"))
+    assert found[0].tobytes() == found[1].tobytes()
+    share = np.exp(weight) / np.exp(weight).sum()
+    np.testing.assert_allclose(found[0], x * share, rtol=1e-5)

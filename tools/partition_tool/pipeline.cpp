@@ -26,6 +26,8 @@ LogicalResult cleave::runPipeline(ModuleOp module, Form from, Form to, const pla
   PassManager passes(module.getContext());
   if (from == Form::logical) {
     passes.addPass(createVerifyLogicalPass());
+    if (optimize)
+      passes.addPass(createFoldConstantsPass());
     passes.addPass(createApplyPlanPass(plan));
     if (optimize) {
       passes.addPass(createFindSiluPass());

@@ -180,9 +180,30 @@ LogicalResult importBitShift(Node &node) {
   std::string direction = node.stringAttr("direction", "");
   if (direction != "LEFT" && direction != "RIGHT")
     return node.fail("attribute 'direction' is " + quote(direction) + ", expected LEFT or RIGHT");
-  if (!node.elementType(0).isUnsignedInteger() && direction == "RIGHT")
-    return node.fail("shifts signed integers to the right, which is not supported");
-  return direction == "LEFT" ? importBinary<ShiftLeftOp>(node) : importBinary<ShiftRightOp>(node);
+  if (direction == "LEFT")
+    return importBinary<ShiftLeftOp>(node);
+  Type type = node.elementType(0);
+  if (type.isUnsignedInteger())
+    return importBinary<ShiftRightOp>(node);
+  // The sign moves in from the left: of negative numbers the complement is shifted.
+  Value x = node.value(0), shift = node.value(1);
+  if (!x || !shift)
+    return failure();
+  auto complementWhere = [&](Value negative, Value of) {
+    Value complement = node.create<BitwiseNotOp>(of.getType(), of);
+    return node.create<WhereOp>(of.getType(), negative, complement, of, DenseI64ArrayAttr());
+  };
+  FailureOr<Shape> shape = node.broadcast({node.shape(0), node.shape(1)});
+  if (failed(shape))
+    return failure();
+  if (!(*shape == node.shape(0)))
+    x = node.create<ExpandOp>(getTensorType(*shape, type), x);
+  Value negative = createBinary<LessOp>(node, x, node.scalar(0, type), node.builder().getI1Type());
+  Value shifted = createBinary<ShiftRightOp>(node, complementWhere(negative, x), shift);
+  if (!shifted)
+    return failure();
+  node.set(0, complementWhere(negative, shifted));
+  return success();
 }
 
 /// Bounds are attributes up to version 10, and scalars later; both may be absent.

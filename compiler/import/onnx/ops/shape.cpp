@@ -448,8 +448,8 @@ LogicalResult importRange(Node &node) {
       numbers.push_back(number->front());
     }
     double count = std::ceil((numbers[1] - numbers[0]) / numbers[2]);
-    if (!type.isF32() || !(count <= maxSizeElements))
-      return node.fail("makes a range of floats that is too long, or not of f32");
+    if (type.isF64() || !(count <= maxSizeElements))
+      return node.fail("makes a range of floats that is too long, or of f64");
     std::vector<std::byte> bytes;
     auto total = static_cast<int64_t>(std::max(count, 0.0));
     for (int64_t i = 0; i < total; ++i) {
@@ -457,7 +457,11 @@ LogicalResult importRange(Node &node) {
       auto view = std::as_bytes(std::span(&value, 1));
       bytes.insert(bytes.end(), view.begin(), view.end());
     }
-    node.set(0, node.makeConstant({total}, type, std::move(bytes)));
+    Operand range = node.makeConstant({total}, node.builder().getF32Type(), std::move(bytes));
+    if (type.isF32())
+      node.set(0, std::move(range));
+    else
+      node.set(0, node.convert(node.materialize(range), type));
     return success();
   }
   SmallVector<SizeExpression, 3> bounds;
