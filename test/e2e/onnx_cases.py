@@ -170,10 +170,13 @@ def grouped(lengths: list[int], tokens: int, past: int, total: int, **others: An
         operands |= {"past_k": floats(batch, 2, past, 16, seed=4),
                      "past_v": floats(batch, 2, past, 16, seed=5)}
     attributes = {name: value for name, value in others.items()
-                  if name not in ("q", "k", "v", "rotary", "positions", "scores")}
+                  if name not in ("q", "k", "v", "rotary", "sinks", "scores")}
     if "rotary" in others:
         operands |= {"cos": COSINES[:, :others["rotary"]], "sin": SINES[:, :others["rotary"]]}
         attributes["do_rotary"] = 1
+    if "sinks" in others:
+        operands |= {"cos": None, "sin": None, "positions": None, "scores": None,
+                     "sinks": others["sinks"]}
     if "scores" in others:
         operands |= {"cos": None, "sin": None, "positions": None, "scores": others["scores"]}
     operands |= {name: others[name] for name in ("q", "k", "v") if name in others}
@@ -193,6 +196,9 @@ CASES["gqa_window_next"] = grouped([7], 1, 6, 7, local_window_size=3)
 CASES["gqa_ragged"] = grouped([7, 4], 1, 6, 7, rotary=8)
 CASES["gqa_ragged"].unspecified = ("present_k", "present_v")  # behind each sequence's end
 CASES["gqa_ragged_prompts"] = grouped([5, 5], 5, 0, 5, rotary=8, local_window_size=3)
+CASES["gqa_sinks"] = grouped([5], 5, 0, 5, sinks=floats(4, seed=7), local_window_size=3)
+CASES["gqa_sinks_next"] = grouped([7], 1, 6, 7, sinks=floats(4, seed=7))
+CASES["gqa_smooth"] = grouped([5, 5], 5, 0, 5, smooth_softmax=1, softcap=1.5)
 CASES["gqa_scores"] = grouped([5], 5, 0, 5, scores=floats(1, 4, 5, 5, seed=6))
 
 # ---- Embeddings and norms ----

@@ -162,6 +162,29 @@ def test_matrices_of_few_bits_stay_small_where_they_can(tmp_path, name, type_):
     assert f"x{type_}>" in line
 
 
+def refuse_bits(tmp_path, constants, *patterns, **attributes):
+    case = CASES["bits_4"]
+    [node] = case.nodes
+    changed = onnx.NodeProto()
+    changed.CopyFrom(node)
+    for attribute in changed.attribute:
+        attribute.i = attributes.get(attribute.name, attribute.i)
+    onnx.save(Case([changed], case.outputs, case.inputs, case.constants | constants).model(),
+              tmp_path / "m.onnx")
+    complaint(partition_tool(tmp_path / "m.onnx", "-o", tmp_path / "m.cleave"), *patterns)
+
+
+def test_matrices_of_few_bits_that_do_not_fit_are_refused(tmp_path):
+    refuse_bits(tmp_path, {"scales": np.ones((6, 3), np.float32)}, "'scales' has not one float")
+    refuse_bits(tmp_path, {"scales": np.ones((6, 4), np.int32)}, "'scales' has not one float")
+    refuse_bits(tmp_path, {"B": np.ones((6, 4, 8), np.uint8)}, "is not of uint8")
+    refuse_bits(tmp_path, {}, "K = 160", K=160)
+    refuse_bits(tmp_path, {}, "K = 96", K=96)
+    refuse_bits(tmp_path, {}, "N = 5", N=5)
+    refuse_bits(tmp_path, {}, "integers of 5 bits", bits=5)
+    refuse_bits(tmp_path, {}, "blocks of 24", block_size=24)
+
+
 def test_groups_of_inputs_are_refused(tmp_path):
     case = CASES["bits_4"]
     case.nodes[0].input.extend(["", "groups"])

@@ -15,6 +15,7 @@ public:
   mlir::Value mask;    ///< broadcasts to [b, h, t, s]: a summand in f32, or which keys are seen
   mlir::Value lengths; ///< i64, broadcasts to [b, h, t, 1]: no more keys than these are seen
   mlir::Value places;  ///< i64, broadcasts to [b, h, t, 1]: a query's place among the keys
+  mlir::Value sinks;   ///< f32 [h]: e to each is a summand of its head's sums of weights
   SizeExpression past; ///< without places: that of the first query, others follow
   bool isCausal = false;
   /// How many keys before and behind its place a query sees; below 0 all.
@@ -45,6 +46,8 @@ private:
   mlir::Value hiddenBy(mlir::Value seen);
   mlir::Value bias();
   mlir::Value makeBias();
+  mlir::Value withSink(mlir::Value x);
+  mlir::Value biasWithSink();
 
   Node &node;
   mlir::Type f32;

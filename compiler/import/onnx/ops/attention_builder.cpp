@@ -119,20 +119,42 @@ Value AttentionBuilder::bias() {
   return *madeBias;
 }
 
+/// Keys or values and one more, of zeros.
+Value AttentionBuilder::withSink(Value x) {
+  Shape shape = shapeOf(x);
+  shape[2] = SizeExpression(1);
+  return concat(node, {x, expand(node, node.scalar(0, f32), shape)}, 2);
+}
+
+/// What hides keys, and behind it the sinks as the scores of one key more.
+Value AttentionBuilder::biasWithSink() {
+  Value hidden = bias() ? bias() : node.scalar(0, f32);
+  SizeExpression one(1);
+  Shape shape = shapeOf(hidden), heads = {one, shapeOf(q)[1], one, one};
+  shape.insert(shape.begin(), 4 - shape.size(), one);
+  Shape all = {shape[0], heads[1], tokens, keys}, last = all;
+  last[3] = one;
+  return concat(node, {expand(node, hidden, all), expand(node, reshape(node, sinks, heads), last)},
+                3);
+}
+
 Value AttentionBuilder::create() {
   // Causality is the op's own where it knows it, from the first key or to the last.
   MaybeSize toLast = sizeDifference(keys, tokens);
   bool fromStart = past == SizeExpression(0);
   bool fromEnd = toLast && *toLast == past && !fromStart;
   bool isPlain =
-      left < 0 && right < 0 && !lengths && !places && (!isCausal || fromStart || fromEnd);
+      !sinks && left < 0 && right < 0 && !lengths && !places && (!isCausal || fromStart || fromEnd);
   OpBuilder &builder = node.builder();
   auto flag = [&](bool isSet) { return isSet ? builder.getUnitAttr() : UnitAttr(); };
   Shape shape = shapeOf(q);
   shape[3] = shapeOf(v)[3];
-  Value hidden = isPlain ? mask : bias();
+  Value hidden = isPlain ? mask : sinks ? biasWithSink() : bias();
+  Value seenKeys = sinks ? withSink(k) : k, seenValues = sinks ? withSink(v) : v;
+  if (!seenKeys || !seenValues || (sinks && !hidden))
+    return {};
   return node.create<ScaledDotProductAttentionOp>(
-      getTensorType(shape, f32), q, k, v, hidden, builder.getI64IntegerAttr(group),
+      getTensorType(shape, f32), q, seenKeys, seenValues, hidden, builder.getI64IntegerAttr(group),
       builder.getI64IntegerAttr(0), builder.getF32FloatAttr(*scale),
       builder.getF32FloatAttr(softcap), flag(isCausal && isPlain),
       flag(isCausal && isPlain && fromEnd), builder.getDenseI64ArrayAttr({}));

@@ -410,13 +410,12 @@ Value GroupQueryImporter::joinPast(Value now, unsigned i) {
 
 LogicalResult GroupQueryImporter::import() {
   if (failed(refuse(node,
-                    {{11, "sinks of heads"},
-                     {12, "a scale of a quantized cache"},
+                    {{12, "a scale of a quantized cache"},
                      {13, "a scale of a quantized cache"},
                      {14, "a norm of queries"},
                      {15, "a norm of keys"},
                      {16, "lengths of padded queries"}},
-                    {"smooth_softmax", "sliding_window_cache", "qk_output"})) ||
+                    {"sliding_window_cache", "qk_output"})) ||
       failed(readParts()) || failed(readLengths()) || failed(turn()))
     return failure();
   attention.q = headsFirst(parts[0]);
@@ -429,6 +428,16 @@ LogicalResult GroupQueryImporter::import() {
   attention.left = window > 0 ? window - 1 : -1;
   attention.scale = scaleOf(node);
   attention.softcap = node.numberAttr("softcap", 0);
+  Type f32 = node.builder().getF32Type();
+  SizeExpression heads = shapeOf(parts[0])[2];
+  if (node.has(11)) {
+    attention.sinks = f32Value(node, 11);
+    if (!attention.sinks || !(node.shape(11) == Shape{heads}))
+      return node.fail("has sinks of shape " + describe(node.shape(11)) + " for " + heads.text() +
+                       " heads");
+  } else if (node.integerAttr("smooth_softmax", 0) > 0) {
+    attention.sinks = expand(node, node.scalar(0, f32), {heads});
+  }
   if (failed(attention.check()) || failed(addBias(node, 10, attention)) ||
       failed(finish(node, attention)))
     return failure();
