@@ -49,6 +49,23 @@ public:
   std::vector<bool> take() { return std::move(values); }
 
 private:
+  /// Whether oneDNN has the transposed convolution: something is summed, and no output is as far
+  /// behind the last products as a stride.
+  bool isRegular(const fb::Instruction &instruction) const {
+    const auto &op = *instruction.operation_as_ConvTranspose();
+    Dims x = dims(instruction.operands()->Get(0)), filter = dims(instruction.operands()->Get(1)),
+         y = dims(instruction.results()->Get(0));
+    bool isRegular = x[1] > 0 && y[1] > 0;
+    const auto spatial = static_cast<uint32_t>(x.size() - 2);
+    for (uint32_t i = 0; i < spatial; ++i) {
+      const int64_t stride = op.strides()->Get(i), dilation = op.dilations()->Get(i);
+      const int64_t reached = (x[2 + i] - 1) * stride + (filter[2 + i] - 1) * dilation + 1 -
+                              op.pads()->Get(i) - op.pads()->Get(spatial + i);
+      isRegular &= y[2 + i] - reached < stride;
+    }
+    return isRegular;
+  }
+
   Dims dims(uint32_t value) const { return dimsOf(entry.values()->Get(value)->dims()); }
 
   bool givesChannelsLast(const fb::Instruction &instruction) const {
@@ -56,7 +73,10 @@ private:
     switch (instruction.operation_type()) {
     case fb::Operation::Conv:
       return true;
+    case fb::Operation::ConvTranspose:
+      return isRegular(instruction);
     case fb::Operation::Pool:
+    case fb::Operation::Resize:
     case fb::Operation::Unary:
       return values[operands->Get(0)];
     case fb::Operation::AllReduce:

@@ -240,7 +240,8 @@ std::vector<std::pair<uint32_t, Location>> StepBuilder::alignOperands() {
   std::vector<std::pair<uint32_t, Location>> ownPlaces;
   const bool isLast = isChannelsLast();
   // A convolution's filter and bias are no images.
-  const bool isConv = instruction->operation_type() == fb::Operation::Conv;
+  const bool isConv = instruction->operation_type() == fb::Operation::Conv ||
+                      instruction->operation_type() == fb::Operation::ConvTranspose;
   for (uint32_t i = 0; i < (isConv ? 1 : operandCount()); ++i) {
     const uint32_t number = operand(i);
     std::span<const int64_t> dims = dimsOf(value(number).dims());

@@ -189,6 +189,7 @@ private:
   void addGather(const fb::Gather &op);
   void addLinear(const fb::Linear &op);
   void addConv(const fb::Conv &op);
+  template <typename Op> void addConvolution(const Op &op, bool isTransposed);
   void addEpilogue(const FusedEpilogue &epilogue);
   void addRmsNorm(const fb::RmsNorm &op);
   void addRope(const fb::Rope &op);

@@ -1,6 +1,6 @@
-// The steps of pooling, transposed convolution and resizing.
+// The steps of pooling and resizing.
+#include "runtime/engine/spatial.h"
 #include "runtime/engine/step_builder.h"
-#include "runtime/kernels/conv_transpose.h"
 #include "runtime/kernels/pool.h"
 #include "runtime/kernels/pool_indices.h"
 #include "runtime/kernels/resize.h"
@@ -10,18 +10,6 @@
 namespace cleave::rt {
 
 namespace {
-
-/// Puts one number for each of one to three spatial dimensions behind what the kernel has for
-/// those that are missing.
-template <typename Numbers>
-void setSpatial(int64_t (&to)[3], const Numbers &from, size_t first, size_t spatial) {
-  for (size_t i = 0; i < spatial; ++i)
-    to[3 - spatial + i] = from[first + i];
-}
-
-std::vector<int64_t> numbersOf(const flatbuffers::Vector<uint32_t> &numbers) {
-  return {numbers.begin(), numbers.end()};
-}
 
 class PoolStep : public Step {
 public:
@@ -58,27 +46,6 @@ public:
     for (int i = 0; i < 3; ++i)
       work *= args.outputs[i] * std::min(args.window[i], args.sizes[i]);
     runParts(poolIndices, args, work, context);
-  }
-};
-
-class ConvTransposeStep : public Step {
-public:
-  ConvTransposeArgs args;
-  Location x, filter, y;
-  Size images;
-
-  void bind(const Memory &memory) override {
-    args.x = memory.read<float>(x);
-    args.filter = memory.read<float>(filter);
-    args.y = memory.write<float>(y);
-  }
-  void prepare(const int64_t *symbols) override { args.images = images(symbols); }
-  void run(RunContext &context) const override {
-    double work =
-        static_cast<double>(args.images * args.channels) * static_cast<double>(args.outputChannels);
-    for (int i = 0; i < 3; ++i)
-      work *= static_cast<double>(args.sizes[i]) * static_cast<double>(args.kernel[i]);
-    runParts(convTranspose, args, static_cast<int64_t>(std::min(work, 1e15)), context);
   }
 };
 
@@ -144,32 +111,11 @@ void StepBuilder::addPoolIndices(const fb::PoolIndices &op) {
   add(std::move(step));
 }
 
-void StepBuilder::addConvTranspose(const fb::ConvTranspose &op) {
-  std::span<const int64_t> x = dimsOf(value(operand(0)).dims());
-  std::span<const int64_t> filter = dimsOf(value(operand(1)).dims());
-  std::span<const int64_t> y = dimsOf(value(result(0)).dims());
-  const size_t spatial = x.size() - 2;
-  auto step = std::make_unique<ConvTransposeStep>();
-  step->x = locations[operand(0)];
-  step->filter = locations[operand(1)];
-  step->y = locations[result(0)];
-  step->images = Size(x.first(1));
-  ConvTransposeArgs &args = step->args;
-  args.channels = x[1];
-  args.outputChannels = y[1];
-  args.groups = filter[1] == 0 ? 1 : std::max<int64_t>(y[1] / filter[1], 1);
-  setSpatial(args.sizes, x, 2, spatial);
-  setSpatial(args.outputs, y, 2, spatial);
-  setSpatial(args.kernel, filter, 2, spatial);
-  setSpatial(args.strides, numbersOf(*op.strides()), 0, spatial);
-  setSpatial(args.pads, numbersOf(*op.pads()), 0, spatial);
-  setSpatial(args.dilations, numbersOf(*op.dilations()), 0, spatial);
-  add(std::move(step));
-}
-
 void StepBuilder::addResize(const fb::Resize &op) {
-  std::span<const int64_t> x = dimsOf(value(operand(0)).dims());
-  ResizeShape shape{.from = x[op.dim()],
+  const std::vector<int64_t> placed = placedDims(operand(0));
+  const std::span<const int64_t> x = placed;
+  const uint32_t dim = placedDim(op.dim());
+  ResizeShape shape{.from = x[dim],
                     .to = dimsOf(value(result(0)).dims())[op.dim()],
                     .scale = op.scale(),
                     .mode = static_cast<ResizeMode>(op.mode()),
@@ -184,8 +130,8 @@ void StepBuilder::addResize(const fb::Resize &op) {
   auto step = std::make_unique<ResizeStep>();
   step->x = locations[operand(0)];
   step->y = locations[result(0)];
-  step->outer = Size(x.first(op.dim()));
-  step->inner = Size(x.subspan(op.dim() + 1));
+  step->outer = Size(x.first(dim));
+  step->inner = Size(x.subspan(dim + 1));
   step->args.from = shape.from;
   step->args.to = shape.to;
   step->table = makeResizeTable(shape);

@@ -19,7 +19,7 @@ namespace {
 /// A convolution of a fixed number of images, and its arguments but the filter.
 struct Chunk {
   int64_t images;
-  dnnl::convolution_forward convolution;
+  dnnl::primitive convolution;
   dnnl::memory x;
   dnnl::memory bias;
   dnnl::memory y;
@@ -92,6 +92,22 @@ struct Convolution::Impl {
     return join(channels, shape.kernelSizes);
   }
 
+  /// The filter as it is given.
+  dnnl::memory::desc plainFilter() const {
+    std::vector<int64_t> dims = filterDims();
+    if (!shape.isTransposed)
+      return describe(dims);
+    // Input channels are before output channels there.
+    const size_t input = shape.groups > 1 ? 2 : 1;
+    std::swap(dims[input - 1], dims[input]);
+    dnnl::memory::dims strides(dims.size(), 1);
+    for (size_t i = dims.size() - 1; i-- > 0;)
+      strides[i] = strides[i + 1] * dims[i + 1];
+    std::swap(dims[input - 1], dims[input]);
+    std::swap(strides[input - 1], strides[input]);
+    return {dims, f32, strides};
+  }
+
   Chunk makeChunk(int64_t images) {
     const auto x = describeImages(images, shape.inputChannels, shape.inputSizes);
     const auto y = describeImages(images, shape.outputChannels, shape.outputSizes);
@@ -99,18 +115,30 @@ struct Convolution::Impl {
     dnnl::memory::dims dilations = shape.dilations; // oneDNN counts what is left out
     for (int64_t &dilation : dilations)
       --dilation;
-    const dnnl::convolution_forward::primitive_desc descriptor(
-        dnnl::convolution_forward::desc(
-            dnnl::prop_kind::forward_inference, dnnl::algorithm::convolution_direct, x, filter,
-            bias, y, shape.strides, dilations, shape.padsBefore, shape.padsAfter),
-        attributesOf(shape.epilogue), engine);
+    const auto kind = dnnl::prop_kind::forward_inference;
+    if (shape.isTransposed) {
+      const dnnl::deconvolution_forward::desc desc(kind, dnnl::algorithm::deconvolution_direct, x,
+                                                   filter, bias, y, shape.strides, dilations,
+                                                   shape.padsBefore, shape.padsAfter);
+      return makeChunk<dnnl::deconvolution_forward>(images, {desc, attributesOf({}), engine});
+    }
+    const dnnl::convolution_forward::desc desc(kind, dnnl::algorithm::convolution_direct, x, filter,
+                                               bias, y, shape.strides, dilations, shape.padsBefore,
+                                               shape.padsAfter);
+    return makeChunk<dnnl::convolution_forward>(images,
+                                                {desc, attributesOf(shape.epilogue), engine});
+  }
+
+  template <typename Primitive>
+  Chunk makeChunk(int64_t images, const typename Primitive::primitive_desc &descriptor) {
     filter = descriptor.weights_desc();
     scratchBytes = std::max(scratchBytes, descriptor.scratchpad_desc().get_size());
+    const auto bias = shape.hasBias ? descriptor.bias_desc() : dnnl::memory::desc();
     Chunk chunk{images,
-                dnnl::convolution_forward(descriptor),
-                dnnl::memory(x, engine, DNNL_MEMORY_NONE),
+                Primitive(descriptor),
+                dnnl::memory(descriptor.src_desc(), engine, DNNL_MEMORY_NONE),
                 dnnl::memory(bias, engine, DNNL_MEMORY_NONE),
-                dnnl::memory(y, engine, DNNL_MEMORY_NONE),
+                dnnl::memory(descriptor.dst_desc(), engine, DNNL_MEMORY_NONE),
                 dnnl::memory(descriptor.scratchpad_desc(), engine, DNNL_MEMORY_NONE),
                 {}};
     chunk.arguments = {
@@ -138,8 +166,8 @@ Convolution::Convolution(const ConvolutionShape &shape, int64_t maxImages)
       if (images <= maxImages)
         impl->chunks.push_back(impl->makeChunk(images));
     if (!impl->chunks.empty())
-      impl->packing = dnnl::reorder(dnnl::reorder::primitive_desc(
-          impl->engine, describe(impl->filterDims()), impl->engine, impl->filter));
+      impl->packing = dnnl::reorder(dnnl::reorder::primitive_desc(impl->engine, impl->plainFilter(),
+                                                                  impl->engine, impl->filter));
   } catch (const dnnl::error &error) {
     throw std::runtime_error("oneDNN has no convolution of " + std::to_string(shape.inputChannels) +
                              " and " + std::to_string(shape.outputChannels) +
@@ -173,7 +201,7 @@ void Convolution::pack(const float *filter, const float *factor, Filter &to) con
     for (int64_t i = 0; i < impl->filterElements; ++i)
       scaled.push_back(filter[i] * factor[i / ofOutput]);
   // oneDNN's handles are not const; it reads from this one.
-  dnnl::memory plain(describe(impl->filterDims()), impl->engine,
+  dnnl::memory plain(impl->plainFilter(), impl->engine,
                      const_cast<float *>(factor ? scaled.data() : filter));
   impl->packing.execute(impl->stream, plain, to.memory);
   impl->stream.wait();

@@ -1,5 +1,6 @@
-// Convolutions, by oneDNN. Its primitives are made at load for fixed numbers of images. Images
-// have their channels last, and filters are packed into the layout that oneDNN likes best.
+// Convolutions, transposed ones too, by oneDNN. Its primitives are made at load for fixed numbers
+// of images. Images have their channels last, and filters are packed into the layout that oneDNN
+// likes best.
 #pragma once
 
 #include "runtime/kernels/epilogue.h"
@@ -13,7 +14,8 @@ namespace cleave::rt {
 
 /// What a convolution is, but for the number of images. The vectors have one number for
 /// each of one to three spatial dimensions. Strides and dilations are at least 1, and
-/// outputSizes what they, kernel and pads make of inputSizes.
+/// outputSizes what they, kernel and pads make of inputSizes, or where it is transposed the other
+/// way round; padsAfter then may be as low as 1 - stride.
 struct ConvolutionShape {
   int64_t inputChannels = 0;
   int64_t outputChannels = 0;
@@ -25,7 +27,8 @@ struct ConvolutionShape {
   std::vector<int64_t> padsBefore;
   std::vector<int64_t> padsAfter;
   std::vector<int64_t> dilations;
-  bool hasBias = false;
+  bool isTransposed = false;
+  bool hasBias = false;   ///< of those that are not transposed, as what follows
   Epilogue epilogue = {}; ///< of convolutions with input channels only
 
   auto operator<=>(const ConvolutionShape &) const = default;
@@ -33,7 +36,8 @@ struct ConvolutionShape {
 
 /// y[n, i, o] = bias[o] + sum over c, j of x[n, strides * i + dilations * j - padsBefore, c] *
 /// filter[o, c, j], c in o's group, and x zero outside, and what the epilogue makes of it; all
-/// dense.
+/// dense. Transposed, the products of x[n, i, c] and filter[c, o, j] are added to y[n, strides * i
+/// + dilations * j - padsBefore, o].
 struct ConvolutionArgs {
   const float *x = nullptr;    ///< [images, inputSizes..., inputChannels]
   const float *bias = nullptr; ///< [outputChannels], where the shape has one
@@ -58,7 +62,8 @@ public:
   std::shared_ptr<Filter> makeFilter() const;
 
   /// Packs filter [outputChannels, inputChannels / groups, kernelSizes...], row o times
-  /// factor[o] where there are factors. Allocates nothing without them.
+  /// factor[o] where there are factors; or, transposed and without factors, [inputChannels,
+  /// outputChannels / groups, kernelSizes...]. Allocates nothing without factors.
   void pack(const float *filter, const float *factor, Filter &to) const;
 
   /// The bytes of scratch memory that run() needs, aligned to 64.

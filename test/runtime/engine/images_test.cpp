@@ -122,8 +122,18 @@ TEST(Images, AConvolutionIsWhatItsOpSays) {
       for (int64_t at = 0; at < 30; ++at)
         x[(n * 30 + at) * 3 + c] = plain[(n * 3 + c) * 30 + at];
   const std::vector<float> filter = randomFloats(4 * 3 * 9, 1), bias = randomFloats(4, 2);
-  const ConvolutionShape shape{3,      4,      1,      {6, 5}, {3, 3}, {6, 5},
-                               {1, 1}, {1, 1}, {1, 1}, {1, 1}, true};
+  const ConvolutionShape shape{3,
+                               4,
+                               1,
+                               {6, 5},
+                               {3, 3},
+                               {6, 5},
+                               {1, 1},
+                               {1, 1},
+                               {1, 1},
+                               {1, 1},
+                               /*isTransposed=*/false,
+                               /*hasBias=*/true};
   const auto expected =
       reference::convolution(shape, {x.data(), bias.data(), nullptr, 2}, filter.data());
   for (int64_t n = 0; n < 2; ++n)
@@ -230,6 +240,56 @@ TEST(Images, PoolsOfConvolutionsAndOfInputs) {
         },
         ofConvolution ? std::vector<std::string>{"reorder", "conv", "pool", "reorder"}
                       : std::vector<std::string>{"pool"});
+}
+
+/// Of images from convolutions and of plain ones, which have other kernels.
+TEST(Images, ResizedAndTransposedConvolutions) {
+  auto build = [](bool isPlain) {
+    return [isPlain](Images &images, uint32_t x) {
+      uint32_t y = images.conv(x, 3, 4);
+      if (isPlain)
+        y = images.reshape(images.reshape(y, {2, 4, 30}), {2, 4, 6, 5});
+      uint32_t wide = images.b.activation({2, 4, 6, 9}), up = images.b.activation({2, 6, 13, 10});
+      uint32_t filter = images.weight({4, 3, 4, 2}); // for two groups
+      fb::ResizeBuilder resize(images.b.fbb);
+      resize.add_mode(fb::ResizeMode::Linear);
+      resize.add_dim(3);
+      resize.add_scale(9.0 / 5);
+      images.b.add(resize.Finish(), {y}, {wide});
+      const std::vector<uint32_t> strides = {2, 1}, pads = {1, 0, 0, 0}, ones = {1, 1};
+      images.b.add(fb::CreateConvTransposeDirect(images.b.fbb, &strides, &pads, &ones),
+                   {wide, filter}, {up});
+      return images.keep(up);
+    };
+  };
+  const auto [last, kinds] = runOn(build(false), false);
+  const auto [plain, plainKinds] = runOn(build(true), false);
+  EXPECT_THAT(kinds, ElementsAre("reorder", "conv", "resize", "conv_transpose", "reorder"));
+  EXPECT_THAT(plainKinds, ElementsAre("reorder", "conv", "reorder", "resize", "reorder",
+                                      "conv_transpose", "reorder"));
+  ASSERT_EQ(last.size(), plain.size());
+  for (size_t i = 0; i < last.size(); ++i)
+    ASSERT_NEAR(last[i], plain[i], 1e-4) << "element " << i;
+}
+
+/// Rows behind the last products by a stride or more are none of oneDNN's.
+TEST(Images, TransposedConvolutionsThatReachFurther) {
+  auto build = [](int64_t rows) {
+    return [rows](Images &images, uint32_t x) {
+      uint32_t y = images.b.activation({2, 2, rows, 5}), filter = images.weight({3, 2, 2, 1});
+      const std::vector<uint32_t> ones = {1, 1}, dilations = {3, 1}, pads = {0, 0, 0, 0};
+      images.b.add(fb::CreateConvTransposeDirect(images.b.fbb, &ones, &pads, &dilations),
+                   {x, filter}, {y});
+      return images.keep(y);
+    };
+  };
+  const auto [expected, kinds] = runOn(build(9), false);
+  const auto [found, foundKinds] = runOn(build(10), false);
+  EXPECT_THAT(kinds, ElementsAre("reorder", "conv_transpose", "reorder"));
+  EXPECT_THAT(foundKinds, ElementsAre("conv_transpose"));
+  for (size_t i = 0; i < found.size(); ++i)
+    ASSERT_NEAR(found[i], i % 50 < 45 ? expected[i / 50 * 45 + i % 50] : 0, 1e-5)
+        << "element " << i;
 }
 
 /// One channel, or one element of each, lies the same either way.

@@ -15,7 +15,7 @@ ConvolutionShape shapeOf(int64_t inputs, int64_t outputs, int64_t groups,
                          std::vector<int64_t> strides, std::vector<int64_t> before,
                          std::vector<int64_t> after, std::vector<int64_t> dilations, bool hasBias) {
   ConvolutionShape shape{inputs,  outputs, groups, sizes,     kernel, {},
-                         strides, before,  after,  dilations, hasBias};
+                         strides, before,  after,  dilations, false,  hasBias};
   for (size_t i = 0; i < sizes.size(); ++i)
     shape.outputSizes.push_back(
         (sizes[i] + before[i] + after[i] - dilations[i] * (kernel[i] - 1) - 1) / strides[i] + 1);
@@ -120,6 +120,71 @@ TEST(Convolution, Epilogues) {
           ASSERT_NEAR(problem.y[i], value, 1e-4) << "element " << i;
         }
       }
+}
+
+/// What is expected of a transposed convolution: its products, added where they go.
+std::vector<double> transposed(const ConvolutionShape &shape, const std::vector<float> &x,
+                               const std::vector<float> &filter, int64_t images) {
+  const int64_t inputs = shape.inputChannels, outputs = shape.outputChannels,
+                ofGroup = outputs / shape.groups, inGroup = inputs / shape.groups;
+  const int64_t in = Problem::product(shape.inputSizes), out = Problem::product(shape.outputSizes),
+                taps = Problem::product(shape.kernelSizes);
+  std::vector<double> y(images * out * outputs);
+  for (int64_t from = 0; from < images * in; ++from)
+    for (int64_t tap = 0; tap < taps; ++tap) {
+      int64_t place = 0, stride = 1, restOfFrom = from % in, restOfTap = tap;
+      bool isInside = true;
+      for (size_t d = shape.inputSizes.size(); d-- > 0;) {
+        const int64_t at = restOfFrom % shape.inputSizes[d] * shape.strides[d] +
+                           restOfTap % shape.kernelSizes[d] * shape.dilations[d] -
+                           shape.padsBefore[d];
+        restOfFrom /= shape.inputSizes[d];
+        restOfTap /= shape.kernelSizes[d];
+        isInside &= at >= 0 && at < shape.outputSizes[d];
+        place += at * stride;
+        stride *= shape.outputSizes[d];
+      }
+      for (int64_t c = 0; isInside && c < inputs; ++c)
+        for (int64_t o = 0; o < ofGroup; ++o)
+          y[(from / in * out + place) * outputs + c / inGroup * ofGroup + o] +=
+              double{x[from * inputs + c]} * filter[(c * ofGroup + o) * taps + tap];
+    }
+  return y;
+}
+
+TEST(Convolution, Transposed) {
+  struct Case {
+    int64_t inputs, outputs, groups;
+    std::vector<int64_t> sizes, kernel, strides, before, after, dilations;
+  };
+  const Case cases[] = {
+      {3, 5, 1, {6, 4}, {3, 2}, {2, 1}, {1, 0}, {1, 0}, {1, 1}},
+      {4, 6, 2, {5, 5}, {3, 3}, {3, 2}, {0, 1}, {-2, 0}, {1, 2}}, // more behind the products
+      {8, 8, 8, {7}, {4}, {2}, {1}, {-1}, {1}},
+      {2, 3, 1, {2, 3, 2}, {2, 1, 3}, {2, 3, 1}, {1, 0, 0}, {0, 0, 1}, {1, 1, 2}},
+      {32, 17, 1, {4, 4}, {2, 2}, {2, 2}, {0, 0}, {0, 0}, {1, 1}},
+  };
+  for (const Case &test : cases) {
+    ConvolutionShape shape{
+        test.inputs,          test.outputs, test.groups, test.sizes,     test.kernel, {},
+        test.strides,         test.before,  test.after,  test.dilations,
+        /*isTransposed=*/true};
+    for (size_t i = 0; i < test.sizes.size(); ++i)
+      shape.outputSizes.push_back((test.sizes[i] - 1) * test.strides[i] +
+                                  (test.kernel[i] - 1) * test.dilations[i] + 1 - test.before[i] -
+                                  test.after[i]);
+    for (int64_t images : {1, 5}) {
+      Problem problem(shape, images);
+      problem.filter = problem.random.floats(test.inputs * test.outputs / test.groups *
+                                             Problem::product(test.kernel));
+      Convolution convolution(shape, 5);
+      problem.run(convolution);
+      const auto expected = transposed(shape, problem.x, problem.filter, images);
+      ASSERT_EQ(expected.size(), problem.y.size());
+      for (size_t i = 0; i < expected.size(); ++i)
+        ASSERT_NEAR(problem.y[i], expected[i], 1e-4) << "element " << i;
+    }
+  }
 }
 
 /// A rank may have no input channels, no output channels, or no groups.
