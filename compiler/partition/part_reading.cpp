@@ -185,10 +185,11 @@ LogicalResult PartVerifier::readFactors(int64_t rank, ShardingRuleOpInterface op
     for (DimRef ref : group.dims)
       group.keepsWindows &= windows[ref.operand][ref.dim] < getReadings(partOf(ref)).size() - 1;
   }
-  // Rebasing is for this op alone, and rare.
+  // Rebasing is for this op alone, and rare. A value that it reads twice is rebased once.
+  llvm::SmallDenseSet<std::pair<Value, unsigned>> rebased;
   for (auto [number, operand] : llvm::enumerate(op->getOperands()))
     for (auto [dim, window] : llvm::enumerate(windows[number]))
-      if (window != 0)
+      if (window != 0 && rebased.insert({operand, dim}).second)
         known[operand] = rebase(known[operand], dim, window);
   return checkLeading(rank, op, rule, groups);
 }

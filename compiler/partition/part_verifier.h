@@ -82,6 +82,8 @@ private:
   mlir::LogicalResult advance(int64_t rank, bool &moved);
   mlir::LogicalResult evaluate(int64_t rank, mlir::Operation *op);
   mlir::LogicalResult evaluateUse(int64_t rank, UseOp use);
+  void findSlices(const std::map<int64_t, mlir::func::FuncOp> &functions);
+  bool isOfModel(SliceOp slice);
   void evaluateSlice(SliceOp slice);
   void evaluateShare(ShareOp share);
   mlir::LogicalResult evaluateCompute(int64_t rank, ShardingRuleOpInterface op);
@@ -121,6 +123,9 @@ private:
   /// The ranges of a weight that the ranks hold, together: where each dim begins and ends.
   std::map<std::string, llvm::SmallVector<ElementRange, 2>> weights;
   llvm::DenseMap<mlir::Value, RankValue> known;
+  /// Which ranks cut constant ranges under a name in the model, and which make one cut of them.
+  llvm::DenseMap<mlir::Attribute, llvm::DenseSet<int64_t>> slicedBy;
+  std::map<std::vector<const void *>, llvm::DenseSet<int64_t>> cutBy;
   std::map<int64_t, Cursor> cursors;
   std::map<std::tuple<int64_t, int64_t, int64_t>, std::deque<RankValue>> messages;
   std::map<std::string, std::pair<mlir::Operation *, RankValue>> outputs;

@@ -71,6 +71,7 @@ LogicalResult PartVerifier::run(const std::map<int64_t, func::FuncOp> &functions
   cursors.clear();
   messages.clear();
   outputs.clear();
+  findSlices(functions);
   for (auto [rank, function] : functions) {
     func::FuncOp entry = function;
     Block &body = entry.getFunctionBody().front();
@@ -171,8 +172,35 @@ LogicalResult PartVerifier::evaluateUse(int64_t rank, UseOp use) {
   return success();
 }
 
-/// A slice is its operand's part made smaller. Whether it is a rank's share or an op of the
-/// model shows in what follows.
+/// What ranks must have in common to make one cut.
+static std::vector<const void *> getCut(SliceOp slice) {
+  return {slice->getAttr(CleaveDialect::nameAttrName).getAsOpaquePointer(),
+          slice.getX().getType().getAsOpaquePointer(), slice.getType().getAsOpaquePointer(),
+          asKey(slice.getDim()), asKey(slice.getBegin())};
+}
+
+void PartVerifier::findSlices(const std::map<int64_t, func::FuncOp> &functions) {
+  slicedBy.clear();
+  cutBy.clear();
+  for (auto [rank, function] : functions)
+    for (SliceOp slice : func::FuncOp(function).getOps<SliceOp>())
+      if (Attribute name = slice->getAttr(CleaveDialect::nameAttrName);
+          name && slice.isConstantRange()) {
+        slicedBy[name].insert(rank);
+        cutBy[getCut(slice)].insert(rank);
+      }
+}
+
+/// Ranks' shares differ, so that a cut that all ranks make is the model's.
+bool PartVerifier::isOfModel(SliceOp slice) {
+  if (cursors.size() == 1)
+    return true;
+  Attribute name = slice->getAttr(CleaveDialect::nameAttrName);
+  return name && cutBy[getCut(slice)] == slicedBy[name];
+}
+
+/// A slice is its operand's part made smaller. Where it may be a rank's share as well as an op of
+/// the model, that shows in what follows.
 void PartVerifier::evaluateSlice(SliceOp slice) {
   RankValue value = known.lookup(slice.getX());
   PartDim &dim = value.dims[slice.getDim()];
@@ -181,7 +209,8 @@ void PartVerifier::evaluateSlice(SliceOp slice) {
   dim.range = {begin, begin + tensorOf(slice.getResult()).getDimSize(slice.getDim())};
   if (isWhole)
     dim.windows.push_back(dim.range);
-  known[slice.getResult()] = value;
+  known[slice.getResult()] =
+      isWhole && isOfModel(slice) ? rebase(value, slice.getDim(), dim.windows.size()) : value;
 }
 
 void PartVerifier::evaluateShare(ShareOp share) {

@@ -619,4 +619,17 @@ module @state_of_two_entries {
       return
     }
   }
+  module @rank1 attributes {cleave.rank = 1 : i64} {
+    cleave.state @k : tensor<?x?x4xf32, #cleave.dims<slots, context>>
+    func.func @f(%x: tensor<2x8xf32> {cleave.input = "x"}, %i: tensor<2xi32> {cleave.input = "i"}) {
+      %s = cleave.slice %x dim 1 from 4 : tensor<2x8xf32> -> tensor<2x4xf32>
+      %k = cleave.state_update @k, %s at %i, %i : (tensor<2x4xf32>, tensor<2xi32>, tensor<2xi32>) -> tensor<?x?x4xf32, #cleave.dims<slots, context>>
+      return
+    }
+    func.func @g(%x: tensor<2x8xf32> {cleave.input = "x"}, %i: tensor<2xi32> {cleave.input = "i"}) {
+      %s = cleave.slice %x dim 1 from 0 : tensor<2x8xf32> -> tensor<2x4xf32>
+      %k = cleave.state_update @k, %s at %i, %i : (tensor<2x4xf32>, tensor<2xi32>, tensor<2xi32>) -> tensor<?x?x4xf32, #cleave.dims<slots, context>>
+      return
+    }
+  }
 }
