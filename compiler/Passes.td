@@ -62,6 +62,31 @@ def ApplyPlanPass : Pass<"cleave-apply-plan", "::mlir::ModuleOp"> {
   ];
 }
 
+def SeparateSegmentsPass : Pass<"cleave-separate-segments", "::mlir::ModuleOp"> {
+  let summary = "takes products with fused weights apart";
+  let description = [{
+    Precondition: the logical form. Postcondition: the same, in which a `cleave.linear` whose
+    features only slices read, two or more that have none in common, is one `cleave.linear` for
+    each of these, with that slice of the weight. Between the product and the slices there may be
+    ops by elements with weights, reshapes and transposes: they are repeated for each slice. So
+    queries, keys and values that one matrix makes can be split by heads, each by itself.
+
+    The weights are called as the fused one with a number behind a colon; a plan may name all by
+    its name. What is made from a seed stays as it is, since a slice would be made otherwise.
+
+    ```mlir
+    cleave.weight @w : tensor<24x8xf32> from onnx<"m.onnx", "w">
+    // %y = linear %x, @w
+    // %q = slice %y dim 1 from 0    %k = slice %y dim 1 from 8    %v = slice %y dim 1 from 16
+    // ->
+    cleave.weight @"w:1" : tensor<8x8xf32> from onnx<"m.onnx", "w"> slice [0:8, 0:8]
+    cleave.weight @"w:2" : tensor<8x8xf32> from onnx<"m.onnx", "w"> slice [8:16, 0:8]
+    cleave.weight @"w:3" : tensor<8x8xf32> from onnx<"m.onnx", "w"> slice [16:24, 0:8]
+    // %q = linear %x, @"w:1"        %k = linear %x, @"w:2"        %v = linear %x, @"w:3"
+    ```
+  }];
+}
+
 def ChooseSplitsPass : Pass<"cleave-choose-splits", "::mlir::ModuleOp"> {
   let summary = "splits the weights of a graph for which nobody has said how";
   let description = [{
@@ -72,7 +97,8 @@ def ChooseSplitsPass : Pass<"cleave-choose-splits", "::mlir::ModuleOp"> {
     is whole gets its weight split by output features (`column`), experts between them, a
     table of 64 KiB or more by its rows. What follows from that is noted: through element-wise
     ops and attention a value stays cut, until an op sums over the cut dimension, as the second
-    product of a block does, whose weight propagation then splits `row`, or needs it whole.
+    product of a block does, whose weight propagation then splits `row`, or needs it whole. A
+    weight whose split propagation would refuse stays whole, and the others are chosen anew.
 
     ```mlir
     cleave.weight @up : tensor<64x16xf32> from none
@@ -242,13 +268,32 @@ def FindRmsNormPass : Pass<"cleave-find-rms-norm", "::mlir::ModuleOp"> {
   }];
 }
 
+def FindTransposePass : Pass<"cleave-find-transpose", "::mlir::ModuleOp"> {
+  let summary = "finds transposes between reshapes";
+  let description = [{
+    Precondition: the logical form. Postcondition: the same, with one `cleave.transpose` in the
+    place of a reshape that merges dimensions, a transpose, and a reshape that takes the merged
+    ones apart again.
+
+    ```mlir
+    %m = cleave.reshape %k groups [2:1, 1:1, 1:1]    // [b, h, s, d] -> [b*h, s, d]
+    %t = cleave.transpose %m [0, 2, 1]
+    %y = cleave.reshape %t groups [1:2, 1:1, 1:1]    // -> [b, h, d, s]
+    // ->
+    %y = cleave.transpose %k [0, 1, 3, 2]
+    ```
+  }];
+}
+
 def FindAttentionPass : Pass<"cleave-find-attention", "::mlir::ModuleOp"> {
   let summary = "finds attention";
   let description = [{
     Precondition: the logical form. Postcondition: the same, with
     `cleave.scaled_dot_product_attention` in the place of softmax(scale * q k^T + mask) v
     over [batch, heads, tokens, features], where nothing else reads what is between. Factors
-    of q, k and their product become the scale. The results differ by rounding, and for a
+    of q, k and their product become the scale. A choice between scores and a number that is as
+    good as minus infinity becomes a mask, and key heads that are repeated for a group of query
+    heads are read as they are before that. The results differ by rounding, and for a
     query that sees no key, which gets zeros.
 
     ```mlir

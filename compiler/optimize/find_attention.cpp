@@ -41,15 +41,9 @@ public:
     Value scores = softmax.getX();
     if (!scores.hasOneUse())
       return failure();
-    if (auto add = scores.getDefiningOp<AddOp>()) {
-      ops.push_back(add);
-      // The scores are the summand that comes from a product.
-      bool isFirst = getScores(add.getX()) != nullptr;
-      mask = isFirst ? add.getY() : add.getX();
-      scores = isFirst ? add.getX() : add.getY();
-      if (!scores.hasOneUse())
+    while (stripMask(scores))
+      if (!scores.hasOneUse() || masks.size() > 4)
         return failure();
-    }
     MatMulOp product = getScores(scores);
     if (!product || product.getTransposeA() || product.getType() != typeOf(weights))
       return failure();
@@ -66,7 +60,10 @@ public:
       // Between the transpose and what it turns there may be a factor, too.
       k = strip(turned.getX());
     }
-    return success(fits());
+    int64_t ofValues = 1;
+    stripRepeat(k, turned ? turned.getPermutation() : ArrayRef<int64_t>{0, 1, 2, 3}, group);
+    stripRepeat(v, {0, 1, 2, 3}, ofValues);
+    return success(group == ofValues && fits());
   }
 
   void rewrite(PatternRewriter &rewriter) {
@@ -76,13 +73,124 @@ public:
       if (!llvm::is_sorted(order)) // else k is as it should be
         k = transpose(rewriter, order);
     }
+    Value mask;
+    for (const Mask &each : masks) {
+      Value summand = each.choice ? makeSummand(rewriter, each) : each.other;
+      if (!mask) {
+        mask = summand;
+        continue;
+      }
+      auto sum = rewriter.create<AddOp>(last.getLoc(), mask, summand, DenseI64ArrayAttr());
+      sum->setDiscardableAttrs(last->getDiscardableAttrDictionary());
+      mask = sum;
+    }
     replaceSpelling<ScaledDotProductAttentionOp>(
-        rewriter, last, last.getType(), q, k, v, mask, rewriter.getI64IntegerAttr(1),
+        rewriter, last, last.getType(), q, k, v, mask, rewriter.getI64IntegerAttr(group),
         rewriter.getI64IntegerAttr(0), rewriter.getF32FloatAttr(static_cast<float>(scale)),
         rewriter.getF32FloatAttr(0), UnitAttr(), UnitAttr());
   }
 
 private:
+  /// What is added to the scores, or chosen in their place.
+  struct Mask {
+    Value other;
+    WhereOp choice; ///< null for a summand
+    bool isFirst;   ///< whether the scores come before it
+    /// The value that is broadcast to the scores.
+    Value shaped() const { return WhereOp(choice) ? WhereOp(choice).getCondition() : other; }
+  };
+
+  /// Takes a mask off `scores`: a summand, or a choice between scores and a number that is none.
+  bool stripMask(Value &scores) {
+    Operation *op = scores.getDefiningOp();
+    if (!isa_and_nonnull<AddOp, WhereOp>(op))
+      return false;
+    // The last two operands, of which one leads to the product.
+    Value x = op->getOperands().drop_back().back(), y = op->getOperands().back();
+    bool isFirst = leadsToProduct(x);
+    Value other = isFirst ? y : x;
+    if (!isFirst && !leadsToProduct(y))
+      return false;
+    auto choice = dyn_cast<WhereOp>(op);
+    // As small as exporters write for "not seen", so that no score shows beside it.
+    constexpr double unseen = -1e30;
+    std::optional<double> number = getNumber(other);
+    if (choice && !(number && *number <= unseen))
+      return false;
+    ops.push_back(op);
+    masks.push_back({other, choice, isFirst});
+    scores = isFirst ? x : y;
+    return true;
+  }
+
+  /// Whether a value is the product, scaled and masked.
+  static bool leadsToProduct(Value value, unsigned depth = 0) {
+    constexpr unsigned most = 4;
+    if (getScores(value))
+      return true;
+    Operation *op = value.getDefiningOp();
+    return isa_and_nonnull<AddOp, WhereOp>(op) && depth < most &&
+           llvm::any_of(
+               op->getOperands().take_back(2),
+               [&](Value operand) { return leadsToProduct(operand, depth + 1); });
+  }
+
+  /// A choice as a summand: 0 where the scores are chosen, and otherwise the number. One that is
+  /// there serves all.
+  Value makeSummand(PatternRewriter &rewriter, const Mask &mask) {
+    WhereOp choice = mask.choice;
+    Value condition = choice.getCondition();
+    auto weightOf = [](Value value) { return value.getDefiningOp<UseOp>().getWeightAttr(); };
+    for (Operation *user : condition.getUsers()) {
+      auto known = dyn_cast<WhereOp>(user);
+      if (!known || !known->isBeforeInBlock(last) || !canJoin({known, last}))
+        continue;
+      Value kept = mask.isFirst ? known.getX() : known.getY(),
+            other = mask.isFirst ? known.getY() : known.getX();
+      if (getNumber(kept) == 0.0 && getNumber(other) && weightOf(other) == weightOf(mask.other))
+        return known;
+    }
+    // The number's use may stand behind its other readers, but not behind this one.
+    Value zero = makeNumber(rewriter, last, 0), number = mask.other;
+    auto made = rewriter.create<WhereOp>(choice.getLoc(), condition, mask.isFirst ? zero : number,
+                                         mask.isFirst ? number : zero, DenseI64ArrayAttr());
+    made->setDiscardableAttrs(choice->getDiscardableAttrDictionary());
+    return made;
+  }
+
+  /// Where heads of `value` (dimension 1 when it is turned by `order`) are each repeated, in a row,
+  /// for the queries of a group: the value before that. Counts the group.
+  static void stripRepeat(Value &value, ArrayRef<int64_t> order, int64_t &count) {
+    auto merge = value.getDefiningOp<ReshapeOp>();
+    auto repeat = merge ? merge.getX().getDefiningOp<ExpandOp>() : ExpandOp();
+    auto unsqueeze = repeat ? repeat.getX().getDefiningOp<ReshapeOp>() : ReshapeOp();
+    if (!unsqueeze)
+      return;
+    Value heads = unsqueeze.getX();
+    int64_t dim = order[1];
+    RankedTensorType from = typeOf(heads), apart = typeOf(unsqueeze), all = typeOf(repeat),
+                     to = typeOf(merge);
+    if (from.getRank() != 4 || apart.getRank() != 5 || all.getRank() != 5 || to.getRank() != 4 ||
+        from.isDynamicDim(dim) || all.isDynamicDim(dim + 1))
+      return;
+    int64_t group = all.getDimSize(dim + 1);
+    for (int64_t at = 0; at < 5; ++at) {
+      int64_t of = at > dim ? at - 1 : at; // in four dimensions
+      if (at == dim + 1) {
+        if (apart.getDimSize(at) != 1)
+          return;
+        continue;
+      }
+      if (!sameDim(heads, of, unsqueeze, at) || !sameDim(heads, of, repeat, at) ||
+          (of != dim && !sameDim(heads, of, merge, of)))
+        return;
+    }
+    if (group < 1 || to.getDimSize(dim) != from.getDimSize(dim) * group)
+      return;
+    count = group;
+    value = heads;
+  }
+
   Value transpose(PatternRewriter &rewriter, ArrayRef<int64_t> order) {
     SmallVector<int64_t> shape;
     SmallVector<StringAttr> names;
@@ -137,31 +245,32 @@ private:
         return dim;
       return turned.getPermutation()[dim < 2 ? dim : 5 - dim];
     };
-    for (unsigned dim : {0u, 1u})
-      if (!sameDim(q, dim, k, keyDim(dim)) || !sameDim(q, dim, v, dim))
-        return false;
+    if (!sameDim(q, 0, k, keyDim(0)) || !sameDim(q, 0, v, 0) || !sameDim(k, keyDim(1), v, 1))
+      return false;
     for (Value value : {q, v})
       if (typeOf(value).isDynamicDim(1) || typeOf(value).isDynamicDim(3))
         return false;
     if (!sameDim(q, 3, k, keyDim(3)) || !sameDim(v, 2, k, keyDim(2)) || !std::isfinite(scale))
       return false;
-    if (!mask)
-      return true;
-    int64_t rank = typeOf(mask).getRank();
-    if (rank > 4 || !typeOf(mask).getElementType().isF32())
+    if (typeOf(q).getDimSize(1) != typeOf(v).getDimSize(1) * group)
       return false;
-    for (int64_t dim = 0; dim < rank; ++dim) {
-      unsigned of = 4 - rank + dim;
-      if (typeOf(mask).getDimSize(dim) != 1 &&
-          !(of == 3 ? sameDim(mask, dim, v, 2) : sameDim(mask, dim, q, of)))
-        return false;
-    }
-    return true;
+    return llvm::all_of(masks, [&](const Mask &mask) {
+      RankedTensorType type = typeOf(mask.shaped());
+      bool isBroadcast = type.getRank() <= 4;
+      for (int64_t dim = 0; isBroadcast && dim < type.getRank(); ++dim) {
+        unsigned of = 4 - type.getRank() + dim;
+        isBroadcast = type.getDimSize(dim) == 1 || (of == 3 ? sameDim(mask.shaped(), dim, v, 2)
+                                                            : sameDim(mask.shaped(), dim, q, of));
+      }
+      return isBroadcast && (WhereOp(mask.choice) || type.getElementType().isF32());
+    });
   }
 
   MatMulOp last;
   SmallVector<Operation *> ops;
-  Value q, k, v, mask;
+  Value q, k, v;
+  SmallVector<Mask, 2> masks; ///< the last one first
+  int64_t group = 1;
   TransposeOp turned; ///< the one that makes the scores' second operand of k
   double scale = 1;
 };

@@ -24,6 +24,31 @@ std::optional<double> cleave::getNumber(Value value) {
   return llvm::bit_cast<float>(bits);
 }
 
+Value cleave::makeNumber(OpBuilder &builder, Operation *op, float number) {
+  MLIRContext *context = op->getContext();
+  auto module = op->getParentOfType<ModuleOp>();
+  char bytes[sizeof number];
+  llvm::support::endian::write32le(bytes, llvm::bit_cast<uint32_t>(number));
+  auto source = SourceAttr::getDense(context, {bytes, sizeof bytes}, {});
+  auto type = RankedTensorType::get({}, builder.getF32Type());
+  WeightOp weight;
+  for (unsigned tries = 0; !weight; ++tries) {
+    std::string name = "number:" + std::to_string(tries);
+    Operation *known = SymbolTable::lookupSymbolIn(module, name);
+    if (!known) {
+      OpBuilder::InsertionGuard guard(builder);
+      builder.setInsertionPointToStart(module.getBody());
+      weight = builder.create<WeightOp>(op->getLoc(), StringAttr::get(context, name),
+                                        TypeAttr::get(type), source, DenseI64ArrayAttr(),
+                                        ArrayAttr(), ShardingAttr());
+    } else if (auto same = dyn_cast<WeightOp>(known);
+               same && same.getSource() == source && same.getTensorType() == type) {
+      weight = same;
+    }
+  }
+  return builder.create<UseOp>(op->getLoc(), type, FlatSymbolRefAttr::get(weight.getSymNameAttr()));
+}
+
 bool cleave::isAbout(double a, double b) {
   return std::abs(a - b) <= 1e-5 * std::abs(b);
 }

@@ -13,6 +13,9 @@ namespace cleave {
 /// The number that a value of one f32 element is, where the module holds it.
 std::optional<double> getNumber(mlir::Value value);
 
+/// A value of one f32 element, 0-dimensional, that the module holds: made before `op`.
+mlir::Value makeNumber(mlir::OpBuilder &builder, mlir::Operation *op, float number);
+
 /// Whether two numbers are the same but for how precisely a graph spells them.
 bool isAbout(double a, double b);
 

@@ -27,10 +27,19 @@ public:
   llvm::Expected<::onnx::ModelProto> run();
 
 private:
+  /// How a tensor of the file lies, dimensions in the file's order. Of a fused one: along which
+  /// dimension its segments follow each other, and how many there are; 0 where they are not equal.
+  struct Layout {
+    SmallVector<DimShardingAttr> dims;
+    size_t fused = 0;
+    int64_t segments = 1;
+  };
+
   void readStages();
-  void readShardings();
+  llvm::Error readShardings();
+  llvm::Error addSegment(WeightOp weight, SmallVector<DimShardingAttr> dims);
   void addSpec(::onnx::NodeDeviceConfigurationProto &to, const std::string &tensor,
-               ArrayRef<DimShardingAttr> dims, int64_t stage);
+               const Layout &layout, int64_t stage);
 
   const ModelFile &file;
   ModuleOp sharded;
@@ -38,8 +47,7 @@ private:
   int64_t stages = 1;
   llvm::StringSet<> nodes; ///< the unique names of the main graph's
   llvm::StringMap<int64_t> nodeStages;
-  /// How tensors of the file lie, dimensions in the file's order.
-  llvm::StringMap<SmallVector<DimShardingAttr>> shardings;
+  llvm::StringMap<Layout> shardings;
 };
 
 } // namespace
@@ -59,7 +67,32 @@ void Annotator::readStages() {
   });
 }
 
-void Annotator::readShardings() {
+/// The weight is a slice of a fused tensor; `dims` are in the file's order.
+llvm::Error Annotator::addSegment(WeightOp weight, SmallVector<DimShardingAttr> dims) {
+  const ::onnx::TensorProto &tensor = *file.findTensor(weight.getTensorName());
+  SmallVector<ElementRange> ranges = getRanges(*weight.getSlice());
+  if (weight.getSource().getTransposed())
+    std::swap(ranges[ranges.size() - 1], ranges[ranges.size() - 2]);
+  Layout layout{dims};
+  for (auto [dim, range] : llvm::enumerate(ranges))
+    if (int64_t size = tensor.dims(static_cast<int>(dim)); range.size() != size) {
+      layout.fused = dim;
+      bool isEven = size % range.size() == 0 && range.begin % range.size() == 0;
+      layout.segments = isEven ? size / range.size() : 0;
+    }
+  auto [known, isNew] = shardings.try_emplace(weight.getTensorName(), layout);
+  const Layout &before = known->second;
+  bool isAlike = isNew || (before.fused == layout.fused && before.segments == layout.segments);
+  for (size_t dim = 0; dim < dims.size(); ++dim)
+    isAlike &= before.dims[dim].getAxes() == dims[dim].getAxes();
+  if (!isAlike || (layout.segments == 0 && dims[layout.fused].isSplit()))
+    return file.error("the segments of the tensor " + quote(weight.getTensorName()) +
+                      " are of different sizes, or split differently, which annotations cannot "
+                      "say");
+  return llvm::Error::success();
+}
+
+llvm::Error Annotator::readShardings() {
   for (WeightOp weight : sharded.getOps<WeightOp>()) {
     SourceAttr source = weight.getSource();
     std::optional<ShardingAttr> sharding = weight.getSharding();
@@ -69,20 +102,26 @@ void Annotator::readShardings() {
     SmallVector<DimShardingAttr> dims(sharding->getDims());
     if (source.getTransposed())
       std::swap(dims[dims.size() - 1], dims[dims.size() - 2]);
-    shardings.try_emplace(weight.getTensorName(), dims);
+    if (!weight.getSlice())
+      shardings.try_emplace(weight.getTensorName(), Layout{dims});
+    else if (llvm::Error error = addSegment(weight, dims))
+      return error;
   }
   for (auto function : sharded.getOps<func::FuncOp>())
     for (unsigned i = 0; i < function.getNumArguments(); ++i) {
       auto name = function.getArgAttrOfType<StringAttr>(i, CleaveDialect::inputAttrName);
       auto sharding = function.getArgAttrOfType<ShardingAttr>(i, CleaveDialect::shardingAttrName);
       if (name && sharding)
-        shardings.try_emplace(name.getValue(), SmallVector<DimShardingAttr>(sharding.getDims()));
+        shardings.try_emplace(name.getValue(),
+                              Layout{SmallVector<DimShardingAttr>(sharding.getDims())});
     }
+  return llvm::Error::success();
 }
 
 /// Device numbers are ranks: those of a stage one after the other, by coordinates.
 void Annotator::addSpec(::onnx::NodeDeviceConfigurationProto &to, const std::string &tensor,
-                        ArrayRef<DimShardingAttr> dims, int64_t stage) {
+                        const Layout &layout, int64_t stage) {
+  ArrayRef<DimShardingAttr> dims = layout.dims;
   ::onnx::ShardingSpecProto &spec = *to.add_sharding_spec();
   spec.set_tensor_name(tensor);
   const int64_t devices = mesh.getNumCoordinates();
@@ -93,6 +132,12 @@ void Annotator::addSpec(::onnx::NodeDeviceConfigurationProto &to, const std::str
       continue;
     ::onnx::ShardedDimProto &cut = *spec.add_sharded_dim();
     cut.set_axis(static_cast<int64_t>(axis));
+    if (axis == layout.fused && layout.segments > 1) {
+      // Dimensions of which this one is the product, major first.
+      ::onnx::SimpleShardedDimProto &outer = *cut.add_simple_sharding();
+      outer.set_dim_value(layout.segments);
+      outer.set_num_shards(1);
+    }
     cut.add_simple_sharding()->set_num_shards(shards);
     holders.resize(holders.size() * shards);
   }
@@ -126,7 +171,8 @@ llvm::Expected<::onnx::ModelProto> Annotator::run() {
   for (const ::onnx::NodeProto &node : file.model().graph().node())
     nodes.insert(names.emplace_back(unique.add(nameOfNode(node))));
   readStages();
-  readShardings();
+  if (llvm::Error error = readShardings())
+    return error;
   ::onnx::ModelProto model = file.model();
   model.set_ir_version(std::max<int64_t>(model.ir_version(), leastIrVersion));
   // What was written before is replaced.

@@ -135,19 +135,26 @@ Annotations::readSpec(const ::onnx::NodeProto &node,
   Spec spec{{}, describe(node)};
   int64_t shards = 1;
   for (const ::onnx::ShardedDimProto &dim : sharding.sharded_dim()) {
-    int64_t count = 1;
+    // Several are dimensions that one is a product of, major first.
+    int64_t count = 1, segments = 1;
     for (const ::onnx::SimpleShardedDimProto &simple : dim.simple_sharding()) {
       if (simple.num_shards() < 1 || simple.num_shards() > maxDevices)
         return file->error(where + "is cut into " + Twine(simple.num_shards()) +
                            " shards, expected 1 to " + Twine(maxDevices));
-      if (count > 1 || (simple.num_shards() > 1 && &simple != &*dim.simple_sharding().begin()))
-        return file->error(where + "is cut along parts of dimension " + Twine(dim.axis()) +
-                           "; only whole dimensions can be cut");
-      count = simple.num_shards();
+      if (count > 1 && simple.num_shards() > 1)
+        return file->error(where + "is cut along two parts of dimension " + Twine(dim.axis()) +
+                           "; one of them can be cut");
+      count = std::max<int64_t>(count, simple.num_shards());
+      if (count > 1 || &simple == &*dim.simple_sharding().rbegin())
+        continue;
+      if (simple.dim_value() < 1 || __builtin_mul_overflow(segments, simple.dim_value(), &segments))
+        return file->error(where + "has a part of size " + Twine(simple.dim_value()) +
+                           " in dimension " + Twine(dim.axis()) +
+                           "; a part that is cut must come after parts of known sizes");
     }
     if (llvm::any_of(spec.dims, [&](const ShardedDim &each) { return each.axis == dim.axis(); }))
       return file->error(where + "is cut along dimension " + Twine(dim.axis()) + " twice");
-    spec.dims.push_back({dim.axis(), count, 0});
+    spec.dims.push_back({dim.axis(), count, 0, segments});
     if ((shards *= count) > devices)
       return file->error(where + "is cut into " + Twine(shards) + " shards, but a stage has " +
                          Twine(devices) + " devices");
@@ -265,6 +272,16 @@ llvm::Error Annotations::checkFits(StringRef tensor, const Spec &spec,
   return llvm::Error::success();
 }
 
+/// Whether the weight is one of so many equal segments of `size` elements along its dimension
+/// `dim`.
+static bool isSegment(WeightOp weight, int64_t dim, int64_t size, int64_t segments) {
+  std::optional<ArrayRef<int64_t>> slice = weight.getSlice();
+  if (!slice || size % segments != 0)
+    return false;
+  ElementRange range = getRanges(*slice)[dim];
+  return range.size() == size / segments && range.begin % range.size() == 0;
+}
+
 llvm::Error Annotations::apply(ModuleOp module, func::FuncOp function,
                                llvm::function_ref<RankedTensorType(StringRef)> typeOf) const {
   MLIRContext *context = module.getContext();
@@ -292,6 +309,11 @@ llvm::Error Annotations::apply(ModuleOp module, func::FuncOp function,
     if (auto input = inputs.find(tensor); input != inputs.end()) {
       SmallVector<DimShardingAttr> dims(type.getRank(), DimShardingAttr::get(context, {}, {}));
       for (const ShardedDim &dim : spec.dims) {
+        if (dim.segments > 1)
+          return file->error(spec.node + ": input " + quote(tensor) +
+                             " is cut along parts of "
+                             "dimension " +
+                             Twine(dimOf(dim)) + "; inputs can be cut along whole ones");
         if (!type.isDynamicDim(dimOf(dim)) && type.getDimSize(dimOf(dim)) % dim.shards != 0)
           return file->error(spec.node + ": input " + quote(tensor) + " has size " +
                              Twine(type.getDimSize(dimOf(dim))) + " along dimension " +
@@ -320,6 +342,13 @@ llvm::Error Annotations::apply(ModuleOp module, func::FuncOp function,
           return file->error(spec.node + ": tensor " + quote(tensor) + " is cut along dimension " +
                              Twine(dimOf(dim)) +
                              "; weights can be cut along their input and output features");
+        if (dim.segments > 1 &&
+            !isSegment(weight, number, type.getDimSize(dimOf(dim)), dim.segments))
+          return file->error(spec.node + ": tensor " + quote(tensor) + " is cut in " +
+                             Twine(dim.segments) + " segments along dimension " +
+                             Twine(dimOf(dim)) +
+                             ", but its readers do not take it apart into as many; weights are cut "
+                             "along whole dimensions, or segment by segment");
         for (StringAttr axis : axesOf(context, dim))
           splits.push_back(
               SplitAttr::get(context, number == 0 ? SplitKind::Column : SplitKind::Row, axis));

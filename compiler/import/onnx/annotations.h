@@ -34,11 +34,13 @@ public:
                     llvm::function_ref<mlir::RankedTensorType(llvm::StringRef)> typeOf) const;
 
 private:
-  /// A dimension cut into `shards`: device d of a stage has number (d / stride) % shards.
+  /// A dimension cut into `shards`: device d of a stage has number (d / stride) % shards. Where it
+  /// is `segments` dimensions in one, as queries, keys and values are, each of them is cut.
   struct ShardedDim {
     int64_t axis;
     int64_t shards;
     int64_t stride;
+    int64_t segments = 1;
     bool operator==(const ShardedDim &) const = default;
   };
   /// How a tensor lies over the devices of a stage, and the node that says so.

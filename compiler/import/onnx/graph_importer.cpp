@@ -2,6 +2,7 @@
 #include "compiler/import/onnx/graph_importer.h"
 
 #include "compiler/import/onnx/shape_arithmetic.h"
+#include "compiler/optimize/separate_segments.h"
 #include "runtime/program/npy.h"
 
 #include "mlir/IR/Diagnostics.h"
@@ -557,11 +558,9 @@ LogicalResult GraphImporter::importGraph() {
              .second)
       return fail("has two functions " + quote(each.name()) + " in the domain " +
                   quote(each.domain()));
-  if (failed(checkOps()) || failed(readAnnotations()) ||
-      failed(importInitializers(model.graph(), main)) || failed(importInputs()) ||
-      failed(importNodes(model.graph().node(), main)) || failed(importOutputs()))
-    return failure();
-  return applyAnnotations();
+  return failure(failed(checkOps()) || failed(readAnnotations()) ||
+                 failed(importInitializers(model.graph(), main)) || failed(importInputs()) ||
+                 failed(importNodes(model.graph().node(), main)) || failed(importOutputs()));
 }
 
 /// The node that an op's location says.
@@ -581,8 +580,16 @@ llvm::Expected<ImportedModel> GraphImporter::import() {
         (void)fail(describeNode(diagnostic.getLocation()) + diagnostic.str());
       return success();
     });
-    if (failed(mlir::verify(*module)))
-      (void)fail("makes a graph that is not valid");
+    auto check = [&] {
+      if (!error && failed(mlir::verify(*module)))
+        (void)fail("makes a graph that is not valid");
+      return success(!error);
+    };
+    if (succeeded(check())) {
+      separateSegments(*module);
+      if (succeeded(applyAnnotations()))
+        (void)check();
+    }
   }
   if (error)
     return llvm::createStringError(llvm::inconvertibleErrorCode(), *error);

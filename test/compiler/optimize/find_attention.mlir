@@ -69,3 +69,54 @@ func.func @over_heads(%q: tensor<?x4x?x8xf32, #cleave.dims<b, t>>, %k: tensor<?x
   %y = cleave.matmul %p, %v : tensor<?x4x?x?xf32, #cleave.dims<b, t, s>>, tensor<?x4x?x8xf32, #cleave.dims<b, s>> -> tensor<?x4x?x8xf32, #cleave.dims<b, t>>
   return %y : tensor<?x4x?x8xf32, #cleave.dims<b, t>>
 }
+
+// -----
+
+// Causal masks that choose between scores and the least number, in two blocks: one mask of numbers
+// serves both. The padding mask is added to it.
+cleave.weight @least : tensor<f32> from dense<[], "0xFFFF7FFF">
+
+// CHECK: cleave.weight @[[ZERO:.*]] : tensor<f32> from dense<[], "0x00000000">
+// CHECK-LABEL: func.func @chosen(
+// CHECK-SAME: %[[Q:.*]]: {{.*}}, %[[K:.*]]: {{.*}}, %[[V:.*]]: {{.*}}, %[[C:[a-z0-9]*]]: {{.*}}, %[[M:[a-z0-9]*]]: {{.*}}) ->
+// CHECK: %[[L:.*]] = cleave.use @least
+// CHECK: %[[Z:.*]] = cleave.use @[[ZERO]]
+// CHECK: %[[B:.*]] = cleave.where %[[C]], %[[Z]], %[[L]] : tensor<1x1x?x?xi1
+// CHECK: %[[A:.*]] = cleave.scaled_dot_product_attention %[[Q]], %[[K]], %[[V]] mask %[[B]]
+// CHECK-NOT: cleave.where
+// CHECK: %[[S:.*]] = cleave.add %[[M]], %[[B]]
+// CHECK: cleave.scaled_dot_product_attention %[[A]], %[[K]], %[[V]] mask %[[S]]
+func.func @chosen(%q: tensor<?x4x?x8xf32, #cleave.dims<b, t>>, %k: tensor<?x4x?x8xf32, #cleave.dims<b, s>>, %v: tensor<?x4x?x8xf32, #cleave.dims<b, s>>, %c: tensor<1x1x?x?xi1, #cleave.dims<t, s>>, %m: tensor<?x1x1x?xf32, #cleave.dims<b, s>>) -> tensor<?x4x?x8xf32, #cleave.dims<b, t>> {
+  %l = cleave.use @least : tensor<f32>
+  %s = cleave.matmul %q, %k {transpose_b} : tensor<?x4x?x8xf32, #cleave.dims<b, t>>, tensor<?x4x?x8xf32, #cleave.dims<b, s>> -> tensor<?x4x?x?xf32, #cleave.dims<b, t, s>>
+  %w = cleave.where %c, %s, %l : tensor<1x1x?x?xi1, #cleave.dims<t, s>>, tensor<?x4x?x?xf32, #cleave.dims<b, t, s>>, tensor<f32>
+  %p = cleave.softmax %w dim 3 : tensor<?x4x?x?xf32, #cleave.dims<b, t, s>>
+  %a = cleave.matmul %p, %v : tensor<?x4x?x?xf32, #cleave.dims<b, t, s>>, tensor<?x4x?x8xf32, #cleave.dims<b, s>> -> tensor<?x4x?x8xf32, #cleave.dims<b, t>>
+  %s2 = cleave.matmul %a, %k {transpose_b} : tensor<?x4x?x8xf32, #cleave.dims<b, t>>, tensor<?x4x?x8xf32, #cleave.dims<b, s>> -> tensor<?x4x?x?xf32, #cleave.dims<b, t, s>>
+  %w2 = cleave.where %c, %s2, %l : tensor<1x1x?x?xi1, #cleave.dims<t, s>>, tensor<?x4x?x?xf32, #cleave.dims<b, t, s>>, tensor<f32>
+  %d2 = cleave.add %w2, %m : tensor<?x4x?x?xf32, #cleave.dims<b, t, s>>, tensor<?x1x1x?xf32, #cleave.dims<b, s>>
+  %p2 = cleave.softmax %d2 dim 3 : tensor<?x4x?x?xf32, #cleave.dims<b, t, s>>
+  %y = cleave.matmul %p2, %v : tensor<?x4x?x?xf32, #cleave.dims<b, t, s>>, tensor<?x4x?x8xf32, #cleave.dims<b, s>> -> tensor<?x4x?x8xf32, #cleave.dims<b, t>>
+  return %y : tensor<?x4x?x8xf32, #cleave.dims<b, t>>
+}
+
+// -----
+
+// Two query heads for each key head, which is repeated for them.
+// CHECK-LABEL: func.func @grouped(
+// CHECK-SAME: %[[Q:.*]]: {{.*}}, %[[K:.*]]: {{.*}}, %[[V:[a-z0-9]*]]: {{.*}}) ->
+// CHECK-NEXT: %[[A:.*]] = cleave.scaled_dot_product_attention %[[Q]], %[[K]], %[[V]] {group = 2 : i64, scale
+// CHECK-NEXT: return %[[A]]
+func.func @grouped(%q: tensor<?x4x?x8xf32, #cleave.dims<b, t>>, %k: tensor<?x2x?x8xf32, #cleave.dims<b, s>>, %v: tensor<?x2x?x8xf32, #cleave.dims<b, s>>) -> tensor<?x4x?x8xf32, #cleave.dims<b, t>> {
+  %k1 = cleave.reshape %k groups [1:1, 1:1, 0:1, 1:1, 1:1] : tensor<?x2x?x8xf32, #cleave.dims<b, s>> -> tensor<?x2x1x?x8xf32, #cleave.dims<b, s>>
+  %k2 = cleave.expand %k1 : tensor<?x2x1x?x8xf32, #cleave.dims<b, s>> -> tensor<?x2x2x?x8xf32, #cleave.dims<b, s>>
+  %k3 = cleave.reshape %k2 groups [1:1, 2:1, 1:1, 1:1] : tensor<?x2x2x?x8xf32, #cleave.dims<b, s>> -> tensor<?x4x?x8xf32, #cleave.dims<b, s>>
+  %v1 = cleave.reshape %v groups [1:1, 1:1, 0:1, 1:1, 1:1] : tensor<?x2x?x8xf32, #cleave.dims<b, s>> -> tensor<?x2x1x?x8xf32, #cleave.dims<b, s>>
+  %v2 = cleave.expand %v1 : tensor<?x2x1x?x8xf32, #cleave.dims<b, s>> -> tensor<?x2x2x?x8xf32, #cleave.dims<b, s>>
+  %v3 = cleave.reshape %v2 groups [1:1, 2:1, 1:1, 1:1] : tensor<?x2x2x?x8xf32, #cleave.dims<b, s>> -> tensor<?x4x?x8xf32, #cleave.dims<b, s>>
+  %kt = cleave.transpose %k3 [0, 1, 3, 2] : tensor<?x4x?x8xf32, #cleave.dims<b, s>> -> tensor<?x4x8x?xf32, #cleave.dims<b, s>>
+  %s = cleave.matmul %q, %kt : tensor<?x4x?x8xf32, #cleave.dims<b, t>>, tensor<?x4x8x?xf32, #cleave.dims<b, s>> -> tensor<?x4x?x?xf32, #cleave.dims<b, t, s>>
+  %p = cleave.softmax %s dim 3 : tensor<?x4x?x?xf32, #cleave.dims<b, t, s>>
+  %y = cleave.matmul %p, %v3 : tensor<?x4x?x?xf32, #cleave.dims<b, t, s>>, tensor<?x4x?x8xf32, #cleave.dims<b, s>> -> tensor<?x4x?x8xf32, #cleave.dims<b, t>>
+  return %y : tensor<?x4x?x8xf32, #cleave.dims<b, t>>
+}
