@@ -2,6 +2,7 @@
 // alone. Pairs of matrix products, as in a feed-forward or an attention block, are found by
 // following what a cut of the first one's output features does to the values behind it.
 #include "compiler/partition/cut_analysis.h"
+#include "compiler/partition/propagation.h"
 #include "compiler/passes.h"
 
 #include "mlir/IR/Builders.h"
@@ -33,6 +34,8 @@ private:
   std::optional<unsigned> findCutFactor(ShardingRuleOpInterface op, const ShardingRule &rule);
   std::optional<unsigned> splitWeight(ShardingRuleOpInterface op, const ShardingRule &rule);
   void follow(ShardingRuleOpInterface op);
+  bool works(ArrayRef<StringAttr> split);
+  StringAttr findRefused();
 
   ModuleOp module;
   MeshOp mesh;
@@ -40,6 +43,7 @@ private:
   StringAttr axis;
   /// The dims that are cut over the axis, of weights, states and values.
   llvm::DenseMap<const void *, unsigned> cutDims;
+  llvm::DenseSet<StringAttr> refused; ///< weights that stay whole
 };
 
 } // namespace
@@ -115,7 +119,7 @@ std::optional<unsigned> SplitChoice::splitWeight(ShardingRuleOpInterface op,
     if (isLookUp && getTensorBytes(weight.getTensorType()) < leastSplitTableBytes)
       continue;
     if (weight.getTensorType().getDimSize(0) < *cuts.getMesh().getAxisSize(axis) ||
-        !canCut(weight, 0) || isNeededWhole(weight))
+        !canCut(weight, 0) || isNeededWhole(weight) || refused.contains(weight.getSymNameAttr()))
       continue;
     auto split = SplitAttr::get(module.getContext(),
                                 isExperts ? SplitKind::Expert : SplitKind::Column, axis);
@@ -146,10 +150,48 @@ void SplitChoice::follow(ShardingRuleOpInterface op) {
     note(value, dims);
 }
 
+/// Whether propagation takes the splits that were chosen for these weights alone.
+bool SplitChoice::works(ArrayRef<StringAttr> split) {
+  OwningOpRef<ModuleOp> copy = module.clone();
+  llvm::DenseSet<StringAttr> kept(split.begin(), split.end());
+  for (WeightOp weight : copy->getOps<WeightOp>())
+    if (!kept.contains(weight.getSymNameAttr()))
+      weight.removeSplitsAttr();
+  ScopedDiagnosticHandler quiet(module.getContext(), [](Diagnostic &) { return success(); });
+  Provenance provenance;
+  return succeeded(propagateShardings(*copy, provenance));
+}
+
+/// The first weight whose split does not fit those before it, or null where all fit.
+StringAttr SplitChoice::findRefused() {
+  SmallVector<StringAttr> split;
+  for (WeightOp weight : module.getOps<WeightOp>())
+    if (weight.getSplitsAttr())
+      split.push_back(weight.getSymNameAttr());
+  if (split.empty() || works(split))
+    return {};
+  size_t fits = 0, fails = split.size(); // so many of them
+  while (fails - fits > 1) {
+    size_t middle = (fits + fails) / 2;
+    (works(ArrayRef(split).take_front(middle)) ? fits : fails) = middle;
+  }
+  return split[fits];
+}
+
+/// Rules say of each op alone what can be cut, and splits that are chosen one by one may still
+/// contradict each other. Nobody asked for them, so that a weight that does not fit stays whole,
+/// and the others are chosen anew.
 LogicalResult SplitChoice::run() {
   if (failed(findAxis()))
     return failure();
   module.walk([&](ShardingRuleOpInterface op) { follow(op); });
+  while (StringAttr weight = findRefused()) {
+    refused.insert(weight);
+    for (WeightOp each : module.getOps<WeightOp>())
+      each.removeSplitsAttr();
+    cutDims.clear();
+    module.walk([&](ShardingRuleOpInterface op) { follow(op); });
+  }
   if (llvm::any_of(module.getOps<WeightOp>(),
                    [](WeightOp weight) { return weight.getSplitsAttr() != nullptr; }))
     return success();

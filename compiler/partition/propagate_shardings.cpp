@@ -2,6 +2,7 @@
 // value. Knows ops by their sharding rules alone.
 #include "compiler/partition/conflicts.h"
 #include "compiler/partition/op_sharding.h"
+#include "compiler/partition/propagation.h"
 #include "compiler/passes.h"
 
 #include "mlir/IR/Builders.h"
@@ -39,6 +40,7 @@ private:
   LogicalResult reportTooFewHeads(WeightOp weight, DimKey key, ArrayRef<StringAttr> axes);
   FailureOr<unsigned> getSplitDim(WeightOp weight, SplitAttr split);
   LogicalResult readArguments();
+  void findJoined();
   bool spread(ShardingRuleOpInterface op);
   void spreadAll();
   ShardingAttr getCurrent(Value value);
@@ -54,6 +56,8 @@ private:
   Provenance &provenance;
   llvm::DenseMap<const void *, Assignment> assignments;
   SmallVector<ShardingRuleOpInterface> ops;
+  /// Dims of values that some op needs whole.
+  llvm::DenseSet<std::pair<Value, unsigned>> joined;
 };
 
 } // namespace
@@ -177,6 +181,16 @@ LogicalResult Propagation::readArguments() {
   return result;
 }
 
+void Propagation::findJoined() {
+  for (ShardingRuleOpInterface op : ops) {
+    ShardingRule rule = op.getShardingRule();
+    for (auto [value, dims] : llvm::zip_equal(op->getOperands(), rule.operands))
+      for (auto [dim, factors] : llvm::enumerate(dims))
+        if (rule.factors[factors.front()].kind == FactorKind::whole)
+          joined.insert({value, dim});
+  }
+}
+
 /// Gives each leading factor's axes to the dims that have none yet. Whether anything was
 /// given.
 bool Propagation::spread(ShardingRuleOpInterface op) {
@@ -205,8 +219,13 @@ bool Propagation::spread(ShardingRuleOpInterface op) {
       visitValue(value, dims);
   };
   SmallVector<std::pair<Value, unsigned>, 6> givers(rule.factors.size());
+  // A residual that is joined anyway, as a norm needs it, is added whole: what is added to it may
+  // be a partial sum, of which the sum would be cut and joined again for the next norm.
+  auto isJoined = [&](Value value, unsigned dim) {
+    return rule.linearIn.size() > 1 && value.getDefiningOp() != op && joined.contains({value, dim});
+  };
   forEachDim([&](Value value, unsigned dim, unsigned factor) {
-    if (!factors[factor].empty())
+    if (!factors[factor].empty() || isJoined(value, dim))
       return;
     factors[factor] = assignmentOf(value).dims[dim];
     givers[factor] = {value, dim};
@@ -432,6 +451,7 @@ LogicalResult Propagation::run() {
   }
   if (failed(readArguments()))
     return failure();
+  findJoined();
   spreadAll();
   findPartials();
   if (failed(cutSequence()) || failed(write()))
@@ -439,12 +459,16 @@ LogicalResult Propagation::run() {
   return checkSplits(module, cuts, provenance);
 }
 
+LogicalResult cleave::propagateShardings(ModuleOp module, Provenance &provenance) {
+  return Propagation(module, provenance).run();
+}
+
 namespace {
 struct PropagateShardingsPass
     : public cleave::impl::PropagateShardingsPassBase<PropagateShardingsPass> {
   void runOnOperation() override {
     Provenance own;
-    if (failed(Propagation(getOperation(), provenance ? *provenance : own).run()))
+    if (failed(propagateShardings(getOperation(), provenance ? *provenance : own)))
       signalPassFailure();
   }
 

@@ -5,6 +5,7 @@
 // RUN: partition-tool %t/encoder.mlir --tp 8 --emit=ranks | FileCheck %s --check-prefix=HEADS
 // RUN: partition-tool %t/images.mlir --tp 2 --emit=ranks | FileCheck %s --check-prefix=IMAGES
 // RUN: partition-tool %t/tied.mlir --tp 2 --emit=ranks | FileCheck %s --check-prefix=TIED
+// RUN: partition-tool %t/refused.mlir --tp 2 --emit=ranks | FileCheck %s --check-prefix=REFUSED
 // RUN: partition-tool %t/mask.mlir --tp 3 --emit=ranks | FileCheck %s --check-prefix=MASK
 // RUN: cleave-opt %t/encoder.mlir -cleave-apply-plan="tp=2 split=up=column" -cleave-choose-splits | FileCheck %s --check-prefix=PLANNED
 // RUN: not cleave-opt %t/encoder.mlir -cleave-apply-plan="mesh=x=2;y=2" -cleave-choose-splits 2>&1 | FileCheck %s --check-prefix=AXES
@@ -63,6 +64,13 @@
 
 // A table that a look-up needs whole is not split for the product that reads it, too.
 // TIED-COUNT-2: cleave.weight @words : tensor<16x8xf32>
+
+// The pair would split the second matrix by its inputs, which a norm of its rows needs whole: so the
+// first one stays whole, and the second is split by its outputs.
+// REFUSED-LABEL: module @rank0
+// REFUSED: cleave.weight @first : tensor<12x8xf32>
+// REFUSED: cleave.weight @second : tensor<4x12xf32>
+// REFUSED-LABEL: module @rank1
 
 // A head a rank: the mask has one for all heads, of which no rank has a share.
 // MASK-COUNT-3: cleave.scaled_dot_product_attention {{.*}}mask_repeats = array<i64: 1>
@@ -152,6 +160,20 @@ func.func @main(%x: tensor<4x8xf32> {cleave.input = "x"})
   %w = cleave.use @norm : tensor<8xf32>
   %y = cleave.mul %x, %w : tensor<4x8xf32>, tensor<8xf32>
   return %y : tensor<4x8xf32>
+}
+
+//--- refused.mlir
+cleave.weight @first : tensor<12x8xf32> from none
+cleave.weight @second : tensor<8x12xf32> from none
+func.func @main(%x: tensor<4x8xf32> {cleave.input = "x"})
+    -> (tensor<4x8xf32> {cleave.output = "y"}, tensor<8x12xf32> {cleave.output = "z"}) {
+  %f = cleave.use @first : tensor<12x8xf32>
+  %s = cleave.use @second : tensor<8x12xf32>
+  %a = cleave.linear %x, %f : (tensor<4x8xf32>, tensor<12x8xf32>) -> tensor<4x12xf32>
+  %b = cleave.silu %a : tensor<4x12xf32>
+  %y = cleave.linear %b, %s : (tensor<4x12xf32>, tensor<8x12xf32>) -> tensor<4x8xf32>
+  %z = cleave.softmax %s dim 1 : tensor<8x12xf32>
+  return %y, %z : tensor<4x8xf32>, tensor<8x12xf32>
 }
 
 //--- mask.mlir
