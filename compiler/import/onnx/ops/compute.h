@@ -1,7 +1,7 @@
 // Building blocks for ops that compute, which several families use.
 #pragma once
 
-#include "compiler/import/onnx/node.h"
+#include "compiler/import/onnx/ops/movement.h"
 
 namespace cleave::onnx {
 
@@ -24,11 +24,12 @@ template <typename OpT>
 mlir::Value binary(Node &node, mlir::Value a, mlir::Value b, mlir::Type resultType = {}) {
   if (!a || !b)
     return {};
-  mlir::FailureOr<Shape> shape = node.broadcast({shapeOf(a), shapeOf(b)});
+  mlir::Value operands[] = {a, b};
+  mlir::FailureOr<Shape> shape = broadcast(node, operands);
   if (failed(shape))
     return {};
-  return node.create<OpT>(getTensorType(*shape, resultType ? resultType : elementTypeOf(a)), a, b,
-                          mlir::DenseI64ArrayAttr());
+  return node.create<OpT>(getTensorType(*shape, resultType ? resultType : elementTypeOf(a)),
+                          operands[0], operands[1], mlir::DenseI64ArrayAttr());
 }
 
 } // namespace cleave::onnx

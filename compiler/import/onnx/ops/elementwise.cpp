@@ -1,4 +1,5 @@
 // Ops that compute element by element, with broadcasting as NumPy has it, and casts.
+#include "compiler/import/onnx/ops/movement.h"
 #include "compiler/import/onnx/registry.h"
 #include "compiler/import/onnx/shape_arithmetic.h"
 
@@ -113,11 +114,12 @@ template <typename OpT> Value createBinary(Node &node, Value x, Value y, Type re
     (void)node.fail("has operands of different element types");
     return {};
   }
-  FailureOr<Shape> shape = node.broadcast({getShape(xType), getShape(yType)});
+  Value operands[] = {x, y};
+  FailureOr<Shape> shape = broadcast(node, operands);
   if (failed(shape))
     return {};
   RankedTensorType type = getTensorType(*shape, resultType ? resultType : xType.getElementType());
-  return node.create<OpT>(type, x, y, DenseI64ArrayAttr());
+  return node.create<OpT>(type, operands[0], operands[1], DenseI64ArrayAttr());
 }
 
 template <typename OpT> LogicalResult importBinary(Node &node) {
@@ -255,11 +257,12 @@ LogicalResult importWhere(Node &node) {
     return failure();
   if (node.elementType(1) != node.elementType(2))
     return node.fail("has operands of different element types");
-  FailureOr<Shape> shape = node.broadcast({node.shape(0), node.shape(1), node.shape(2)});
+  Value operands[] = {condition, x, y};
+  FailureOr<Shape> shape = broadcast(node, operands);
   if (failed(shape))
     return failure();
-  node.set(0, node.create<WhereOp>(getTensorType(*shape, node.elementType(1)), condition, x, y,
-                                   DenseI64ArrayAttr()));
+  node.set(0, node.create<WhereOp>(getTensorType(*shape, node.elementType(1)), operands[0],
+                                   operands[1], operands[2], DenseI64ArrayAttr()));
   return success();
 }
 

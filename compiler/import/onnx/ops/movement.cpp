@@ -1,6 +1,8 @@
 // Reshapes, transposes, slices, concatenations: as few ops as the case needs.
 #include "compiler/import/onnx/ops/movement.h"
 
+#include <array>
+
 using namespace mlir;
 using llvm::Twine;
 
@@ -87,6 +89,87 @@ Value concat(Node &node, ArrayRef<Value> given, int64_t dim) {
     parts = std::move(joined);
   }
   return parts.front();
+}
+
+/// Whether the size is 1 where no symbol is 0.
+static bool isOneUnlessEmpty(const SizeExpression &size) {
+  MaybeSize positive = size.substitute([](std::string_view name) {
+    return sizeSum(SizeExpression::symbol(name), SizeExpression(1));
+  });
+  return positive && positive->constant() == 1;
+}
+
+/// Whether the size is `other` up to a limit, as `min(seq,512)` is `seq`: never more, and no less
+/// for small symbols.
+static bool isLimited(const SizeExpression &size, const SizeExpression &other) {
+  MaybeSize difference = sizeDifference(other, size);
+  return difference && difference->isNonNegative() &&
+         llvm::all_of(std::array{1, 2}, [&](int64_t small) {
+           return difference->evaluate([&](std::string_view) { return std::optional(small); }) == 0;
+         });
+}
+
+/// What a value of size `own` is read as beside one of `size`: that, 1, or nothing where the two
+/// are not known to match.
+static std::optional<SizeExpression> matchSize(const SizeExpression &own,
+                                               const SizeExpression &size) {
+  if (own == size || own.constant() == 1)
+    return own;
+  if (own.constant())
+    return std::nullopt;
+  if (isOneUnlessEmpty(own))
+    return SizeExpression(1);
+  return isLimited(own, size) ? std::optional(size) : std::nullopt;
+}
+
+/// `shapes` broadcast: their sizes are read so that they match.
+static FailureOr<Shape> matchShapes(Node &node, MutableArrayRef<Shape> shapes) {
+  Shape result;
+  for (const Shape &shape : shapes)
+    if (shape.size() > result.size())
+      result.resize(shape.size(), SizeExpression(1));
+  for (size_t behind = 1; behind <= result.size(); ++behind) {
+    SizeExpression &size = result[result.size() - behind];
+    for (const Shape &shape : shapes)
+      if (behind <= shape.size()) {
+        const SizeExpression &own = shape[shape.size() - behind];
+        if (size.constant() == 1 || !matchSize(own, size))
+          size = own;
+      }
+    for (Shape &shape : shapes)
+      if (behind <= shape.size()) {
+        SizeExpression &own = shape[shape.size() - behind];
+        own = matchSize(own, size).value_or(own);
+      }
+  }
+  return node.broadcast(shapes);
+}
+
+/// The first elements of each dimension, as many as `shape` says.
+static Value takeFirst(Node &node, Value x, const Shape &shape) {
+  for (auto [dim, size] : llvm::enumerate(shape))
+    x = slice(node, x, static_cast<int64_t>(dim), SizeExpression(0), size);
+  return x;
+}
+
+FailureOr<Shape> broadcast(Node &node, MutableArrayRef<Value> values) {
+  SmallVector<Shape, 3> shapes;
+  for (Value value : values)
+    shapes.push_back(getShape(cast<RankedTensorType>(value.getType())));
+  FailureOr<Shape> result = matchShapes(node, shapes);
+  if (succeeded(result))
+    for (auto [value, shape] : llvm::zip_equal(values, shapes))
+      value = takeFirst(node, value, shape);
+  return result;
+}
+
+FailureOr<Shape> broadcastTo(Node &node, Value &x, ArrayRef<SizeExpression> wanted) {
+  Shape shapes[] = {getShape(cast<RankedTensorType>(x.getType())), Shape(wanted)};
+  FailureOr<Shape> result = matchShapes(node, shapes);
+  if (failed(result) || !(ArrayRef<SizeExpression>(shapes[1]) == wanted))
+    return node.broadcast({getShape(cast<RankedTensorType>(x.getType())), Shape(wanted)});
+  x = takeFirst(node, x, shapes[0]);
+  return result;
 }
 
 Value expand(Node &node, Value x, ArrayRef<SizeExpression> shape) {

@@ -22,6 +22,15 @@ mlir::Value concat(Node &node, llvm::ArrayRef<mlir::Value> parts, int64_t dim);
 /// `x` repeated to a shape to which it broadcasts.
 mlir::Value expand(Node &node, mlir::Value x, llvm::ArrayRef<SizeExpression> shape);
 
+/// The shape that the values have together, as NumPy broadcasts. Where sizes of two are equal or 1
+/// only if symbols are such (`min(seq,512)` beside `seq`, `min(batch,1)` beside `batch`), they
+/// are taken to be: a slice is put before the value, which each run checks.
+mlir::FailureOr<Shape> broadcast(Node &node, llvm::MutableArrayRef<mlir::Value> values);
+
+/// As above, for one value that is repeated to `wanted`.
+mlir::FailureOr<Shape> broadcastTo(Node &node, mlir::Value &x,
+                                   llvm::ArrayRef<SizeExpression> wanted);
+
 /// The product of sizes, or nothing where it is too large to be written.
 MaybeSize product(llvm::ArrayRef<SizeExpression> shape);
 

@@ -353,13 +353,14 @@ LogicalResult importExpand(Node &node) {
   FailureOr<SizeArray> wanted = node.sizes(1, "the shape");
   if (failed(wanted))
     return failure();
-  FailureOr<Shape> shape = node.broadcast({node.shape(0), Shape(wanted->elements)});
+  Value x = node.value(0);
+  FailureOr<Shape> shape = x ? broadcastTo(node, x, wanted->elements) : FailureOr<Shape>(failure());
   if (failed(shape))
     return failure();
   for (const SizeExpression &size : *shape)
     if (size.constant() && *size.constant() < 0)
       return node.fail("expands to a size of " + size.text());
-  Value result = expand(node, node.value(0), *shape);
+  Value result = expand(node, x, *shape);
   node.set(0, result);
   return success(static_cast<bool>(result));
 }
