@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
-from harness import complaint, partition_tool
+from harness import ROOT, complaint, partition_tool
 
 onnx = pytest.importorskip("onnx", minversion="1.18")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
@@ -188,3 +190,56 @@ def test_a_node_before_its_producer(tmp_path):
         annotate(node, stage=stage)
     complaint(partition_tool(save(model, tmp_path), "--emit=ranks"), "'second' is in stage 0",
               "needs what stage 1 makes")
+
+
+def attention():
+    """Queries, keys and values that one matrix makes; and what is mixed of them."""
+    sys.path.insert(0, str(ROOT / "test" / "models"))
+    from onnx_models import self_attention
+
+    model = self_attention()
+    model.ir_version = 11
+    return model
+
+
+def test_segments_are_written_and_read(tmp_path):
+    """A dimension that is three in one is cut in each of them."""
+    plain = save(attention(), tmp_path, "plain.onnx")
+    result = partition_tool(plain, "--tp", 2, "--annotate", tmp_path / "annotated.onnx")
+    assert result.returncode == 0, result.stderr
+    model = onnx.load(tmp_path / "annotated.onnx")
+    fused, = (spec for node in model.graph.node for given in node.device_configurations
+              for spec in given.sharding_spec if spec.tensor_name == "qkv.weight")
+    cut, = fused.sharded_dim
+    assert cut.axis == 1
+    assert [(part.dim_value, part.num_shards) for part in cut.simple_sharding] == [(3, 1), (0, 2)]
+    assert ranks_of(tmp_path / "annotated.onnx") == ranks_of(plain, "--tp", 2)
+
+
+def test_segments_that_nothing_takes_apart(tmp_path):
+    model = megatron()
+    cut = model.graph.node[0].device_configurations[0].sharding_spec[1].sharded_dim[0]
+    cut.simple_sharding[0].num_shards = 2
+    cut.simple_sharding.insert(0, onnx.SimpleShardedDimProto(dim_value=3, num_shards=1))
+    complaint(partition_tool(save(model, tmp_path), "--emit=ranks"), "'up'", "in 3 segments",
+              "do not take it apart")
+
+
+@pytest.mark.parametrize("flags", [
+    ("--mesh", "axis0=2,axis1=2", "--split", "up=column@axis0", "--split", "down=row@axis1"),
+    ("--mesh", "axis0=2,axis1=3", "--split", "up=column@axis1", "--split", "down=row@axis0"),
+    ("--mesh", "axis0=2,axis1=3", "--split", "up=column@axis0+row@axis1", "--split", "down=row@axis0"),
+])
+def test_groups_of_devices_are_written_and_read(tmp_path, flags):
+    """A weight that is whole over one of two axes lies on groups of devices."""
+    plain = save(block(), tmp_path, "plain.onnx")
+    result = partition_tool(plain, *flags, "--annotate", tmp_path / "annotated.onnx")
+    assert result.returncode == 0, result.stderr
+    model = onnx.load(tmp_path / "annotated.onnx")
+    onnx.checker.check_model(model)
+    specs = [spec for node in model.graph.node for given in node.device_configurations
+             for spec in given.sharding_spec]
+    assert any(spec.index_to_device_group_map for spec in specs)
+    kept = ranks_of(tmp_path / "annotated.onnx")
+    assert [line for line in kept if "coordinate" not in line] == [
+        line for line in ranks_of(plain, *flags) if "coordinate" not in line]
