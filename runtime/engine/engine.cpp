@@ -62,7 +62,7 @@ struct Engine::Impl {
   std::vector<PortPlace> outputs;
   std::vector<std::unique_ptr<Step>> steps;
   int threads;
-  Team team;
+  Team team, alone{1};
   Profiler *profiler;
   EngineTimes times;
 
@@ -217,9 +217,11 @@ struct Engine::Impl {
         begin = end;
         continue;
       }
+      bool isSmall = steps[begin]->isSmall();
       while (end < steps.size() && !steps[end]->usesLibrary())
-        ++end;
-      team.run([&](TeamMember &member) {
+        isSmall &= steps[end++]->isSmall();
+      // Nobody is called for what one thread does alone.
+      (isSmall ? alone : team).run([&](TeamMember &member) {
         Profiler *recorder = member.isFirst() ? profiler : nullptr;
         RunContext context(member, recorder);
         for (size_t i = begin; i < end; ++i) {

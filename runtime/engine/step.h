@@ -97,6 +97,8 @@ public:
   virtual void runLibrary() {}
   /// Whether run() does anything.
   virtual bool usesTeam() const { return true; }
+  /// Whether what run() does is so little that one thread does it; it may say no.
+  virtual bool isSmall() const { return false; }
   virtual void run(RunContext &context) const = 0;
 
   /// The number of the instruction that it executes, for profiles; -1: a check's.

@@ -43,6 +43,7 @@ public:
     args.y = memory.write<void>(y);
   }
   void prepare(const int64_t *symbols) override { args.count = count(symbols); }
+  bool isSmall() const override { return args.count * 8 < leastSharedWork; }
   void run(RunContext &context) const override {
     runParts(unary, args, args.count * 8, context); // about an exponential each
   }
@@ -63,6 +64,7 @@ public:
     args.shape.set(zDims(symbols), {xDims(symbols), yDims(symbols)});
     count = args.shape.count();
   }
+  bool isSmall() const override { return count < leastSharedWork; }
   void run(RunContext &context) const override { runParts(binary, args, count, context); }
 
 private:
@@ -123,6 +125,7 @@ public:
   void prepare(const int64_t *symbols) override {
     args.rows = args.columns > 0 ? count(symbols) / args.columns : 0;
   }
+  bool isSmall() const override { return args.rows * args.columns < leastSharedWork; }
   void run(RunContext &context) const override {
     runParts(affine, args, args.rows * args.columns, context);
   }

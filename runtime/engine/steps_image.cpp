@@ -21,13 +21,17 @@ public:
     args.x = memory.read<float>(x);
     args.y = memory.write<float>(y);
   }
-  void prepare(const int64_t *symbols) override { args.planes = planes(symbols); }
-  void run(RunContext &context) const override {
-    int64_t work = args.planes * args.inner;
+  void prepare(const int64_t *symbols) override {
+    args.planes = planes(symbols);
+    work = args.planes * args.inner;
     for (int i = 0; i < 3; ++i)
       work *= args.outputs[i] * std::min(args.window[i], args.sizes[i]);
-    runParts(pool, args, work, context);
   }
+  bool isSmall() const override { return work < leastSharedWork; }
+  void run(RunContext &context) const override { runParts(pool, args, work, context); }
+
+private:
+  int64_t work = 0;
 };
 
 class PoolIndicesStep : public Step {

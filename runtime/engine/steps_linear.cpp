@@ -120,6 +120,7 @@ public:
   bool usesTeam() const override {
     return work > 0 || std::ranges::any_of(forms, &FormOfX::isRead);
   }
+  bool isSmall() const override { return work < leastSharedWork && forms.empty(); }
   void run(RunContext &context) const override {
     for (const FormOfX &form : forms)
       if (form.isRead) {

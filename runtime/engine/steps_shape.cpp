@@ -72,6 +72,7 @@ public:
       args.rank = 0;
   }
 
+  bool isSmall() const override { return count * 2 < leastSharedWork; }
   void run(RunContext &context) const override {
     if (count > 0)
       runParts(transpose, args, count * 2, context);
@@ -347,6 +348,7 @@ public:
   void prepare(const int64_t *symbols) override {
     args.bytes = args.xStride = args.yStride = count(symbols) * elementBytes;
   }
+  bool isSmall() const override { return args.bytes / 4 < leastSharedWork; }
   void run(RunContext &context) const override { runParts(slice, args, args.bytes / 4, context); }
 };
 

@@ -2,6 +2,7 @@
 // step's buffers.
 #include "runtime/kernels/convolution.h"
 
+#include "runtime/kernels/library_threads.h"
 #include "runtime/kernels/packed_memory.h"
 
 #include <dnnl.hpp>
@@ -108,7 +109,17 @@ struct Convolution::Impl {
     return {dims, f32, strides};
   }
 
+  /// Of a chunk of so many images.
+  double products(int64_t images) const {
+    // Each element of the transposed one's input, and else of the output, meets a whole filter.
+    const int64_t elements = shape.isTransposed ? xElements : yElements;
+    const int64_t channels = shape.isTransposed ? shape.inputChannels : shape.outputChannels;
+    return static_cast<double>(images * elements) * static_cast<double>(filterElements) /
+           static_cast<double>(channels);
+  }
+
   Chunk makeChunk(int64_t images) {
+    const LibraryThreads threads(products(images));
     const auto x = describeImages(images, shape.inputChannels, shape.inputSizes);
     const auto y = describeImages(images, shape.outputChannels, shape.outputSizes);
     const auto bias = shape.hasBias ? describe({shape.outputChannels}) : dnnl::memory::desc();
@@ -218,6 +229,7 @@ void Convolution::run(const ConvolutionArgs &args, const Filter &filter, void *s
   int64_t done = 0;
   for (Chunk &chunk : impl->chunks)
     for (; args.images - done >= chunk.images; done += chunk.images) {
+      const LibraryThreads threads(impl->products(chunk.images));
       // oneDNN's handles are not const; a convolution writes its destination only.
       chunk.x.set_data_handle(const_cast<float *>(args.x + done * impl->xElements));
       if (impl->shape.hasBias)

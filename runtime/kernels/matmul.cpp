@@ -2,6 +2,7 @@
 // that all rows of a batch meet makes one tall product of them.
 #include "runtime/kernels/matmul.h"
 
+#include "runtime/kernels/library_threads.h"
 #include "runtime/kernels/packed_memory.h"
 
 #include <dnnl.hpp>
@@ -96,6 +97,7 @@ public:
 class MatMuls::Product {
 public:
   int64_t elements = 0; ///< of the result
+  double products = 0;
   bool isEmptySum = false;
   dnnl::matmul matmul;
   dnnl::memory a, b, bias, c, scratch;
@@ -171,7 +173,9 @@ std::shared_ptr<MatMuls::Product> MatMuls::get(const MatMulShape &given, const P
   for (size_t i = 0; i < shape.aBatch.size(); ++i)
     product->elements *= shape.aBatch[i] == 1 ? shape.bBatch[i] : shape.aBatch[i];
   product->isEmptySum = shape.k == 0;
+  product->products = static_cast<double>(product->elements) * static_cast<double>(shape.k);
   try {
+    const LibraryThreads threads(product->products);
     if (product->elements > 0 && !product->isEmptySum)
       impl->make(*product, shape, b);
   } catch (const dnnl::error &error) {
@@ -214,6 +218,7 @@ void MatMuls::run(Product &product, const MatMulArgs &args, const PackedMatrix *
     std::fill_n(args.c, product.elements, 0.0f);
     return;
   }
+  const LibraryThreads threads(product.products);
   // oneDNN's handles are not const; a matmul writes its destination only.
   product.a.set_data_handle(const_cast<float *>(args.a));
   if (b)
