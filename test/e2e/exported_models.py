@@ -235,9 +235,9 @@ def llama() -> Model:
 
 def t5() -> Model:
     config = transformers.T5Config(
-        vocab_size=VOCABULARY, d_model=WIDTH, d_kv=WIDTH // HEADS, d_ff=2 * WIDTH, num_layers=LAYERS,
-        num_decoder_layers=LAYERS, num_heads=HEADS, relative_attention_num_buckets=8,
-        relative_attention_max_distance=16)
+        vocab_size=VOCABULARY, d_model=WIDTH, d_kv=WIDTH // HEADS, d_ff=2 * WIDTH,
+        num_layers=LAYERS, num_decoder_layers=LAYERS, num_heads=HEADS,
+        relative_attention_num_buckets=8, relative_attention_max_distance=16)
 
     class T5(nn.Module):
         def __init__(self):

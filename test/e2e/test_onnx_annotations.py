@@ -228,7 +228,8 @@ def test_segments_that_nothing_takes_apart(tmp_path):
 @pytest.mark.parametrize("flags", [
     ("--mesh", "axis0=2,axis1=2", "--split", "up=column@axis0", "--split", "down=row@axis1"),
     ("--mesh", "axis0=2,axis1=3", "--split", "up=column@axis1", "--split", "down=row@axis0"),
-    ("--mesh", "axis0=2,axis1=3", "--split", "up=column@axis0+row@axis1", "--split", "down=row@axis0"),
+    ("--mesh", "axis0=2,axis1=3", "--split", "up=column@axis0+row@axis1",
+     "--split", "down=row@axis0"),
 ])
 def test_groups_of_devices_are_written_and_read(tmp_path, flags):
     """A weight that is whole over one of two axes lies on groups of devices."""

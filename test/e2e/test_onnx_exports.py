@@ -1,5 +1,5 @@
-"""Models exported from PyTorch, with random weights, against onnxruntime: whole, in stages, and split
-over ranks, with open sizes of which one package takes any.
+"""Models exported from PyTorch, with random weights, against onnxruntime: whole, in stages, and
+split over ranks, with open sizes of which one package takes any.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ GIVEN = {
     "gpt2": ["*.c_attn.weight=head", "*.attn.c_proj.weight=row", "*.c_fc.weight=column",
              "*.mlp.c_proj.weight=row"],
 }
-"""Splits by the names that the older exporter keeps: matrices that it turns lose theirs, but follow
-their biases.
+"""Splits by the names that the older exporter keeps: matrices that it turns lose theirs, but
+follow their biases.
 """
 
 MESSAGES = {"bert": {"all_reduce": 4, "all_gather": 1}, "vit": {"all_reduce": 4, "all_gather": 3},

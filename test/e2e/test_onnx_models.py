@@ -1,5 +1,5 @@
-"""Small ONNX models of real structure, made here, against ONNX's reference implementation: whole, in
-stages, and split over ranks, with sizes that stay open.
+"""Small ONNX models of real structure, made here, against ONNX's reference implementation: whole,
+in stages, and split over ranks, with sizes that stay open.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ SPLITS = {
     "self_attention": ["qkv.weight=column", "mix.weight=row"],
 }
 
-MESSAGES = {"classifier": {"all_reduce": 1, "all_gather": 1}, "encoder": {"all_reduce": 4, "all_gather": 1},
-            "feed_forward": {"all_reduce": 1}, "self_attention": {"all_reduce": 1}}
+MESSAGES = {"classifier": {"all_reduce": 1, "all_gather": 1},
+            "encoder": {"all_reduce": 4, "all_gather": 1}, "feed_forward": {"all_reduce": 1},
+            "self_attention": {"all_reduce": 1}}
 """Under the default plan. A block costs two sums; at the end, what is not summed is joined."""
 
 
@@ -59,7 +60,8 @@ def saved(tmp_path_factory):
             for sizes in SIZES:
                 given = values(model, sizes)
                 cases.append((given, reference.run(None, given)))
-            known[name] = (folder / f"{name}.onnx", [port.name for port in model.graph.output], cases)
+            outputs = [port.name for port in model.graph.output]
+            known[name] = (folder / f"{name}.onnx", outputs, cases)
         return known[name]
 
     return save
