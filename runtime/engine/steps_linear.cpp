@@ -191,7 +191,10 @@ bool StepBuilder::canPackLinear(const fb::Instruction &linear, uint32_t i) const
   // A language model's steps mostly are of one token, which is quicker with rows.
   const auto *states = input.program.root().states();
   const bool hasStates = states && states->size() > 0;
-  return !hasStates && floatsOf(number) && dims[0] > 0 && dims[1] > 0 && dims[1] == x.back() &&
+  // Packing rounds outputs up, of which long sums should have some.
+  constexpr int64_t fewOutputs = 16, longSum = 1 << 16;
+  return !hasStates && floatsOf(number) && (dims[0] >= fewOutputs || dims[1] <= longSum) &&
+         dims[0] > 0 && dims[1] > 0 && dims[1] == x.back() &&
          bytesAtBounds(x.first(x.size() - 1), 1, input.bounds).value_or(0) >=
              DenseLinear::minTokens;
 }

@@ -28,6 +28,9 @@ struct Chunk {
   std::unordered_map<int, dnnl::memory> arguments;
 };
 
+/// What a filter may grow to when it is packed: so many bytes, or so many times its own.
+constexpr size_t maxPaddedBytes = size_t{1} << 26, maxPadding = 8;
+
 /// Falling, so that a batch takes the largest that fits, again and again.
 constexpr int64_t chunkImages[] = {16, 4, 1};
 
@@ -176,6 +179,12 @@ Convolution::Convolution(const ConvolutionShape &shape, int64_t maxImages)
     for (int64_t images : chunkImages)
       if (images <= maxImages)
         impl->chunks.push_back(impl->makeChunk(images));
+    // Packing rounds channels up, which few of them pay for only in filters of absurd sizes.
+    const auto plainBytes = static_cast<size_t>(impl->filterElements) * sizeof(float);
+    if (const size_t packed = impl->chunks.empty() ? 0 : impl->filter.get_size();
+        packed > maxPaddedBytes && packed / maxPadding > plainBytes)
+      throw std::runtime_error("a convolution's filter of " + std::to_string(plainBytes) +
+                               " bytes would take " + std::to_string(packed) + " packed");
     if (!impl->chunks.empty())
       impl->packing = dnnl::reorder(dnnl::reorder::primitive_desc(impl->engine, impl->plainFilter(),
                                                                   impl->engine, impl->filter));

@@ -206,6 +206,11 @@ TEST(Convolution, RefusesWhatIsTooLargeToCount) {
       Convolution(
           shapeOf(1 << 16, 1, 1, {1 << 15, 1}, {1, 1}, {1, 1}, {0, 0}, {0, 0}, {1, 1}, false), 1),
       std::runtime_error);
+  // One channel to one, packed as blocks of them.
+  EXPECT_THROW(Convolution(shapeOf(1, 1, 1, {1 << 12, 1 << 10}, {1 << 12, 1 << 10}, {1, 1}, {0, 0},
+                                   {0, 0}, {1, 1}, false),
+                           1),
+               std::runtime_error);
 }
 
 } // namespace
