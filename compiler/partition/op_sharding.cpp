@@ -131,6 +131,24 @@ FailureOr<OpSharding> cleave::getOpSharding(ShardingRuleOpInterface op, CutAnaly
       return failure();
   for (auto [value, dims] : llvm::zip_equal(op->getResults(), rule.results))
     (void)propose(value, dims, /*binding=*/false);
+  // A sum that is wanted whole, of a summand that is whole and one that is cut, is not cut and
+  // joined: it is the summand that is joined, which others may need as well.
+  SmallVector<bool> isHeld(rule.factors.size(), false), isWhole(rule.factors.size(), false);
+  auto markWhole = [&](Value value, const ShardingRule::Dims &dims, SmallVector<bool> &marks) {
+    if (ShardingAttr sharding = current(value))
+      for (auto [dim, factors] : llvm::zip_equal(sharding.getDims(), dims))
+        marks[factors.front()] = marks[factors.front()] || !dim.isSplit();
+  };
+  if (rule.linearIn.size() > 1) {
+    for (auto [value, dims] : llvm::zip_equal(op->getResults(), rule.results))
+      markWhole(value, dims, isHeld);
+    for (auto [value, dims] : llvm::zip_equal(op->getOperands(), rule.operands))
+      if (!isWeight(value))
+        markWhole(value, dims, isWhole);
+  }
+  for (unsigned factor = 0; factor < rule.factors.size(); ++factor)
+    if (isHeld[factor] && isWhole[factor])
+      decided[factor] = true;
   for (auto [value, dims] : llvm::zip_equal(op->getOperands(), rule.operands))
     if (!isWeight(value))
       (void)propose(value, dims, /*binding=*/false);
