@@ -7,14 +7,14 @@
 
 #if defined(__x86_64__)
 
+#include <hwy/base.h>
 #include <immintrin.h>
 
 #include <algorithm>
 #include <cstring>
 
 // After all includes, so that no function of a header is compiled for AVX-512.
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,fma")
+HWY_PUSH_ATTRIBUTES("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,fma")
 
 #include "runtime/kernels/panels_avx512-inl.h"
 
@@ -68,7 +68,7 @@ struct ManyTokens {
 } // namespace
 } // namespace cleave::rt
 
-#pragma GCC pop_options
+HWY_POP_ATTRIBUTES
 
 namespace cleave::rt {
 

@@ -10,6 +10,7 @@
 #include "runtime/program/block_formats.h"
 #include "runtime/program/layout.h"
 
+#include <hwy/base.h>
 #include <immintrin.h>
 
 #include <algorithm>
@@ -17,11 +18,10 @@
 #include <cstring>
 
 // After all includes, so that no function of a header is compiled for AVX2.
-#pragma GCC push_options
 #if CLEAVE_LINEAR_AVXVNNI
-#pragma GCC target("avx2,fma,f16c,avxvnni")
+HWY_PUSH_ATTRIBUTES("avx2,fma,f16c,avxvnni")
 #else
-#pragma GCC target("avx2,fma,f16c")
+HWY_PUSH_ATTRIBUTES("avx2,fma,f16c")
 #endif
 
 namespace cleave::rt {
@@ -353,4 +353,4 @@ template <class W> void linear(const LinearArgs &args, Part part) {
 } // namespace
 } // namespace cleave::rt
 
-#pragma GCC pop_options
+HWY_POP_ATTRIBUTES

@@ -3,11 +3,10 @@
 
 #include "runtime/kernels/linear_q8_avx2-inl.h"
 
-#pragma GCC push_options
 #if CLEAVE_LINEAR_AVXVNNI
-#pragma GCC target("avx2,fma,f16c,avxvnni")
+HWY_PUSH_ATTRIBUTES("avx2,fma,f16c,avxvnni")
 #else
-#pragma GCC target("avx2,fma,f16c")
+HWY_PUSH_ATTRIBUTES("avx2,fma,f16c")
 #endif
 
 namespace cleave::rt {
@@ -207,4 +206,4 @@ template <> struct Weights<BlockQ6_K> {
 } // namespace
 } // namespace cleave::rt
 
-#pragma GCC pop_options
+HWY_POP_ATTRIBUTES

@@ -5,8 +5,7 @@
 
 #if defined(__x86_64__)
 
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,f16c,fma")
+HWY_PUSH_ATTRIBUTES("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,f16c,fma")
 
 namespace cleave::rt {
 namespace {
@@ -194,7 +193,7 @@ template <> struct Weights<BlockQ6_K> {
 } // namespace
 } // namespace cleave::rt
 
-#pragma GCC pop_options
+HWY_POP_ATTRIBUTES
 
 #endif
 
