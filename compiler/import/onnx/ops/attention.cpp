@@ -59,6 +59,8 @@ LogicalResult importAttention(Node &node) {
   attention.q = headed(0, heads);
   attention.k = joinPast(node, headed(1, keyHeads), 4);
   attention.v = joinPast(node, headed(2, keyHeads), 5);
+  if (!attention.k || !attention.v)
+    return failure();
   attention.past = node.has(4) ? node.shape(4)[2] : SizeExpression(0);
   attention.isCausal = node.integerAttr("is_causal", 0);
   attention.left = node.integerAttr("left_window_size", -1);
@@ -72,6 +74,8 @@ LogicalResult importAttention(Node &node) {
   if (node.has(3) && !(attention.mask = maskOf(node, shapeOf(attention.k)[2])))
     return failure();
   if (node.has(6)) { // keys that there are, of which the last are the queries' own
+    if (node.rank(6) != 1)
+      return node.fail("has numbers of keys of shape " + describe(node.shape(6)));
     Shape column = {node.shape(6)[0], SizeExpression(1), SizeExpression(1), SizeExpression(1)};
     attention.lengths = reshape(node, node.value(6), column);
     attention.places =

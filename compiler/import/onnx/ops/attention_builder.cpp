@@ -131,6 +131,10 @@ Value AttentionBuilder::biasWithSink() {
   Value hidden = bias() ? bias() : node.scalar(0, f32);
   SizeExpression one(1);
   Shape shape = shapeOf(hidden), heads = {one, shapeOf(q)[1], one, one};
+  if (shape.size() > 4) {
+    (void)node.fail("has a mask of shape " + describe(shape));
+    return {};
+  }
   shape.insert(shape.begin(), 4 - shape.size(), one);
   Shape all = {shape[0], heads[1], tokens, keys}, last = all;
   last[3] = one;

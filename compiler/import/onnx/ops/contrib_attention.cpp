@@ -221,8 +221,10 @@ LogicalResult importMultiHeadAttention(Node &node) {
     if (!part)
       return failure();
     Shape shape = shapeOf(part);
-    std::optional<int64_t> width = shape.back().constant();
     bool isHeaded = i > 0 && shape.size() == 4;
+    if (!isHeaded && shape.size() != 3)
+      return node.fail("has queries, keys or values of shape " + describe(shape));
+    std::optional<int64_t> width = shape.back().constant();
     if (node.has(3)) {
       std::optional<int64_t> all = node.rank(3) == 1 ? node.shape(3)[0].constant() : std::nullopt;
       if (isHeaded || !width || *width < 1 || !all || begin + *width > *all)

@@ -343,6 +343,47 @@ TEST_F(OnnxImport, ExternalDataStaysInTheFolder) {
   EXPECT_THAT(readFrom("inside.bin", "-1"), HasSubstr("expected a number"));
 }
 
+TEST_F(OnnxImport, RefusesAttentionWhoseOperandsHaveOtherRanks) {
+  // An empty list is an operand of rank 0; "-" is none.
+  auto refusal = [&](const std::string &domain, const std::string &op,
+                     const std::vector<Names> &shapes,
+                     const std::vector<std::pair<std::string, int64_t>> &attributes = {}) {
+    ::onnx::ModelProto model = makeModel();
+    model.mutable_opset_import(0)->set_version(24);
+    auto *contrib = model.add_opset_import();
+    contrib->set_domain("com.microsoft");
+    contrib->set_version(1);
+    Names operands;
+    for (const auto &[index, dims] : llvm::enumerate(shapes)) {
+      const bool isNone = dims == Names{"-"};
+      operands.push_back(isNone ? "" : "operand" + std::to_string(index));
+      if (!isNone)
+        addValue(*model.mutable_graph()->add_input(), operands.back(), dims);
+    }
+    ::onnx::NodeProto &node = addNode(*model.mutable_graph(), op, operands, {"y"}, "attention");
+    node.set_domain(domain);
+    for (const auto &[name, value] : attributes) {
+      ::onnx::AttributeProto &attribute = *node.add_attribute();
+      attribute.set_name(name);
+      attribute.set_type(::onnx::AttributeProto::INT);
+      attribute.set_i(value);
+    }
+    return errorOf(model);
+  };
+  const Names headed = {"1", "2", "3", "4"}, none = {"-"};
+  EXPECT_THAT(refusal("", "Attention", {headed, headed, headed, none, {"5"}, headed}),
+              HasSubstr("node 'attention' (Attention): has a cache of shape [5]"));
+  EXPECT_THAT(refusal("", "Attention", {headed, headed, headed, none, none, none, {}}),
+              HasSubstr("has numbers of keys of shape []"));
+  const std::pair<std::string, int64_t> heads = {"num_heads", 2};
+  EXPECT_THAT(refusal("com.microsoft", "MultiHeadAttention", {{}, {}, {}}, {heads}),
+              HasSubstr("has queries, keys or values of shape []"));
+  EXPECT_THAT(refusal("com.microsoft", "GroupQueryAttention",
+                      {{"1", "3", "8"}, {"1", "3", "8"}, {"1", "3", "8"}, none, none, none, none},
+                      {heads, {"kv_num_heads", 2}}),
+              HasSubstr("operand 6, the total sequence length, is missing"));
+}
+
 /// Whatever a file holds is refused or makes a valid module.
 TEST_F(OnnxImport, SurvivesRandomMutations) {
   ::onnx::ModelProto model = makeModel();
