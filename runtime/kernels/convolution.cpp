@@ -217,6 +217,7 @@ void Convolution::pack(const float *filter, const float *factor, Filter &to) con
     return;
   std::vector<float> scaled;
   const int64_t ofOutput = impl->filterElements / impl->shape.outputChannels;
+  scaled.reserve(factor ? static_cast<size_t>(impl->filterElements) : 0);
   if (factor)
     for (int64_t i = 0; i < impl->filterElements; ++i)
       scaled.push_back(filter[i] * factor[i / ofOutput]);

@@ -189,6 +189,7 @@ std::shared_ptr<const PackedMatrix> MatMuls::pack(const MatMulShape &shape, cons
                                                   const float *factor) {
   using Tag = dnnl::memory::format_tag;
   std::vector<float> scaled;
+  scaled.reserve(factor ? static_cast<size_t>(shape.k * shape.n) : 0);
   if (factor)
     for (int64_t i = 0; i < shape.k * shape.n; ++i)
       scaled.push_back(b[i] * factor[shape.transposeB ? i / shape.k : i % shape.n]);

@@ -369,6 +369,15 @@ TEST(Images, WhatFollowsAnExchangeIsOnePass) {
   }
 }
 
+/// Two ranks have the same results, bit for bit, and those that are expected.
+void expectOnBoth(const std::vector<std::vector<float>> &results,
+                  const std::vector<float> &expected) {
+  EXPECT_EQ(results[0], results[1]);
+  ASSERT_EQ(results[0].size(), expected.size());
+  for (size_t i = 0; i < expected.size(); ++i)
+    ASSERT_NEAR(results[0][i], expected[i], 1e-4);
+}
+
 /// A summand that is plain on one member makes all sums plain.
 TEST(Images, RanksSumInOneOrder) {
   for (bool isOdd : {false, true}) {
@@ -393,7 +402,6 @@ TEST(Images, RanksSumInOneOrder) {
           engine.run();
           results[rank] = getOutput(engine, "y");
         });
-    EXPECT_EQ(results[0], results[1]);
     // Both have summed one value twice.
     const auto [expected, kinds] = runOn(
         [](Images &images, uint32_t x) {
@@ -401,9 +409,7 @@ TEST(Images, RanksSumInOneOrder) {
           return images.conv(images.binary(BinaryKind::add, y, y, {2, 4, 6, 5}), 4, 2);
         },
         false);
-    ASSERT_EQ(results[0].size(), expected.size());
-    for (size_t i = 0; i < expected.size(); ++i)
-      ASSERT_NEAR(results[0][i], expected[i], 1e-4);
+    expectOnBoth(results, expected);
   }
 }
 
@@ -433,7 +439,6 @@ TEST(Images, RanksScatterAndGatherInOneOrder) {
           engine.run();
           results[rank] = getOutput(engine, "y");
         });
-    EXPECT_EQ(results[0], results[1]);
     const auto [expected, kinds] = runOn(
         [](Images &images, uint32_t x) {
           const Dims dims = {2, 4, 6, 5};
@@ -442,9 +447,7 @@ TEST(Images, RanksScatterAndGatherInOneOrder) {
           return images.conv(y, 4, 2);
         },
         false);
-    ASSERT_EQ(results[0].size(), expected.size());
-    for (size_t i = 0; i < expected.size(); ++i)
-      ASSERT_NEAR(results[0][i], expected[i], 1e-4);
+    expectOnBoth(results, expected);
   }
 }
 
