@@ -9,7 +9,8 @@ def VerifyLogicalPass : Pass<"cleave-verify-logical", "::mlir::ModuleOp"> {
   let summary = "checks that a module is in the logical form";
   let description = [{
     Each run-time size has a name, no op communicates or is resharded, and function
-    arguments and results are named ports. Changes nothing.
+    arguments and results are named ports. Shardings of arguments and results of ops, where
+    there are any, are axes alone, without ranges and partial sums. Changes nothing.
   }];
 }
 
@@ -72,7 +73,8 @@ def SeparateSegmentsPass : Pass<"cleave-separate-segments", "::mlir::ModuleOp"> 
     queries, keys and values that one matrix makes can be split by heads, each by itself.
 
     The weights are called as the fused one with a number behind a colon; a plan may name all by
-    its name. What is made from a seed stays as it is, since a slice would be made otherwise.
+    its name. What is made from a seed stays as it is, since a slice would be made otherwise. How a
+    fused value is to lie (`cleave.sharding`) holds for each segment, unless its slice says it.
 
     ```mlir
     cleave.weight @w : tensor<24x8xf32> from onnx<"m.onnx", "w">
@@ -91,7 +93,7 @@ def ChooseSplitsPass : Pass<"cleave-choose-splits", "::mlir::ModuleOp"> {
   let summary = "splits the weights of a graph for which nobody has said how";
   let description = [{
     Precondition: the logical form with a mesh. Postcondition: where no weight carried `split`
-    and no argument a sharding, some weights do, over the axis `tp` or the only one.
+    and no argument or op a sharding, some weights do, over the axis `tp` or the only one.
 
     Ops are taken in order, and known by their sharding rules alone. A matrix product of what
     is whole gets its weight split by output features (`column`), experts between them, a
@@ -116,7 +118,8 @@ def PropagateShardingsPass : Pass<"cleave-propagate-shardings", "::mlir::ModuleO
   let description = [{
     Precondition: the logical form with a mesh and splits. Postcondition: weights and
     states have a `sharding`; every op's results and every argument carry
-    `cleave.sharding`, the one that the value has for its users. Axes spread through the
+    `cleave.sharding`, the one that the value has for its users. An argument or op that carried
+    one before keeps its dims as it says. Axes spread through the
     factors of each op's sharding rule, forward and backward to a fixpoint; where a
     dimension is cut follows from grains and shares (see `cut_analysis.h`). What is summed
     over the mesh's `sequence` axis is cut over it along its run-time dimension, and with it

@@ -57,6 +57,10 @@ def CleaveDialect : Dialect {
     | `cleave.owner` | function results | the rank that answers for this output |
     | `cleave.source`, `cleave.model` | modules | the model file, and facts of a language model |
     | `cleave.plan` | modules | the plan that gave the splits, as YAML |
+
+    In the logical form a `cleave.sharding` is the user's word: the value lies so, whatever its
+    neighbours do, and a reshard makes it so where it must. Ops without one, and results for which
+    `unit` stands in the list, take what follows from the others.
   }];
   let useDefaultAttributePrinterParser = 1;
   let useDefaultTypePrinterParser = 0;

@@ -245,7 +245,7 @@ ShardingAttr cleave::getSharding(Value value) {
 // ---- Discardable attributes ----
 
 /// A sharding has an entry for each dimension of its value; that its axes exist and fit is
-/// checked by cleave-verify-sharded, which knows the mesh.
+/// checked by cleave-verify-sharded, which knows the mesh, or by propagation.
 static LogicalResult verifySharding(Operation *op, ShardingAttr sharding, Type type) {
   auto tensor = dyn_cast<RankedTensorType>(type);
   if (!tensor)
@@ -284,11 +284,12 @@ LogicalResult CleaveDialect::verifyOperationAttribute(Operation *op, NamedAttrib
   if (name == shardingAttrName) {
     auto shardings = dyn_cast<ArrayAttr>(attr.getValue());
     if (!shardings || shardings.size() != op->getNumResults() ||
-        !llvm::all_of(shardings, llvm::IsaPred<ShardingAttr>))
+        !llvm::all_of(shardings, llvm::IsaPred<ShardingAttr, UnitAttr>))
       return op->emitOpError("expects attribute '")
-             << name << "' to hold one sharding for each result";
-    for (auto [sharding, type] : llvm::zip_equal(shardings, op->getResultTypes()))
-      if (failed(verifySharding(op, cast<ShardingAttr>(sharding), type)))
+             << name << "' to hold one sharding for each result, or unit where none is given";
+    for (auto [given, type] : llvm::zip_equal(shardings, op->getResultTypes()))
+      if (auto sharding = dyn_cast<ShardingAttr>(given);
+          sharding && failed(verifySharding(op, sharding, type)))
         return failure();
     return success();
   }

@@ -81,7 +81,7 @@ public:
         continue;
       }
       auto sum = rewriter.create<AddOp>(last.getLoc(), mask, summand, DenseI64ArrayAttr());
-      sum->setDiscardableAttrs(last->getDiscardableAttrDictionary());
+      placeLike(sum, last);
       mask = sum;
     }
     replaceSpelling<ScaledDotProductAttentionOp>(
@@ -154,7 +154,7 @@ private:
     Value zero = makeNumber(rewriter, last, 0), number = mask.other;
     auto made = rewriter.create<WhereOp>(choice.getLoc(), condition, mask.isFirst ? zero : number,
                                          mask.isFirst ? number : zero, DenseI64ArrayAttr());
-    made->setDiscardableAttrs(choice->getDiscardableAttrDictionary());
+    placeLike(made, choice);
     return made;
   }
 
@@ -201,7 +201,7 @@ private:
     RankedTensorType type = getTensorType(shape, typeOf(k).getElementType(), names);
     auto keys = rewriter.create<TransposeOp>(turned.getLoc(), type, k,
                                              rewriter.getDenseI64ArrayAttr(order));
-    keys->setDiscardableAttrs(turned->getDiscardableAttrDictionary());
+    placeLike(keys, turned);
     return keys;
   }
 

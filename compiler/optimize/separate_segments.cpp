@@ -59,7 +59,7 @@ public:
 
   /// Whether its features are read by slices alone, which have none in common.
   bool find();
-  void rewrite();
+  void rewrite(SmallVectorImpl<TakenApart> &gone);
 
 private:
   bool follow(Value value);
@@ -279,11 +279,21 @@ Value Separation::make(Value value, ElementRange range) {
   return made[{value, range.begin}] = copy->getResult(0);
 }
 
-void Separation::rewrite() {
+void Separation::rewrite(SmallVectorImpl<TakenApart> &gone) {
+  for (const auto &[value, of] : features) {
+    TakenApart each{value.getDefiningOp(), of.dim, {}};
+    for (ElementRange range : ranges)
+      each.segments.push_back({range.begin / of.inner, range.end / of.inner});
+    gone.push_back(std::move(each));
+  }
   for (ElementRange range : ranges)
     for (auto &[slice, of] : slices)
       if (of == range) {
-        slice.getResult().replaceAllUsesWith(make(slice.getX(), range));
+        Value part = make(slice.getX(), range);
+        // How the slice is to lie goes before what follows from all segments.
+        if (Attribute sharding = slice->getAttr(CleaveDialect::shardingAttrName))
+          part.getDefiningOp()->setAttr(CleaveDialect::shardingAttrName, sharding);
+        slice.getResult().replaceAllUsesWith(part);
         slice.erase();
       }
   for (auto &[op, from] : llvm::reverse(links))
@@ -307,7 +317,7 @@ static void eraseUnread(ModuleOp module, const llvm::DenseSet<StringAttr> &readB
       weight.erase();
 }
 
-void cleave::separateSegments(ModuleOp module) {
+SmallVector<TakenApart> cleave::separateSegments(ModuleOp module) {
   llvm::DenseSet<StringAttr> read;
   SmallVector<LinearOp> linears;
   module.walk([&](Operation *op) {
@@ -317,18 +327,17 @@ void cleave::separateSegments(ModuleOp module) {
       read.insert(use.getWeightAttr().getAttr());
   });
   Names names(module);
-  bool changed = false;
+  SmallVector<TakenApart> gone;
   for (LinearOp linear : linears)
-    if (Separation separation(linear, names); separation.find()) {
-      separation.rewrite();
-      changed = true;
-    }
-  if (changed)
+    if (Separation separation(linear, names); separation.find())
+      separation.rewrite(gone);
+  if (!gone.empty())
     eraseUnread(module, read);
+  return gone;
 }
 
 namespace {
 struct SeparateSegmentsPass : public cleave::impl::SeparateSegmentsPassBase<SeparateSegmentsPass> {
-  void runOnOperation() override { separateSegments(getOperation()); }
+  void runOnOperation() override { (void)separateSegments(getOperation()); }
 };
 } // namespace

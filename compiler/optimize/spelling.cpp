@@ -119,6 +119,11 @@ bool cleave::canJoin(ArrayRef<Operation *> ops) {
   return true;
 }
 
+void cleave::placeLike(Operation *made, Operation *op) {
+  made->setDiscardableAttrs(op->getDiscardableAttrDictionary());
+  made->removeAttr(CleaveDialect::shardingAttrName);
+}
+
 /// All ops that nothing reads and that do nothing.
 static llvm::DenseSet<Operation *> findDead(ModuleOp module) {
   llvm::DenseSet<Operation *> dead;

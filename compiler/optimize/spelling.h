@@ -42,7 +42,12 @@ std::optional<SumWithNumber> getSumWithNumber(mlir::Value value);
 /// and no cut lies between them.
 bool canJoin(llvm::ArrayRef<mlir::Operation *> ops);
 
-/// Replaces `op` by `OpT`, which gets its name in the model and its stage.
+/// Gives an op that is made beside `op` its name in the model and its stage. How `op`'s results
+/// are to lie says nothing of it.
+void placeLike(mlir::Operation *made, mlir::Operation *op);
+
+/// Replaces `op` by `OpT`, which gets its name in the model, its stage, and how its result, which
+/// is the same value, is to lie.
 template <typename OpT, typename... Args>
 OpT replaceSpelling(mlir::PatternRewriter &rewriter, mlir::Operation *op, Args &&...args) {
   mlir::DictionaryAttr kept = op->getDiscardableAttrDictionary();

@@ -207,10 +207,13 @@ static bool isPlanned(ModuleOp module) {
   if (llvm::any_of(module.getOps<WeightOp>(),
                    [](WeightOp weight) { return weight.getSplitsAttr() != nullptr; }))
     return true;
-  WalkResult result = module.walk([](FunctionOpInterface function) {
-    for (unsigned i = 0; i < function.getNumArguments(); ++i)
-      if (function.getArgAttr(i, CleaveDialect::shardingAttrName))
-        return WalkResult::interrupt();
+  WalkResult result = module.walk([](Operation *op) {
+    if (op->hasAttr(CleaveDialect::shardingAttrName))
+      return WalkResult::interrupt();
+    if (auto function = dyn_cast<FunctionOpInterface>(op))
+      for (unsigned i = 0; i < function.getNumArguments(); ++i)
+        if (function.getArgAttr(i, CleaveDialect::shardingAttrName))
+          return WalkResult::interrupt();
     return WalkResult::advance();
   });
   return result.wasInterrupted();

@@ -12,8 +12,8 @@ using namespace cleave;
 
 WeightOp cleave::findOrigin(ModuleOp module, DimKey key, const Provenance &provenance) {
   llvm::DenseSet<DimKey> seen;
-  for (auto it = provenance.find(key); it != provenance.end() && seen.insert(key).second;
-       it = provenance.find(key))
+  for (auto it = provenance.reasons.find(key);
+       it != provenance.reasons.end() && seen.insert(key).second; it = provenance.reasons.find(key))
     key = it->second.from;
   for (WeightOp weight : module.getOps<WeightOp>())
     if (weight.getOperation() == key.first)

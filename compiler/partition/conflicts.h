@@ -5,7 +5,7 @@
 
 namespace cleave {
 
-/// The weight whose split made a dim be cut, or null where it was an argument's.
+/// The weight whose split made a dim be cut, or null where another value's sharding did.
 WeightOp findOrigin(mlir::ModuleOp module, DimKey key, const Provenance &provenance);
 
 /// Checks a module whose values have their shardings: each axis of the mesh cuts something,

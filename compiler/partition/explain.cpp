@@ -115,14 +115,18 @@ void Explainer::printDims(const void *holder, ShardingAttr sharding) {
     os << "  dim " << dim << " is cut over " << getAxes(split.getAxes())
        << getPlaces(key, split.getAxes()) << "\n";
     llvm::DenseSet<DimKey> seen;
-    std::string name;
-    for (auto it = provenance.find(key); it != provenance.end() && seen.insert(key).second;
-         it = provenance.find(key)) {
+    std::string name = "it";
+    for (auto it = provenance.reasons.find(key);
+         it != provenance.reasons.end() && seen.insert(key).second;
+         it = provenance.reasons.find(key)) {
       const CutReason &reason = it->second;
-      os << "    as dim " << reason.from.second << " of " << reason.fromName << ", through "
+      name = reason.fromName;
+      os << "    as dim " << reason.from.second << " of " << name << ", through "
          << reason.op->getName().stripDialect() << " '" << getModelName(reason.op) << "'\n";
       key = reason.from;
     }
+    if (auto asked = provenance.asked.find(key.first); asked != provenance.asked.end())
+      os << "    " << name << " is to be " << asked->second << ", by the model\n";
     for (WeightOp weight : module.getOps<WeightOp>())
       if (weight.getOperation() == key.first && weight.getOperation() != holder)
         os << "    weight '" << weight.getSymName() << "' is split " << getAnnotation(weight)

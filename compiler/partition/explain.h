@@ -16,9 +16,14 @@ struct CutReason {
   std::string fromName; ///< "weight 'w'" or "'x'"
 };
 
-/// The dims that propagation cut; those that were cut to begin with are not in it. Holders
-/// are those of the module that was propagated and is explained.
-using Provenance = llvm::DenseMap<DimKey, CutReason>;
+/// Why values lie as they do. Holders are those of the module that was propagated and is
+/// explained.
+struct Provenance {
+  /// Of the dims that propagation cut; those that were cut to begin with are not in it.
+  llvm::DenseMap<DimKey, CutReason> reasons;
+  /// What the module itself says of values that are no weights.
+  llvm::DenseMap<const void *, ShardingAttr> asked;
+};
 
 /// cleave-propagate-shardings, which also fills `provenance`.
 std::unique_ptr<mlir::Pass> createPropagateShardingsPass(Provenance &provenance);

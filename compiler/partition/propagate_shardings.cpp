@@ -1,5 +1,5 @@
-// cleave-propagate-shardings: from the splits of some weights to a sharding for every
-// value. Knows ops by their sharding rules alone.
+// cleave-propagate-shardings: from the splits of some weights, and what is said of some other
+// values, to a sharding for every value. Knows ops by their sharding rules alone.
 #include "compiler/partition/conflicts.h"
 #include "compiler/partition/op_sharding.h"
 #include "compiler/partition/propagation.h"
@@ -39,7 +39,8 @@ private:
   LogicalResult applySplit(WeightOp weight, SplitAttr split);
   LogicalResult reportTooFewHeads(WeightOp weight, DimKey key, ArrayRef<StringAttr> axes);
   FailureOr<unsigned> getSplitDim(WeightOp weight, SplitAttr split);
-  LogicalResult readArguments();
+  LogicalResult readValue(Value value, StringRef name);
+  LogicalResult readValues();
   void findJoined();
   bool spread(ShardingRuleOpInterface op);
   void spreadAll();
@@ -153,32 +154,58 @@ LogicalResult Propagation::reportTooFewHeads(WeightOp weight, DimKey key,
   return error;
 }
 
+/// Where the module says how a value that is no weight lies, this is the user's word.
+LogicalResult Propagation::readValue(Value value, StringRef name) {
+  ShardingAttr sharding = cleave::getSharding(value);
+  if (!sharding)
+    return success();
+  Assignment &assignment = assignmentOf(value);
+  assignment.fixed = true;
+  provenance.asked[getHolder(value)] = sharding;
+  for (auto [dim, given] : llvm::enumerate(sharding.getDims())) {
+    ArrayRef<StringAttr> axes = given.getAxes();
+    for (StringAttr axis : axes)
+      if (!cuts.getMesh().getAxisSize(axis))
+        return emitError(value.getLoc())
+               << name << " is split over axis " << axis << ", which the mesh does not have";
+    assignment.dims[dim].assign(axes.begin(), axes.end());
+    DimKey key(getHolder(value), dim);
+    if (failed(cuts.getDimSharding(key, axes)))
+      return emitError(value.getLoc())
+             << name << " of type " << value.getType() << " is to be split into "
+             << cuts.getMesh().getNumShares(axes) << " shares along dim " << dim << ", where "
+             << cuts.getDecidingSize(key) / cuts.getUnit(key) << " heads of " << cuts.getUnit(key)
+             << " lie";
+  }
+  return success();
+}
+
 /// Inputs come whole to every rank; what wants a share of one slices it, which costs
-/// nothing. The user may say that all want a share.
-LogicalResult Propagation::readArguments() {
-  LogicalResult result = success();
-  module.walk([&](FunctionOpInterface function) {
-    if (function.isExternal())
-      return;
-    for (BlockArgument argument : function.getArguments()) {
-      if (!isa<RankedTensorType>(argument.getType()))
-        continue;
-      Assignment &assignment = assignmentOf(argument);
-      assignment.fixed = true;
-      ShardingAttr sharding = cleave::getSharding(argument);
-      if (!sharding)
-        continue;
-      for (auto [axes, dim] : llvm::zip_equal(assignment.dims, sharding.getDims()))
-        axes.assign(dim.getAxes().begin(), dim.getAxes().end());
-      for (const Axes &axes : assignment.dims)
-        for (StringAttr axis : axes)
-          if (!cuts.getMesh().getAxisSize(axis))
-            result = function.emitError()
-                     << "argument " << argument.getArgNumber() << " is split over axis " << axis
-                     << ", which the mesh does not have";
+/// nothing. The user may say that all want a share, and how the results of ops lie. That of a
+/// state is the state's.
+LogicalResult Propagation::readValues() {
+  WalkResult result = module.walk([&](Operation *op) {
+    if (auto function = dyn_cast<FunctionOpInterface>(op)) {
+      if (function.isExternal())
+        return WalkResult::advance();
+      for (BlockArgument argument : function.getArguments()) {
+        if (!isa<RankedTensorType>(argument.getType()))
+          continue;
+        assignmentOf(argument).fixed = true;
+        if (failed(readValue(argument, describeHolder(argument))))
+          return WalkResult::interrupt();
+      }
     }
+    if (isa<ShardingRuleOpInterface>(op) && !isa<StateUpdateOp>(op))
+      for (OpResult value : op->getResults()) {
+        std::string which = "result " + std::to_string(value.getResultNumber()) + " of ";
+        if (failed(
+                readValue(value, (op->getNumResults() > 1 ? which : "") + describeHolder(value))))
+          return WalkResult::interrupt();
+      }
+    return WalkResult::advance();
   });
-  return result;
+  return failure(result.wasInterrupted());
 }
 
 void Propagation::findJoined() {
@@ -246,7 +273,7 @@ bool Propagation::spread(ShardingRuleOpInterface op) {
     assignment.dims[dim] = factors[factor];
     changed = true;
     auto [giver, giverDim] = givers[factor];
-    provenance.try_emplace(
+    provenance.reasons.try_emplace(
         {getHolder(value), dim},
         CutReason{op, factor, {getHolder(giver), giverDim}, describeHolder(giver)});
   });
@@ -357,7 +384,7 @@ LogicalResult Propagation::cutSequence() {
     for (auto [result, given] : llvm::zip_equal(op->getResults(), sharding->results)) {
       Assignment &assignment = assignmentOf(result);
       std::optional<unsigned> dim = findRunTimeDim(result, assignment.dims, size);
-      if (!dim || given.getPartialKind() != ReductionKind::Sum ||
+      if (!dim || assignment.fixed || given.getPartialKind() != ReductionKind::Sum ||
           !llvm::is_contained(given.getPartial(), axis) || getCurrent(result).usesAxis(axis))
         continue;
       assignment.dims[*dim].push_back(axis);
@@ -449,7 +476,7 @@ LogicalResult Propagation::run() {
       if (failed(applySplit(weight, cast<SplitAttr>(split))))
         return failure();
   }
-  if (failed(readArguments()))
+  if (failed(readValues()))
     return failure();
   findJoined();
   spreadAll();

@@ -22,6 +22,18 @@ static LogicalResult verifyLogicalType(Operation *op, Type type) {
   return success();
 }
 
+/// What the user says of a value are axes. Where they cut follows from heads and shares, and
+/// which sums are put off from the ops.
+static LogicalResult verifyGiven(Operation *op, ShardingAttr sharding) {
+  if (sharding && !sharding.getPartial().empty())
+    return op->emitOpError("has a value that is to be ")
+           << sharding << ", a partial sum, which has no place in the logical form";
+  if (sharding && llvm::any_of(sharding.getDims(), [](auto dim) { return dim.hasRanges(); }))
+    return op->emitOpError("has a value that is to be ")
+           << sharding << ", with ranges, which follow from heads and shares; give axes alone";
+  return success();
+}
+
 static LogicalResult verifyFunction(FunctionOpInterface function) {
   if (function.isExternal())
     return function.emitOpError("has no body");
@@ -29,6 +41,8 @@ static LogicalResult verifyFunction(FunctionOpInterface function) {
     return function.emitOpError("has control flow, expected one block");
   for (unsigned i = 0; i < function.getNumArguments(); ++i) {
     if (failed(verifyLogicalType(function, function.getArgumentTypes()[i])))
+      return failure();
+    if (failed(verifyGiven(function, cleave::getSharding(function.getArgument(i)))))
       return failure();
     if (!function.getArgAttr(i, CleaveDialect::inputAttrName))
       return function.emitOpError("argument ")
@@ -48,6 +62,17 @@ static LogicalResult verifyOp(Operation *op) {
     return op->emitOpError("stands inside a module, expected the logical form");
   for (Type type : op->getResultTypes())
     if (failed(verifyLogicalType(op, type)))
+      return failure();
+  if (!op->hasAttr(CleaveDialect::shardingAttrName))
+    return success();
+  if (isa<UseOp, StateUpdateOp>(op))
+    return op->emitOpError("has a sharding, but gives a ")
+           << (isa<UseOp>(op) ? "weight, which lies as its 'split' says"
+                              : "state, which lies as the weights behind it are split");
+  if (!isa<ShardingRuleOpInterface>(op))
+    return op->emitOpError("has a sharding, but no rule by which to follow it");
+  for (Value result : op->getResults())
+    if (failed(verifyGiven(op, getSharding(result))))
       return failure();
   return success();
 }

@@ -135,6 +135,14 @@ func.func @f(%x: tensor<4xf32>) -> tensor<4xf32> {
 // -----
 
 func.func @f(%x: tensor<4xf32>) -> tensor<4xf32> {
+  // expected-error@+1 {{to hold one sharding for each result, or unit where none is given}}
+  %y = cleave.silu %x {cleave.sharding = ["tp"]} : tensor<4xf32>
+  return %y : tensor<4xf32>
+}
+
+// -----
+
+func.func @f(%x: tensor<4xf32>) -> tensor<4xf32> {
   // expected-error@+1 {{has a sharding of 2 dims for a value of type 'tensor<4xf32>'}}
   %y = cleave.silu %x {cleave.sharding = [#cleave.sharding<[{}, {}]>]} : tensor<4xf32>
   return %y : tensor<4xf32>

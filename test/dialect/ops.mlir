@@ -185,6 +185,8 @@ module @declarations attributes {
   func.func @sharded(%x: tensor<?x64xf32, #quoted> {cleave.sharding = #cleave.sharding<[{}, {"tp"}]>}) -> tensor<?x64xf32, #quoted> {
     // CHECK: cleave.silu %{{.*}} {cleave.name = "act", cleave.sharding = [#cleave.sharding<[{}, {"tp", "data" : [0:24, 24:48, 48:64, 0:0]}]>], cleave.stage = 0 : i64} : tensor<?x64xf32, #[[QUOTED]]>
     %a = cleave.silu %x {cleave.name = "act", cleave.sharding = [#cleave.sharding<[{}, {"tp", "data" : [0:24, 24:48, 48:64, 0:0]}]>], cleave.stage = 0 : i64} : tensor<?x64xf32, #quoted>
+    // CHECK: cleave.top_elements %{{.*}} {cleave.sharding = [unit, #cleave.sharding<[{}, {}]>]}
+    %v, %i = cleave.top_elements %a dim 1 {cleave.sharding = [unit, #cleave.sharding<[{}, {}]>]} : tensor<?x64xf32, #quoted> -> tensor<?x3xf32, #quoted>, tensor<?x3xi64, #quoted>
     // CHECK: cleave.reshard %{{.*}} {cleave.sharding = [#cleave.sharding<[{}, {}], partial = {"tp" : sum, "data" : sum}>]}
     %b = cleave.reshard %a {cleave.sharding = [#cleave.sharding<[{}, {}], partial = {"tp" : sum, "data" : sum}>]} : tensor<?x64xf32, #quoted>
     // CHECK: cleave.top_k %{{.*}} {cleave.sharding = [#cleave.sharding<[{}, {}, {}], partial = {"tp" : top, "data" : top}>], offset = 7 : i64} : tensor<?x64xf32, #[[QUOTED]]> -> tensor<?x3x2xf32, #[[QUOTED]]>

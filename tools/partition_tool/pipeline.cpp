@@ -14,11 +14,18 @@ using namespace cleave;
 Form cleave::getForm(ModuleOp module) {
   if (!module.getOps<ModuleOp>().empty())
     return Form::ranks;
-  WalkResult sharded = module.walk([&](Operation *op) {
-    return op->hasAttr(CleaveDialect::shardingAttrName) ? WalkResult::interrupt()
-                                                        : WalkResult::advance();
+  // In the logical form some values may say how they want to lie, in the sharded form all do.
+  bool isSaid = false, isOpen = false, moves = false;
+  module.walk([&](Operation *op) {
+    moves |= isa<ReshardOp, TransferOp>(op);
+    bool isComputed = isa<UseOp, ShardingRuleOpInterface>(op);
+    for (Value result : op->getResults())
+      (getSharding(result) ? isSaid : isOpen) |= isComputed;
+    if (auto function = dyn_cast<FunctionOpInterface>(op))
+      for (BlockArgument argument : function.getArguments())
+        (getSharding(argument) ? isSaid : isOpen) = true;
   });
-  return sharded.wasInterrupted() ? Form::sharded : Form::logical;
+  return moves || (isSaid && !isOpen) ? Form::sharded : Form::logical;
 }
 
 LogicalResult cleave::runPipeline(ModuleOp module, Form from, Form to, const plan::Plan &plan,
@@ -70,6 +77,7 @@ OwningOpRef<ModuleOp> cleave::makeWhole(ModuleOp logical) {
     else if (isa<MeshOp, CutOp>(op))
       placing.push_back(op);
     op->removeAttr(CleaveDialect::stageAttrName);
+    op->removeAttr(CleaveDialect::shardingAttrName);
     if (auto function = dyn_cast<FunctionOpInterface>(op))
       for (unsigned i = 0; i < function.getNumArguments(); ++i)
         function.removeArgAttr(i, CleaveDialect::shardingAttrName);

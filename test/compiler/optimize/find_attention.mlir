@@ -120,3 +120,21 @@ func.func @grouped(%q: tensor<?x4x?x8xf32, #cleave.dims<b, t>>, %k: tensor<?x2x?
   %y = cleave.matmul %p, %v3 : tensor<?x4x?x?xf32, #cleave.dims<b, t, s>>, tensor<?x4x?x8xf32, #cleave.dims<b, s>> -> tensor<?x4x?x8xf32, #cleave.dims<b, t>>
   return %y : tensor<?x4x?x8xf32, #cleave.dims<b, t>>
 }
+
+// -----
+
+// How the result is to lie is said of it still, but not of what is made beside it, which is
+// another value: the keys turned back, and the sum of two masks.
+// CHECK-LABEL: func.func @given(
+// CHECK: cleave.transpose %{{[a-z0-9]*}} [0, 2, 1, 3] {cleave.name = "turned"}
+// CHECK: cleave.add %{{.*}}, %{{[a-z0-9]*}} {cleave.name = "mixed"}
+// CHECK: cleave.scaled_dot_product_attention {{.*}}cleave.name = "mixed", cleave.sharding = [#cleave.sharding<[{}, {"tp"}, {}, {}]>]
+func.func @given(%q: tensor<2x4x3x8xf32>, %k: tensor<2x5x4x8xf32>, %v: tensor<2x4x5x8xf32>, %m: tensor<3x5xf32>, %n: tensor<2x1x1x5xf32>) -> tensor<2x4x3x8xf32> {
+  %kt = cleave.transpose %k [0, 2, 3, 1] {cleave.name = "turned", cleave.sharding = [#cleave.sharding<[{}, {}, {}, {"tp"}]>]} : tensor<2x5x4x8xf32> -> tensor<2x4x8x5xf32>
+  %s = cleave.matmul %q, %kt : tensor<2x4x3x8xf32>, tensor<2x4x8x5xf32> -> tensor<2x4x3x5xf32>
+  %a = cleave.add %s, %m : tensor<2x4x3x5xf32>, tensor<3x5xf32>
+  %b = cleave.add %a, %n : tensor<2x4x3x5xf32>, tensor<2x1x1x5xf32>
+  %p = cleave.softmax %b dim 3 : tensor<2x4x3x5xf32>
+  %y = cleave.matmul %p, %v {cleave.name = "mixed", cleave.sharding = [#cleave.sharding<[{}, {"tp"}, {}, {}]>]} : tensor<2x4x3x5xf32>, tensor<2x4x5x8xf32> -> tensor<2x4x3x8xf32>
+  return %y : tensor<2x4x3x8xf32>
+}

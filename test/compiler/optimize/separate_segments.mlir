@@ -57,6 +57,21 @@ func.func @taken(%x: tensor<2x4x8xf32>) -> (tensor<2x2x4x4xf32>, tensor<2x2x4x4x
 
 // -----
 
+// How the fused value is to lie holds for each segment, and what is said of a slice for its own.
+// CHECK-LABEL: func.func @given(
+// CHECK: cleave.linear {{.*}} {cleave.sharding = [#cleave.sharding<[{}, {"tp"}]>]} {{.*}} -> tensor<4x8xf32>
+// CHECK: cleave.linear {{.*}} {cleave.sharding = [#cleave.sharding<[{"tp"}, {}]>]} {{.*}} -> tensor<4x8xf32>
+cleave.weight @w : tensor<16x8xf32> from none
+func.func @given(%x: tensor<4x8xf32>) -> (tensor<4x8xf32>, tensor<4x8xf32>) {
+  %w = cleave.use @w : tensor<16x8xf32>
+  %p = cleave.linear %x, %w {cleave.sharding = [#cleave.sharding<[{}, {"tp"}]>]} : (tensor<4x8xf32>, tensor<16x8xf32>) -> tensor<4x16xf32>
+  %q = cleave.slice %p dim 1 from 0 : tensor<4x16xf32> -> tensor<4x8xf32>
+  %k = cleave.slice %p dim 1 from 8 {cleave.sharding = [#cleave.sharding<[{"tp"}, {}]>]} : tensor<4x16xf32> -> tensor<4x8xf32>
+  return %q, %k : tensor<4x8xf32>, tensor<4x8xf32>
+}
+
+// -----
+
 // What is read whole as well, in ranges that overlap, or made from a seed stays one.
 // CHECK-LABEL: func.func @whole_too(
 // CHECK-COUNT-3: cleave.linear

@@ -9,6 +9,7 @@
 // RUN: partition-tool %t/mask.mlir --tp 3 --emit=ranks | FileCheck %s --check-prefix=MASK
 // RUN: cleave-opt %t/encoder.mlir -cleave-apply-plan="tp=2 split=up=column" -cleave-choose-splits | FileCheck %s --check-prefix=PLANNED
 // RUN: not cleave-opt %t/encoder.mlir -cleave-apply-plan="mesh=x=2;y=2" -cleave-choose-splits 2>&1 | FileCheck %s --check-prefix=AXES
+// RUN: cleave-opt %t/given.mlir -cleave-choose-splits | FileCheck %s --check-prefix=GIVEN
 // RUN: not partition-tool %t/nothing.mlir --tp 2 --emit=ranks 2>&1 | FileCheck %s --check-prefix=NOTHING
 
 // The table by words, each first product by its outputs; what has two rows only stays whole.
@@ -76,6 +77,9 @@
 // MASK-COUNT-3: cleave.scaled_dot_product_attention {{.*}}mask_repeats = array<i64: 1>
 
 // Where someone has said something, nothing is chosen.
+// What is said of a value is a plan.
+// GIVEN-NOT: split
+
 // PLANNED: cleave.mesh
 // PLANNED-NOT: split
 // PLANNED: cleave.weight @up {{.*}} split [#cleave.split<column "tp">]
@@ -160,6 +164,17 @@ func.func @main(%x: tensor<4x8xf32> {cleave.input = "x"})
   %w = cleave.use @norm : tensor<8xf32>
   %y = cleave.mul %x, %w : tensor<4x8xf32>, tensor<8xf32>
   return %y : tensor<4x8xf32>
+}
+
+//--- given.mlir
+cleave.mesh @mesh <"tp" = 2>
+cleave.weight @up : tensor<16x8xf32> from none
+func.func @main(%x: tensor<4x8xf32> {cleave.input = "x"})
+    -> (tensor<4x16xf32> {cleave.output = "y"}) {
+  %w = cleave.use @up : tensor<16x8xf32>
+  %u = cleave.linear %x, %w : (tensor<4x8xf32>, tensor<16x8xf32>) -> tensor<4x16xf32>
+  %y = cleave.silu %u {cleave.sharding = [#cleave.sharding<[{"tp"}, {}]>]} : tensor<4x16xf32>
+  return %y : tensor<4x16xf32>
 }
 
 //--- refused.mlir

@@ -44,6 +44,37 @@ func.func @f(%x: tensor<4x8xf32> {cleave.sharding = #cleave.sharding<[{}, {"dp"}
 
 // -----
 
+cleave.mesh @mesh <"tp" = 2>
+func.func @f(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{'act' is split over axis "dp", which the mesh does not have}}
+  %y = cleave.silu %x {cleave.name = "act", cleave.sharding = [#cleave.sharding<[{}, {"dp"}]>]} : tensor<4x8xf32>
+  return
+}
+
+// -----
+
+cleave.mesh @mesh <"tp" = 2>
+func.func @f(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{result 1 of 'best' is split over axis "dp", which the mesh does not have}}
+  %v, %i = cleave.top_elements %x dim 1 {cleave.name = "best", cleave.sharding = [unit, #cleave.sharding<[{"dp"}, {}]>]} : tensor<4x8xf32> -> tensor<4x4xf32>, tensor<4x4xi64>
+  return
+}
+
+// -----
+
+// Neither can a value that a sharding is given of have fewer heads than shares.
+cleave.mesh @mesh <"tp" = 5>
+cleave.weight @q : tensor<32x8xf32> from none
+func.func @f(%x: tensor<4x8xf32>, %p: tensor<4xi32>) -> tensor<4x32xf32> {
+  %q = cleave.use @q : tensor<32x8xf32>
+  %l = cleave.linear %x, %q : (tensor<4x8xf32>, tensor<32x8xf32>) -> tensor<4x32xf32>
+  // expected-error@+1 {{'turned' of type 'tensor<4x32xf32>' is to be split into 5 shares along dim 1, where 4 heads of 8 lie}}
+  %r = cleave.rope %l, %p {head_dim = 8, rotary_dim = 8, base = 1.0e4 : f32, cleave.name = "turned", cleave.sharding = [#cleave.sharding<[{}, {"tp"}]>]} : tensor<4x32xf32>, tensor<4xi32>
+  return %r : tensor<4x32xf32>
+}
+
+// -----
+
 // 4 heads cannot go to 5 ranks; the error says which mesh can.
 // expected-note@+1 {{axis "tp" has size 5 here}}
 cleave.mesh @mesh <"tp" = 5>

@@ -110,3 +110,31 @@ module @rank0 {}
 func.func @share(%x: tensor<?x4xf32, #cleave.dims<tokens[0 of 2]>> {cleave.input = "x"}) {
   return
 }
+
+// -----
+
+// How a value is to lie is said in axes; weights and states say it where they are declared.
+cleave.weight @w : tensor<8x8xf32> from none
+cleave.state @cache : tensor<?x?x8xf16, #cleave.dims<slots, context>>
+func.func @given(%x: tensor<4x8xf32> {cleave.input = "x", cleave.sharding = #cleave.sharding<[{}, {"tp"}]>},
+                 %p: tensor<4xi32> {cleave.input = "p"}) {
+  %fine = cleave.silu %x {cleave.sharding = [#cleave.sharding<[{"tp"}, {}]>]} : tensor<4x8xf32>
+  // expected-error@+1 {{'cleave.use' op has a sharding, but gives a weight, which lies as its 'split' says}}
+  %w = cleave.use @w {cleave.sharding = [#cleave.sharding<[{"tp"}, {}]>]} : tensor<8x8xf32>
+  // expected-error@+1 {{'cleave.state_update' op has a sharding, but gives a state, which lies as the weights behind it are split}}
+  %s = cleave.state_update @cache, %x at %p, %p {cleave.sharding = [#cleave.sharding<[{}, {}, {"tp"}]>]} : (tensor<4x8xf32>, tensor<4xi32>, tensor<4xi32>) -> tensor<?x?x8xf16, #cleave.dims<slots, context>>
+  // expected-error@+1 {{has a value that is to be #cleave.sharding<[{}, {}], partial = {"tp" : sum}>, a partial sum, which has no place in the logical form}}
+  %a = cleave.silu %x {cleave.sharding = [#cleave.sharding<[{}, {}], partial = {"tp" : sum}>]} : tensor<4x8xf32>
+  // expected-error@+1 {{has a value that is to be #cleave.sharding<[{}, {"tp" : [0:3, 3:8]}]>, with ranges, which follow from heads and shares; give axes alone}}
+  %b = cleave.silu %x {cleave.sharding = [#cleave.sharding<[{}, {"tp" : [0:3, 3:8]}]>]} : tensor<4x8xf32>
+  // expected-error@+1 {{has a sharding, but no rule by which to follow it}}
+  %c = "test.op"(%x) {cleave.sharding = [#cleave.sharding<[{}, {}]>]} : (tensor<4x8xf32>) -> tensor<4x8xf32>
+  return
+}
+
+// -----
+
+// expected-error@+1 {{has a value that is to be #cleave.sharding<[{}, {"tp" : [0:3, 3:8]}]>, with ranges}}
+func.func @given_argument(%x: tensor<4x8xf32> {cleave.input = "x", cleave.sharding = #cleave.sharding<[{}, {"tp" : [0:3, 3:8]}]>}) {
+  return
+}
