@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import numpy as np
@@ -10,6 +11,7 @@ from harness import ROOT, complaint, partition_tool
 
 onnx = pytest.importorskip("onnx", minversion="1.18")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+from onnx_runs import close, compute  # noqa: E402
 
 WIDTH, INNER = 8, 12
 
@@ -192,14 +194,19 @@ def test_a_node_before_its_producer(tmp_path):
               "needs what stage 1 makes")
 
 
-def attention():
-    """Queries, keys and values that one matrix makes; and what is mixed of them."""
+def made(which):
+    """One of the models that are made of nodes; it comes with annotations' version."""
     sys.path.insert(0, str(ROOT / "test" / "models"))
-    from onnx_models import self_attention
+    import onnx_models
 
-    model = self_attention()
+    model = getattr(onnx_models, which)()
     model.ir_version = 11
     return model
+
+
+def attention():
+    """Queries, keys and values that one matrix makes; and what is mixed of them."""
+    return made("self_attention")
 
 
 def test_segments_are_written_and_read(tmp_path):
@@ -244,3 +251,190 @@ def test_groups_of_devices_are_written_and_read(tmp_path, flags):
     kept = ranks_of(tmp_path / "annotated.onnx")
     assert [line for line in kept if "coordinate" not in line] == [
         line for line in ranks_of(plain, *flags) if "coordinate" not in line]
+
+
+# ---- Values between weights and inputs ----
+
+
+def annotate_all(model, cuts, devices=2, segments=()):
+    """Every tensor of every node, as a tool would that knows a whole plan: `cuts` are the axes of
+    those that are cut; of `segments` each of three parts is.
+    """
+    everyone = tuple(range(devices))
+    for node in model.graph.node:
+        specs = []
+        for tensor in dict.fromkeys([*node.input, *node.output]):
+            spec = sharding(tensor, cuts.get(tensor), everyone)
+            if tensor in segments:
+                parts = spec.sharded_dim[0].simple_sharding
+                parts.insert(0, onnx.SimpleShardedDimProto(dim_value=3, num_shards=1))
+            specs.append(spec)
+        annotate(node, specs)
+    return configure(model, devices)
+
+
+def output_of(model, op, number=0):
+    return [node.output[0] for node in model.graph.node if node.op_type == op][number]
+
+
+@pytest.mark.parametrize("devices", [2, 3])
+def test_all_values_of_a_feed_forward_block(tmp_path, devices):
+    model = made("feed_forward")
+    inner = {node.output[0]: 2 for node in model.graph.node
+             if node.op_type in ("Mul", "Erf", "Div", "Add", "MatMul")}
+    del inner[output_of(model, "MatMul", -1)], inner[output_of(model, "Add", -1)]
+    annotate_all(model, inner | {"up.weight": 1, "up.bias": 0, "down.weight": 0}, devices)
+    given = ranks_of(save(model, tmp_path))
+    assert given == ranks_of(save(made("feed_forward"), tmp_path, "plain.onnx"), "--tp", devices)
+
+
+def attention_cuts(model):
+    """The axis of the heads, or of what becomes heads, through the block."""
+    cuts = {"qkv.weight": 1, "qkv.bias": 0, "mix.weight": 0}
+    for node in model.graph.node:
+        axis = next((cuts[each] for each in node.input if each in cuts and "." not in each), None)
+        if node.name == "qkv":
+            axis = 2
+        elif node.name == "mix":
+            axis = None
+        elif node.op_type == "Transpose":
+            axis = list(node.attribute[0].ints).index(axis)
+        if axis is not None:
+            cuts |= dict.fromkeys(node.output, axis)
+    return cuts
+
+
+def test_all_values_of_an_attention_block(tmp_path):
+    """Also of the fused product, which is cut segment by segment."""
+    model = attention()
+    cuts = attention_cuts(model)
+    fused = {"qkv.weight", "qkv.bias", "qkv_out", output_of(model, "Add")}
+    assert cuts["qkv_out"] == 2 and cuts[output_of(model, "Softmax")] == 1
+    assert cuts[output_of(model, "Reshape", -1)] == 2 and "mix_out" not in cuts
+    annotate_all(model, cuts, segments=fused)
+    path = save(model, tmp_path)
+    result = partition_tool(path, "--emit=ranks")
+    assert result.returncode == 0 and result.stderr == "", result.stderr
+    assert ranks_of(path) == ranks_of(save(attention(), tmp_path, "plain.onnx"), "--tp", 2)
+
+
+def test_a_fused_dimension_cut_as_one(tmp_path):
+    """It is cut segment by segment all the same, and a warning says so of each tensor."""
+    model = attention()
+    path = save(annotate_all(model, attention_cuts(model)), tmp_path)
+    result = partition_tool(path, "--emit=ranks")
+    assert result.returncode == 0, result.stderr
+    warnings = result.stderr.splitlines()
+    assert len(warnings) == 4
+    for tensor in ("qkv.weight", "qkv.bias", "qkv_out", output_of(model, "Add")):
+        line, = (each for each in warnings if f"tensor '{tensor}'" in each)
+        assert "partition-tool: warning:" in line and "m.onnx: node '" in line
+        assert "as one, but its readers take 3 parts of it" in line
+    assert ranks_of(path) == ranks_of(save(attention(), tmp_path, "plain.onnx"), "--tp", 2)
+
+
+def runs_like_whole(path, tmp_path, ranks):
+    """The package of annotated `path` gives what NumPy does."""
+    model = onnx.load(path)
+    weights = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
+    x = np.random.default_rng(2).standard_normal((5, WIDTH)).astype(np.float32)
+    package = tmp_path / "annotated.cleave"
+    result = partition_tool(path, "-o", package, "--check")
+    assert result.returncode == 0, result.stderr
+    found = compute(package, ranks, {"x": x}, ["y"], tmp_path)
+    close(found, [np.maximum(x @ weights["up"], 0) @ weights["down"]])
+
+
+@pytest.mark.parametrize("devices", [2, 3])
+def test_rows_in_the_middle(tmp_path, devices):
+    """The batch is cut between weights that all ranks hold: nothing is added up."""
+    model = configure(block(), devices)
+    first, middle, second = model.graph.node
+    everyone = tuple(range(devices))
+    annotate(first, [sharding("up", None, everyone)])
+    annotate(middle, [sharding("b", 0, everyone)])
+    annotate(second, [sharding("down", None, everyone)])
+    path = save(model, tmp_path)
+    text = "\n".join(ranks_of(path))
+    assert "cleave.all_reduce" not in text and text.count("cleave.all_gather") == devices
+    assert f"batch[1 of {devices}]" in text and f"tensor<{INNER}x{WIDTH}xf32>" in text
+    runs_like_whole(path, tmp_path, devices)
+
+
+@pytest.mark.parametrize("devices", [2, 3])
+@pytest.mark.parametrize("cuts, collectives", [
+    ({"up": 1, "b": None, "down": 0}, ["all_gather", "all_reduce"]),  # joined between a pair
+    ({"up": 1, "b": 0, "down": 0},  # rows, also of what follows: a run-time size has no all_to_all
+     ["all_gather", "all_gather", "reduce_scatter", "all_gather"]),
+    ({"up": 1, "down": 0, "y": 0}, ["reduce_scatter", "all_gather"]),
+    ({"up": None, "b": 1, "down": None}, ["all_gather"]),
+])
+def test_values_against_their_weights(tmp_path, devices, cuts, collectives):
+    """Weights stay where they are: values are moved, so that all is as it says."""
+    model = configure(block(), devices)
+    for node, tensors in zip(model.graph.node, (["up", "a"], ["b"], ["down", "y"])):
+        annotate(node, [sharding(each, cuts[each], tuple(range(devices)))
+                        for each in tensors if each in cuts])
+    path = save(model, tmp_path)
+    rank = "\n".join(ranks_of(path)).split("module @rank1", 1)[0]
+    assert re.findall(r"cleave\.(all_\w+|reduce_scatter)", rank) == collectives
+    runs_like_whole(path, tmp_path, devices)
+
+
+def test_two_names_of_one_value(tmp_path):
+    """What Identity passes on may lie otherwise than what it is given."""
+    model = configure(block())
+    model.graph.node.insert(1, helper.make_node("Identity", ["a"], ["c"], "same"))
+    model.graph.node[2].input[0] = "c"
+    first, same, middle, _ = model.graph.node
+    annotate(first, [sharding("up", 1)])
+    annotate(same, [sharding("a", 1), sharding("c", None)])
+    annotate(middle, [sharding("c", None)])
+    path = save(model, tmp_path)
+    rank = "\n".join(ranks_of(path)).split("module @rank1", 1)[0]
+    assert re.findall(r"cleave\.(all_\w+|relu|expand)", rank)[:3] == ["expand", "all_gather", "relu"]
+    runs_like_whole(path, tmp_path, 2)
+
+
+def test_inputs_of_odd_sizes(tmp_path):
+    """What does not divide is shared out unevenly."""
+    model = configure(block(), 3)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 5
+    annotate(model.graph.node[0], [sharding("x", 0, (0, 1, 2))])
+    path = save(model, tmp_path)
+    assert "tensor<2x8xf32>" in "\n".join(ranks_of(path))
+    runs_like_whole(path, tmp_path, 3)
+
+
+@pytest.mark.parametrize("change, messages", [
+    (lambda nodes: annotate(nodes[0], [sharding("a", 2)]),
+     ("node 'first' \\(MatMul\\)", "'a'", "dimension 2, but has 2 dimensions")),
+    (lambda nodes: (annotate(nodes[0], [sharding("a", 1)]), annotate(nodes[1], [sharding("a", 0)])),
+     ("node 'middle' \\(Relu\\)", "'a'", "otherwise than node 'first'")),
+    (lambda nodes: annotate(nodes[1], [onnx.ShardingSpecProto(
+        tensor_name="b", device=[0, 1], sharded_dim=[onnx.ShardedDimProto(
+            axis=1, simple_sharding=[onnx.SimpleShardedDimProto(dim_value=3, num_shards=1),
+                                     onnx.SimpleShardedDimProto(num_shards=2)])])]),
+     ("node 'middle' \\(Relu\\)", "'b'", "in 3 segments", "do not take it apart")),
+])
+def test_values_that_cannot_be_cut_so(tmp_path, change, messages):
+    model = configure(block())
+    change(model.graph.node)
+    complaint(partition_tool(save(model, tmp_path), "--emit=ranks"), *messages)
+
+
+def test_too_small_a_value(tmp_path):
+    model = configure(block(), 13)
+    annotate(model.graph.node[1], [sharding("b", 1, tuple(range(13)))])
+    complaint(partition_tool(save(model, tmp_path), "--emit=ranks"), "node 'middle' \\(Relu\\)",
+              "tensor 'b' has size 12", "13 shards")
+
+
+def test_why_a_value_lies_so(tmp_path):
+    model = configure(block())
+    annotate(model.graph.node[1], [sharding("b", 0)])
+    path = save(model, tmp_path)
+    for name in ("middle", "second"):
+        result = partition_tool(path, "--explain", name)
+        assert result.returncode == 0, result.stderr
+        assert 'is to be #cleave.sharding<[{"tp"}, {}]>, by the model' in result.stdout

@@ -82,7 +82,46 @@ llvm::Expected<std::optional<Annotations>> Annotations::read(const ModelFile &fi
     return error;
   if (llvm::Error error = annotations.layOutMesh())
     return error;
+  annotations.warnOfInnerNodes(chosen->name());
   return annotations;
+}
+
+/// How many of the nodes, and of those in their branches, say something of a configuration.
+static size_t countAnnotated(const google::protobuf::RepeatedPtrField<::onnx::NodeProto> &nodes,
+                             const std::string &configuration) {
+  size_t count = 0;
+  for (const ::onnx::NodeProto &node : nodes) {
+    count += llvm::any_of(node.device_configurations(), [&](const auto &given) {
+      return given.configuration_id() == configuration;
+    });
+    for (const ::onnx::AttributeProto &attribute : node.attribute())
+      count += countAnnotated(attribute.g().node(), configuration);
+  }
+  return count;
+}
+
+void Annotations::warnOfInnerNodes(const std::string &configuration) {
+  size_t inner = 0;
+  for (const ::onnx::NodeProto &node : file->model().graph().node())
+    for (const ::onnx::AttributeProto &attribute : node.attribute())
+      inner += countAnnotated(attribute.g().node(), configuration);
+  for (const ::onnx::FunctionProto &function : file->model().functions())
+    inner += countAnnotated(function.node(), configuration);
+  if (inner > 0)
+    warnings.push_back(file->path().str() + ": " + std::to_string(inner) +
+                       " nodes in functions and branches are annotated, which is not followed: "
+                       "annotate the nodes of the main graph");
+}
+
+void Annotations::warn(StringRef tensor, const Spec &spec, const Twine &message) {
+  warnings.push_back(
+      (file->path() + ": " + spec.node + ": tensor " + quote(tensor) + " " + message).str());
+}
+
+void Annotations::warnOfParts(StringRef tensor, const Spec &spec, int64_t dim, size_t parts) {
+  warn(tensor, spec,
+       "is cut along dimension " + Twine(dim) + " as one, but its readers take " + Twine(parts) +
+           " parts of it: each of these is cut by itself");
 }
 
 llvm::Error Annotations::readStages(const std::string &configuration) {
@@ -272,6 +311,100 @@ llvm::Error Annotations::checkFits(StringRef tensor, const Spec &spec,
   return llvm::Error::success();
 }
 
+bool Annotations::differ(StringRef tensor, StringRef other) const {
+  auto spec = specs.find(tensor), otherSpec = specs.find(other);
+  if (spec == specs.end())
+    return false;
+  return otherSpec == specs.end() ? !spec->second.dims.empty()
+                                  : spec->second.dims != otherSpec->second.dims;
+}
+
+/// A dimension counted from the front.
+static int64_t getNumber(int64_t axis, RankedTensorType type) {
+  return axis < 0 ? axis + type.getRank() : axis;
+}
+
+ShardingAttr Annotations::getSharding(const Spec &spec, RankedTensorType type) const {
+  MLIRContext *context = type.getContext();
+  SmallVector<DimShardingAttr> dims(type.getRank(), DimShardingAttr::get(context, {}, {}));
+  for (const ShardedDim &dim : spec.dims)
+    dims[getNumber(dim.axis, type)] = DimShardingAttr::get(context, axesOf(context, dim), {});
+  return ShardingAttr::get(context, dims, ArrayRef<StringAttr>());
+}
+
+llvm::Error Annotations::applyToInput(StringRef tensor, const Spec &spec, func::FuncOp function,
+                                      BlockArgument argument) const {
+  auto type = cast<RankedTensorType>(argument.getType());
+  for (const ShardedDim &dim : spec.dims)
+    if (dim.segments > 1)
+      return file->error(spec.node + ": input " + quote(tensor) + " is cut along parts of " +
+                         "dimension " + Twine(getNumber(dim.axis, type)) +
+                         "; inputs can be cut along whole ones");
+  if (!spec.dims.empty())
+    function.setArgAttr(argument.getArgNumber(), CleaveDialect::shardingAttrName,
+                        getSharding(spec, type));
+  return llvm::Error::success();
+}
+
+llvm::Error Annotations::applyToValues(ModuleOp module, func::FuncOp function, FindOperand find) {
+  if (devices == 1)
+    return llvm::Error::success();
+  OpBuilder builder(module.getContext());
+  builder.setInsertionPointToStart(module.getBody());
+  SmallVector<StringRef> names(axisNames.begin(), axisNames.end());
+  builder.create<MeshOp>(module.getLoc(), builder.getStringAttr("mesh"),
+                         builder.getStrArrayAttr(names), builder.getDenseI64ArrayAttr(axisSizes),
+                         DictionaryAttr(), StringAttr());
+  for (const auto &[tensor, spec] : specs) {
+    const Operand *operand = find(tensor);
+    if (!operand)
+      continue; // nothing came of it
+    if (llvm::Error error = checkFits(tensor, spec, operand->type))
+      return error;
+    if (auto argument = dyn_cast_or_null<BlockArgument>(operand->value)) {
+      if (llvm::Error error = applyToInput(tensor, spec, function, argument))
+        return error;
+      continue;
+    }
+    auto result = dyn_cast_or_null<OpResult>(operand->value);
+    if (!result || operand->isKnown() || result.getDefiningOp<UseOp>())
+      continue; // a weight, if anything
+    Operation *op = result.getOwner();
+    auto before = op->getAttrOfType<ArrayAttr>(CleaveDialect::shardingAttrName);
+    SmallVector<Attribute> shardings(op->getNumResults(), builder.getUnitAttr());
+    if (before)
+      llvm::copy(before, shardings.begin());
+    shardings[result.getResultNumber()] = getSharding(spec, operand->type);
+    op->setAttr(CleaveDialect::shardingAttrName, builder.getArrayAttr(shardings));
+    makers[tensor] = op;
+  }
+  return llvm::Error::success();
+}
+
+/// Where a value that nodes make is cut in segments, or its segments are read apart, the two must
+/// fit each other.
+llvm::Error Annotations::checkSegments(StringRef tensor, const Spec &spec, RankedTensorType type,
+                                       const TakenApart *apart) {
+  for (const ShardedDim &dim : spec.dims) {
+    int64_t number = getNumber(dim.axis, type), count = dim.segments;
+    bool isApart = apart && apart->dim == number;
+    if (isApart && count == 1)
+      warnOfParts(tensor, spec, number, apart->segments.size());
+    if (count == 1)
+      continue;
+    bool fits = isApart && static_cast<int64_t>(apart->segments.size()) == count;
+    for (int64_t i = 0; fits && i < count; ++i)
+      fits = apart->segments[i].begin * count == i * type.getDimSize(number) &&
+             apart->segments[i].end * count == (i + 1) * type.getDimSize(number);
+    if (!fits)
+      return file->error(spec.node + ": tensor " + quote(tensor) + " is cut in " + Twine(count) +
+                         " segments along dimension " + Twine(number) +
+                         ", but its readers do not take it apart into as many; what nodes make is "
+                         "cut along whole dimensions, or segment by segment");
+  }
+  return llvm::Error::success();
+}
+
 /// Whether the weight is one of so many equal segments of `size` elements along its dimension
 /// `dim`.
 static bool isSegment(WeightOp weight, int64_t dim, int64_t size, int64_t segments) {
@@ -282,80 +415,83 @@ static bool isSegment(WeightOp weight, int64_t dim, int64_t size, int64_t segmen
   return range.size() == size / segments && range.begin % range.size() == 0;
 }
 
-llvm::Error Annotations::apply(ModuleOp module, func::FuncOp function,
-                               llvm::function_ref<RankedTensorType(StringRef)> typeOf) const {
-  MLIRContext *context = module.getContext();
+/// Which of the weight's dimensions the tensor's is.
+static int64_t numberInWeight(WeightOp weight, int64_t axis, RankedTensorType type) {
+  bool isSwapped = weight.getSource().getTransposed() && axis >= type.getRank() - 2;
+  return isSwapped ? 2 * type.getRank() - 3 - axis : axis;
+}
+
+/// Whether the weight is a part of the tensor along its dimension `axis`.
+static bool isPart(WeightOp weight, int64_t axis, RankedTensorType type) {
+  std::optional<ArrayRef<int64_t>> slice = weight.getSlice();
+  return slice && weight.getTensorType().getRank() == type.getRank() &&
+         getRanges(*slice)[numberInWeight(weight, axis, type)].size() != type.getDimSize(axis);
+}
+
+llvm::Error Annotations::applyToWeight(StringRef tensor, const Spec &spec, RankedTensorType type,
+                                       WeightOp weight) const {
+  MLIRContext *context = weight.getContext();
+  if (weight.getSource().getShape() && !spec.dims.empty())
+    return file->error(spec.node + ": tensor " + quote(tensor) +
+                       " is cut, but its readers take it in another shape; give a plan with "
+                       "--plan or --split");
+  SmallVector<Attribute> splits;
+  for (const ShardedDim &dim : spec.dims) {
+    const int64_t axis = getNumber(dim.axis, type), number = numberInWeight(weight, axis, type);
+    if (number > 1)
+      return file->error(spec.node + ": tensor " + quote(tensor) + " is cut along dimension " +
+                         Twine(axis) +
+                         "; weights can be cut along their input and output features");
+    if (dim.segments > 1 && !isSegment(weight, number, type.getDimSize(axis), dim.segments))
+      return file->error(spec.node + ": tensor " + quote(tensor) + " is cut in " +
+                         Twine(dim.segments) + " segments along dimension " + Twine(axis) +
+                         ", but its readers do not take it apart into as many; weights are cut "
+                         "along whole dimensions, or segment by segment");
+    for (StringAttr each : axesOf(context, dim))
+      splits.push_back(
+          SplitAttr::get(context, number == 0 ? SplitKind::Column : SplitKind::Row, each));
+  }
+  if (splits.empty())
+    splits.push_back(SplitAttr::get(context, SplitKind::None, StringAttr()));
+  weight.setSplitsAttr(ArrayAttr::get(context, splits));
+  return llvm::Error::success();
+}
+
+llvm::Error Annotations::applyToWeights(ModuleOp module, FindOperand find,
+                                        ArrayRef<TakenApart> gone) {
   if (devices == 1)
     return llvm::Error::success();
-  OpBuilder builder(context);
-  builder.setInsertionPointToStart(module.getBody());
-  SmallVector<StringRef> names(axisNames.begin(), axisNames.end());
-  builder.create<MeshOp>(module.getLoc(), builder.getStringAttr("mesh"),
-                         builder.getStrArrayAttr(names), builder.getDenseI64ArrayAttr(axisSizes),
-                         DictionaryAttr(), StringAttr());
-  llvm::StringMap<unsigned> inputs;
-  for (unsigned i = 0; i < function.getNumArguments(); ++i)
-    if (auto name = function.getArgAttrOfType<StringAttr>(i, CleaveDialect::inputAttrName))
-      inputs[name.getValue()] = i;
   for (const auto &[tensor, spec] : specs) {
-    RankedTensorType type = typeOf(tensor);
-    if (!type)
+    const Operand *operand = find(tensor);
+    if (!operand)
       continue; // nothing came of it
-    if (llvm::Error error = checkFits(tensor, spec, type))
-      return error;
-    auto dimOf = [&](const ShardedDim &dim) {
-      return dim.axis < 0 ? dim.axis + type.getRank() : dim.axis;
-    };
-    if (auto input = inputs.find(tensor); input != inputs.end()) {
-      SmallVector<DimShardingAttr> dims(type.getRank(), DimShardingAttr::get(context, {}, {}));
-      for (const ShardedDim &dim : spec.dims) {
-        if (dim.segments > 1)
-          return file->error(spec.node + ": input " + quote(tensor) +
-                             " is cut along parts of "
-                             "dimension " +
-                             Twine(dimOf(dim)) + "; inputs can be cut along whole ones");
-        if (!type.isDynamicDim(dimOf(dim)) && type.getDimSize(dimOf(dim)) % dim.shards != 0)
-          return file->error(spec.node + ": input " + quote(tensor) + " has size " +
-                             Twine(type.getDimSize(dimOf(dim))) + " along dimension " +
-                             Twine(dimOf(dim)) + ", which is no multiple of " + Twine(dim.shards) +
-                             " shards");
-        dims[dimOf(dim)] = DimShardingAttr::get(context, axesOf(context, dim), {});
-      }
-      if (!spec.dims.empty())
-        function.setArgAttr(input->second, CleaveDialect::shardingAttrName,
-                            ShardingAttr::get(context, dims, ArrayRef<StringAttr>()));
+    if (auto maker = makers.find(tensor); maker != makers.end()) {
+      const auto *apart =
+          llvm::find_if(gone, [&](const TakenApart &each) { return each.op == maker->second; });
+      if (llvm::Error error =
+              checkSegments(tensor, spec, operand->type, apart == gone.end() ? nullptr : apart))
+        return error;
       continue;
     }
-    for (WeightOp weight : module.getOps<WeightOp>()) {
-      if (weight.getTensorName() != tensor || weight.getSource().getKind() != SourceKind::Onnx)
-        continue;
-      if (weight.getSource().getShape() && !spec.dims.empty())
-        return file->error(spec.node + ": tensor " + quote(tensor) +
-                           " is cut, but its readers take it in another shape; give a plan with "
-                           "--plan or --split");
-      SmallVector<Attribute> splits;
-      for (const ShardedDim &dim : spec.dims) {
-        int64_t number = dimOf(dim);
-        if (weight.getSource().getTransposed() && number >= type.getRank() - 2)
-          number = 2 * type.getRank() - 3 - number;
-        if (number > 1)
-          return file->error(spec.node + ": tensor " + quote(tensor) + " is cut along dimension " +
-                             Twine(dimOf(dim)) +
-                             "; weights can be cut along their input and output features");
-        if (dim.segments > 1 &&
-            !isSegment(weight, number, type.getDimSize(dimOf(dim)), dim.segments))
-          return file->error(spec.node + ": tensor " + quote(tensor) + " is cut in " +
-                             Twine(dim.segments) + " segments along dimension " +
-                             Twine(dimOf(dim)) +
-                             ", but its readers do not take it apart into as many; weights are cut "
-                             "along whole dimensions, or segment by segment");
-        for (StringAttr axis : axesOf(context, dim))
-          splits.push_back(
-              SplitAttr::get(context, number == 0 ? SplitKind::Column : SplitKind::Row, axis));
-      }
-      if (splits.empty())
-        splits.push_back(SplitAttr::get(context, SplitKind::None, StringAttr()));
-      weight.setSplitsAttr(builder.getArrayAttr(splits));
+    if (isa_and_present<BlockArgument>(operand->value))
+      continue;
+    SmallVector<WeightOp> weights;
+    for (WeightOp weight : module.getOps<WeightOp>())
+      if (weight.getTensorName() == tensor && weight.getSource().getKind() == SourceKind::Onnx)
+        weights.push_back(weight);
+    for (WeightOp weight : weights)
+      if (llvm::Error error = applyToWeight(tensor, spec, operand->type, weight))
+        return error;
+    if (weights.empty() && !spec.dims.empty())
+      warn(tensor, spec,
+           "is cut, but it is known before the model runs and no weight of its own: it lies as "
+           "its readers need it");
+    for (const ShardedDim &dim : spec.dims) {
+      int64_t number = getNumber(dim.axis, operand->type);
+      if (dim.segments == 1 && llvm::any_of(weights, [&](WeightOp weight) {
+            return isPart(weight, number, operand->type);
+          }))
+        warnOfParts(tensor, spec, number, weights.size());
     }
   }
   return llvm::Error::success();

@@ -1,9 +1,11 @@
 // The device annotations that ONNX (IR 11) lets a model carry: in which pipeline stage a node is
 // and how its tensors are sharded. They become the module's mesh, splits of weights, shardings of
-// inputs, and stages of ops, as a plan would give them.
+// inputs and of what nodes make, and stages of ops.
 #pragma once
 
 #include "compiler/import/onnx/model_file.h"
+#include "compiler/import/onnx/operand.h"
+#include "compiler/optimize/separate_segments.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
@@ -28,10 +30,19 @@ public:
   /// The stage of a node of the main graph, where one is given.
   std::optional<int64_t> stageOf(const ::onnx::NodeProto &node) const;
 
-  /// Writes the mesh, splits and inputs' shardings into an imported module. `typeOf` gives the type
-  /// of a tensor of the main graph, or null.
-  llvm::Error apply(mlir::ModuleOp module, mlir::func::FuncOp function,
-                    llvm::function_ref<mlir::RankedTensorType(llvm::StringRef)> typeOf) const;
+  /// Whether two tensors of the main graph, which are one value, are to lie otherwise.
+  bool differ(llvm::StringRef tensor, llvm::StringRef other) const;
+
+  /// Gives what a tensor of the main graph stands for, or null.
+  using FindOperand = llvm::function_ref<const Operand *(llvm::StringRef)>;
+  /// Writes the mesh, and how inputs and the results of ops are to lie, into an imported module.
+  llvm::Error applyToValues(mlir::ModuleOp module, mlir::func::FuncOp function, FindOperand find);
+  /// Writes the splits of weights, once fused ones are taken apart, `gone` with them.
+  llvm::Error applyToWeights(mlir::ModuleOp module, FindOperand find,
+                             llvm::ArrayRef<TakenApart> gone);
+
+  /// What cannot be followed to the letter.
+  llvm::ArrayRef<std::string> getWarnings() const { return warnings; }
 
 private:
   /// A dimension cut into `shards`: device d of a stage has number (d / stride) % shards. Where it
@@ -60,15 +71,28 @@ private:
                         mlir::RankedTensorType type) const;
   llvm::SmallVector<mlir::StringAttr> axesOf(mlir::MLIRContext *context,
                                              const ShardedDim &dim) const;
+  ShardingAttr getSharding(const Spec &spec, mlir::RankedTensorType type) const;
+  llvm::Error applyToInput(llvm::StringRef tensor, const Spec &spec, mlir::func::FuncOp function,
+                           mlir::BlockArgument argument) const;
+  llvm::Error applyToWeight(llvm::StringRef tensor, const Spec &spec, mlir::RankedTensorType type,
+                            WeightOp weight) const;
+  llvm::Error checkSegments(llvm::StringRef tensor, const Spec &spec, mlir::RankedTensorType type,
+                            const TakenApart *apart);
+  void warnOfInnerNodes(const std::string &configuration);
+  void warn(llvm::StringRef tensor, const Spec &spec, const llvm::Twine &message);
+  void warnOfParts(llvm::StringRef tensor, const Spec &spec, int64_t dim, size_t parts);
 
   const ModelFile *file;
   int64_t stages = 1;
   int64_t devices = 1; ///< of a stage
   llvm::DenseMap<const ::onnx::NodeProto *, int64_t> nodeStages;
   std::map<std::string, Spec, std::less<>> specs; ///< by tensor
+  /// The ops whose results they are, as imported: some may be gone.
+  std::map<std::string, const mlir::Operation *, std::less<>> makers;
   /// The mesh's axes, the last varying fastest.
   llvm::SmallVector<std::string> axisNames;
   llvm::SmallVector<int64_t> axisSizes;
+  llvm::SmallVector<std::string> warnings;
 };
 
 } // namespace cleave::onnx

@@ -451,6 +451,8 @@ LogicalResult GraphImporter::importNode(const ::onnx::NodeProto &proto, Scope &s
   }
   if (error)
     return failure();
+  if (annotations && &scope == &main)
+    keepApart(node);
   for (auto [index, name] : llvm::enumerate(proto.output())) {
     if (name.empty())
       continue;
@@ -533,18 +535,41 @@ LogicalResult GraphImporter::readAnnotations() {
   return failure();
 }
 
-LogicalResult GraphImporter::applyAnnotations() {
+/// A result that is an operand under another name becomes a value of its own where the two are to
+/// lie otherwise.
+void GraphImporter::keepApart(Node &node) {
+  for (auto [index, name] : llvm::enumerate(node.message().output())) {
+    OperandPtr result = node.outputs[index];
+    if (!result || !result->value || result->isKnown() || result->value.getDefiningOp<UseOp>())
+      continue;
+    for (auto [number, operand] : llvm::enumerate(node.inputs))
+      if (operand && operand->value == result->value &&
+          annotations->differ(name, node.message().input(static_cast<int>(number)))) {
+        node.set(index, node.create<ExpandOp>(result->type, result->value));
+        break;
+      }
+  }
+}
+
+/// Fused weights are taken apart between the values, which are still as the file has them, and the
+/// weights, of which each part is split.
+LogicalResult GraphImporter::separateAndAnnotate() {
+  auto findOperand = [&](StringRef name) -> const Operand * { return find(main, name).get(); };
+  auto check = [&](llvm::Error applied) {
+    if (!applied)
+      return success();
+    error = llvm::toString(std::move(applied));
+    return failure();
+  };
+  if (annotations && failed(check(annotations->applyToValues(*module, function, findOperand))))
+    return failure();
+  SmallVector<TakenApart> gone = separateSegments(*module);
   if (!annotations)
     return success();
-  auto typeOf = [&](StringRef name) {
-    OperandPtr operand = find(main, name);
-    return operand ? operand->type : RankedTensorType();
-  };
-  llvm::Error applied = annotations->apply(*module, function, typeOf);
-  if (!applied)
-    return success();
-  error = llvm::toString(std::move(applied));
-  return failure();
+  if (failed(check(annotations->applyToWeights(*module, findOperand, gone))))
+    return failure();
+  llvm::append_range(warnings, annotations->getWarnings());
+  return success();
 }
 
 // ---- The whole ----
@@ -586,8 +611,7 @@ llvm::Expected<ImportedModel> GraphImporter::import() {
       return success(!error);
     };
     if (succeeded(check())) {
-      separateSegments(*module);
-      if (succeeded(applyAnnotations()))
+      if (succeeded(separateAndAnnotate()))
         (void)check();
     }
   }

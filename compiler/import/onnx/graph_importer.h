@@ -74,7 +74,8 @@ private:
   mlir::LogicalResult importCall(Node &node, const ::onnx::FunctionProto &function);
   mlir::LogicalResult importOutputs();
   mlir::LogicalResult readAnnotations();
-  mlir::LogicalResult applyAnnotations();
+  void keepApart(Node &node);
+  mlir::LogicalResult separateAndAnnotate();
   mlir::FailureOr<mlir::RankedTensorType> inputType(const ::onnx::ValueInfoProto &input);
   mlir::FailureOr<Operand> readValue(llvm::StringRef name, const std::string &path);
   mlir::LogicalResult define(Scope &scope, llvm::StringRef name, OperandPtr operand,
