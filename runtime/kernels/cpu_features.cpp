@@ -11,6 +11,11 @@
 #include <stdexcept>
 #include <string_view>
 
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace cleave::rt {
 
 namespace {
@@ -24,7 +29,7 @@ struct Isa {
   dnnl::cpu_isa oneDnn;
 };
 
-enum Level : size_t { sse4, avx2, avxVnni, avx512, avx512Vnni, avx512Bf16 };
+enum Level : size_t { sse4, avx2, avxVnni, avx512, avx512Vnni, avx512Bf16, amx };
 
 const Isa isas[] = {
     {"sse4", HWY_SSE4, dnnl::cpu_isa::sse41},
@@ -33,7 +38,19 @@ const Isa isas[] = {
     {"avx512", HWY_AVX3, dnnl::cpu_isa::avx512_core},
     {"avx512vnni", HWY_AVX3, dnnl::cpu_isa::avx512_core_vnni},
     {"avx512bf16", HWY_AVX3, dnnl::cpu_isa::avx512_core_bf16},
+    {"amx", HWY_AVX3, dnnl::cpu_isa::avx512_core_amx},
 };
+
+/// Linux lets a process, and the threads that it begins, use tiles once it has asked for them
+/// (arch_prctl's ARCH_REQ_XCOMP_PERM for XTILEDATA; since 5.16).
+bool isGrantedTiles() {
+#if defined(__linux__)
+  constexpr long requestPermission = 0x1023, tileData = 18;
+  return syscall(SYS_arch_prctl, requestPermission, tileData) == 0;
+#else
+  return false;
+#endif
+}
 
 CpuFeatures featuresUpTo(size_t level) {
   __builtin_cpu_init();
@@ -46,6 +63,8 @@ CpuFeatures featuresUpTo(size_t level) {
   has.avx512 = level >= avx512 && has.avx2 && avx512Core;
   has.avx512Vnni = level >= avx512Vnni && has.avx512 && __builtin_cpu_supports("avx512vnni");
   has.avx512Bf16 = level >= avx512Bf16 && has.avx512 && __builtin_cpu_supports("avx512bf16");
+  has.amxBf16 = level >= amx && has.avx512Bf16 && __builtin_cpu_supports("amx-tile") &&
+                __builtin_cpu_supports("amx-bf16") && isGrantedTiles();
   return has;
 }
 

@@ -13,10 +13,11 @@ struct CpuFeatures {
   bool avx512 = false; ///< F, BW, DQ and VL
   bool avx512Vnni = false;
   bool avx512Bf16 = false;
+  bool amxBf16 = false; ///< which the kernel lets this process use
 };
 
 /// The instruction sets that CLEAVE_ISA may name, each with those before it:
-/// "sse4, avx2, avxvnni, avx512, avx512vnni, avx512bf16".
+/// "sse4, avx2, avxvnni, avx512, avx512vnni, avx512bf16, amx".
 std::string isaNames();
 
 /// Of this CPU, none above what the environment variable CLEAVE_ISA names. The first call bounds

@@ -18,8 +18,10 @@ LinearKernel selectF32(ElementType weight) {
   return weight == ElementType::f32 ? linear_f32_f32 : linear_f32_interleaved(weight);
 }
 
-/// For many tokens and weights of 16 bits.
+/// For many tokens, where that is another kernel: its activations are no integers of 8 bits.
 LinearVariant selectMany(ElementType weight) {
+  if (LinearKernel kernel = linear_bf16_amx(weight))
+    return {kernel, ActivationForm::bf16};
   switch (weight) {
   case ElementType::f16:
     return {linear_q16_f16_avx512vnni(), ActivationForm::q16};
@@ -34,15 +36,19 @@ LinearVariant selectMany(ElementType weight) {
 
 std::optional<LinearChoice> chooseLinear(ElementType weight, int64_t inputs,
                                          bool quantizedActivations) {
+  LinearChoice choice;
   if (quantizedActivations)
-    if (LinearKernel kernel = selectQ8(weight))
-      return LinearChoice{{kernel, ActivationForm::q8}, {kernel, ActivationForm::q8}};
-  LinearKernel kernel = selectF32(weight);
-  if (!kernel)
-    return std::nullopt;
-  LinearKernel manyKernel = linear_f32_panels(weight);
-  LinearChoice choice{{kernel, ActivationForm::f32},
-                      {manyKernel ? manyKernel : kernel, ActivationForm::f32}};
+    choice.few = {selectQ8(weight), ActivationForm::q8};
+  if (choice.few.kernel) {
+    choice.many = choice.few;
+  } else {
+    choice.few = {selectF32(weight), ActivationForm::f32};
+    if (!choice.few.kernel)
+      return std::nullopt;
+    choice.many = {linear_f32_panels(weight), ActivationForm::f32};
+    if (!choice.many.kernel)
+      choice.many = choice.few;
+  }
   if (quantizedActivations && inputs % q8BlockLength == 0)
     if (LinearVariant many = selectMany(weight); many.kernel)
       choice.many = many;

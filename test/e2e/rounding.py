@@ -7,7 +7,8 @@ The fast paths round where the model does not:
   the sum of the same rounded elements, so that it adds no error of its own.
 - Where the CPU has VNNI in 512 bits, the input of a product with a matrix of f16, the same with 8191
   in place of 127, and each 32 elements of a matrix's row too (those are known, and not drawn).
-- Where the CPU multiplies bf16, the input of a product with a matrix of bf16, to bf16.
+- Where the CPU multiplies bf16, the input of a product with a matrix of bf16, to bf16. With AMX, and
+  many tokens, also that of one with a matrix of blocks, and the matrix (which is known).
 - Keys and values as they go into an f16 cache: an error of at most half a unit in the last place.
 
 The errors are modelled as independent and uniform, as numerical analysis does for roundings. They
@@ -50,6 +51,7 @@ def _cpu_flags() -> set[str]:
 _AVX512 = {"avx512f", "avx512bw", "avx512vl", "avx512dq"}
 ROUNDS_F16 = _cpu_flags() >= _AVX512 | {"avx512_vnni"}
 ROUNDS_BF16 = _cpu_flags() >= _AVX512 | {"avx512_bf16"}
+ROUNDS_BLOCKS_TO_BF16 = ROUNDS_BF16 and _cpu_flags() >= {"amx_tile", "amx_bf16"}
 
 
 def _block_units(x: np.ndarray, steps: int) -> np.ndarray:
@@ -73,15 +75,20 @@ class Rounded(Reference):
         self.scale = scale
         kinds = gguf.GGMLQuantizationType
         self.units = {}  # of the input of each matrix that has one
+        self.rounded = {}  # matrices as products read them, where these round them
         for name, kind in self.kinds.items():
             matrix = self.tensors[name]
             whole = matrix.shape[-1] % BLOCK == 0
-            if gguf.GGML_QUANT_SIZES[kind][0] > 1:
+            if gguf.GGML_QUANT_SIZES[kind][0] > 1 and ROUNDS_BLOCKS_TO_BF16 and matrix.ndim == 2:
+                self.units[name] = _bf16_units
+                unit = _bf16_units(matrix)
+                self.rounded[name] = np.rint(matrix / unit) * unit
+            elif gguf.GGML_QUANT_SIZES[kind][0] > 1:
                 self.units[name] = lambda x: _block_units(x, 127)
             elif kind == kinds.F16 and ROUNDS_F16 and whole and matrix.ndim == 2:
                 self.units[name] = lambda x: _block_units(x, 8191)
                 unit = _block_units(matrix, 8191)
-                self.tensors[name] = np.rint(matrix / np.where(unit > 0, unit, 1)) * unit
+                self.rounded[name] = np.rint(matrix / np.where(unit > 0, unit, 1)) * unit
             elif kind == kinds.BF16 and ROUNDS_BF16 and whole and matrix.ndim == 2:
                 self.units[name] = _bf16_units
         self.last: tuple[np.ndarray, np.ndarray] | None = None
@@ -92,13 +99,19 @@ class Rounded(Reference):
 
     def linear(self, x: np.ndarray, name: str, expert: int | None = None) -> np.ndarray:
         tied = name == "output" and "output.weight" not in self.tensors
-        units = self.units.get(f"{'token_embd' if tied else name}.weight")
+        matrix = f"{'token_embd' if tied else name}.weight"
+        units = self.units.get(matrix)
         if units:
             # One rounding serves all products with the same input: q, k and v, gate and up.
             if self.last is None or self.last[0] is not x:
                 self.last = x, self.moved(x, units(x))
             x = self.last[1]
-        return super().linear(x, name, expert)
+        if matrix not in self.rounded:
+            return super().linear(x, name, expert)
+        exact, self.tensors[matrix] = self.tensors[matrix], self.rounded[matrix]
+        result = super().linear(x, name, expert)
+        self.tensors[matrix] = exact  # which looking up reads
+        return result
 
     def attention(self, q: np.ndarray, k: np.ndarray, v: np.ndarray, positions: np.ndarray
                   ) -> np.ndarray:
