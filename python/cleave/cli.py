@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
 
     add = commands.add_parser("partition", help="partition a model file for several ranks")
     add.set_defaults(call=partition)
-    add.add_argument("model", help="a GGUF file")
+    add.add_argument("model", help="a GGUF, ONNX or MLIR file")
     add.add_argument("-o", "--output", metavar="DIR", help="package to write (MODEL.cleave)")
     add.add_argument("--tp", type=int, metavar="N", help="ranks that share each weight")
     add.add_argument("--stages", type=int, metavar="N", help="pipeline stages")
@@ -50,6 +50,8 @@ def parser() -> argparse.ArgumentParser:
                      type=axis_shares, help="uneven ranks; repeatable")
     add.add_argument("--sequence", metavar="AXIS",
                      help="cut the tokens of prompts, too, over this axis")
+    add.add_argument("--dim", action="append", default=[], metavar="NAME=SIZE", type=named_size,
+                     help="a size that an ONNX file only names; repeatable")
 
     add = commands.add_parser("run", help="run a package, streaming its text")
     add.set_defaults(call=run)
@@ -117,11 +119,19 @@ def axis_shares(text: str) -> tuple[str, list[int]]:
     return axis, [int(part) for part in parts.split(",")]
 
 
+def named_size(text: str) -> tuple[str, str]:
+    """ "batch=4" as ("batch", "4")."""
+    name, _, size = text.partition("=")
+    if not name or not size:
+        raise argparse.ArgumentTypeError(f"'{text}' is no size with a name, such as batch=4")
+    return name, size
+
+
 def partition(options: argparse.Namespace) -> None:
     made = package.partition(
         options.model, options.output, tp=options.tp, stages=options.stages, cut=options.cut,
         split=options.split, plan=options.plan, mesh=dict(options.mesh),
-        shares=dict(options.shares), sequence=options.sequence)
+        shares=dict(options.shares), sequence=options.sequence, dims=dict(options.dim))
     print(f"{made.path}: {made.ranks} rank{'s' * (made.ranks > 1)}")
 
 

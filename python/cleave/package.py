@@ -31,6 +31,9 @@ class Package:
     stages: int
     mesh: Mapping[str, int]
     """The size of each axis, such as {"tp": 2}."""
+    inputs: tuple[str, ...] = ()
+    """What `compute` wants: the names of the graph's inputs, and of its outputs."""
+    outputs: tuple[str, ...] = ()
 
     @classmethod
     def open(cls, path: PathLike) -> Package:
@@ -40,6 +43,9 @@ class Package:
             values = json.loads(manifest.read_text(encoding="utf-8"))
             ranks, stages = values["ranks"], values["stages"]
             mesh = {axis["axis"]: axis["size"] for axis in values["mesh"]}
+            entry = next(iter(values.get("entries", ())), {})
+            inputs, outputs = (tuple(str(port["name"]) for port in entry.get(kind, ()))
+                               for kind in ("inputs", "outputs"))
         except OSError as error:
             raise CleaveError(f"'{path}' is not a package: cannot read '{manifest}': "
                               f"{error.strerror}") from error
@@ -48,7 +54,7 @@ class Package:
         for name, value in {"ranks": ranks, "stages": stages, **mesh}.items():
             if type(value) is not int or not 1 <= value <= 65536:
                 raise CleaveError(f"'{manifest}': {name} is {value!r}, expected 1 to 65536")
-        return cls(Path(path), ranks, stages, mesh)
+        return cls(Path(path), ranks, stages, mesh, inputs, outputs)
 
     def __fspath__(self) -> str:
         return str(self.path)
@@ -66,9 +72,10 @@ def partition(
     mesh: Mapping[str, int] | None = None,
     shares: Mapping[str, Sequence[int]] | None = None,
     sequence: str | None = None,
+    dims: Mapping[str, int | str] | None = None,
     options: Iterable[str] = (),
 ) -> Package:
-    """Partitions the model file `path` and returns the package.
+    """Partitions the model file `path` (GGUF, ONNX or MLIR) and returns the package.
 
     output   the folder to write; by default `<model>.cleave` in the current folder
     tp       ranks that share each weight (tensor parallelism)
@@ -80,6 +87,7 @@ def partition(
     mesh     axes with sizes, the last varying fastest: {"tp": 2}
     shares   uneven ranks: {"tp": [2, 1]} gives the first rank twice the second's share
     sequence an axis over which the tokens of a prompt are cut, too, between matrices: "tp"
+    dims     sizes that an ONNX file only names: {"batch": 4}, or {"total": "past+seq"}
     options  further options of partition-tool, word for word
 
     The tool's warnings go to the logger "cleave". Raises CleaveError with the tool's message when
@@ -87,7 +95,8 @@ def partition(
     """
     output = Path(output) if output is not None else Path(Path(path).stem + ".cleave")
     command = partition_command(path, output, tp=tp, stages=stages, cut=cut, split=split, plan=plan,
-                                mesh=mesh, shares=shares, sequence=sequence, options=options)
+                                mesh=mesh, shares=shares, sequence=sequence, dims=dims,
+                                options=options)
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, check=False)
@@ -113,6 +122,7 @@ def partition_command(
     mesh: Mapping[str, int] | None,
     shares: Mapping[str, Sequence[int]] | None,
     sequence: str | None,
+    dims: Mapping[str, int | str] | None,
     options: Iterable[str],
 ) -> list[str]:
     """The command line for `partition`'s arguments."""
@@ -136,4 +146,5 @@ def partition_command(
                 for axis, parts in (shares or {}).items()]
     if sequence is not None:
         command.append(f"--sequence={sequence}")
+    command += [f"--dim={name}={size}" for name, size in (dims or {}).items()]
     return command + list(options)

@@ -75,15 +75,8 @@ def run_command(
         raise CleaveError("a prompt is either text or tokens, and both were given")
     if "\0" in prompt:
         raise CleaveError("the prompt has a null character, which no command line can carry")
-    launcher: list[str] = []
-    if package.ranks > 1:
-        mpirun = shutil.which("mpirun")
-        if not mpirun:
-            raise CleaveError(f"'{package.path}' is for {package.ranks} ranks, and there is no "
-                              "mpirun on PATH; install Open MPI")
-        launcher = [mpirun, "-n", str(package.ranks), *mpirun_options]
     # Options carry their value after '=', so that a prompt may begin with '-'.
-    command = [*launcher, find_tool("cleave-run"), os.path.abspath(package)]
+    command = command_words(package, mpirun_options)
     if tokens is not None:
         command.append("--tokens=" + ",".join(map(str, tokens)))
     elif prompt:
@@ -92,6 +85,18 @@ def run_command(
         if value is not None:
             command += ["-n", str(value)] if name == "n" else [f"--{name}={value}"]
     return command + list(options)
+
+
+def command_words(package: Package, mpirun_options: Iterable[str]) -> list[str]:
+    """What starts a package, without options of cleave-run: under mpirun where it has several ranks."""
+    launcher: list[str] = []
+    if package.ranks > 1:
+        mpirun = shutil.which("mpirun")
+        if not mpirun:
+            raise CleaveError(f"'{package.path}' is for {package.ranks} ranks, and there is no "
+                              "mpirun on PATH; install Open MPI")
+        launcher = [mpirun, "-n", str(package.ranks), *mpirun_options]
+    return [*launcher, find_tool("cleave-run"), os.path.abspath(package)]
 
 
 class Run:

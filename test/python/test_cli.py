@@ -15,11 +15,11 @@ def test_partition_passes_its_options_on(fake_tool, tmp_path, capsys):
     output = tmp_path / "o.cleave"
     assert main(["partition", "m.gguf", "-o", str(output), "--tp", "2", "--stages", "1", "--cut",
                  "blk.1", "--split", "a.*=row", "--split", "b=none", "--mesh", "tp=2", "--shares",
-                 "tp=2,1", "--plan", "p.yaml", "--sequence", "tp"]) == 0
+                 "tp=2,1", "--plan", "p.yaml", "--sequence", "tp", "--dim", "n=4"]) == 0
     assert json.loads((output / "arguments.json").read_text()) == [
         "m.gguf", "-o", str(output), "--emit=package", "--tp=2", "--stages=1", "--cut=blk.1",
         "--split=a.*=row", "--split=b=none", "--plan=p.yaml", "--mesh=tp=2", "--shares=tp=2,1",
-        "--sequence=tp"]
+        "--sequence=tp", "--dim=n=4"]
     assert capsys.readouterr().out == f"{output}: 4 ranks\n"
 
 

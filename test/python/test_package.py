@@ -29,12 +29,13 @@ def test_partition_passes_every_argument(fake_tool, tmp_path):
     made = cleave.partition(
         "m.gguf", tmp_path / "o.cleave", tp=2, stages=2, cut=["blk.1", "blk.3"],
         split={"blk.*.ffn_down.weight": "row", "output.weight": "none"}, plan="plan.yaml",
-        mesh={"tp": 2, "ep": 3}, shares={"tp": [2, 1]}, sequence="tp", options=["--report"])
+        mesh={"tp": 2, "ep": 3}, shares={"tp": [2, 1]}, sequence="tp",
+        dims={"batch": 4, "total": "past+seq"}, options=["--report"])
     assert arguments(made) == [
         "m.gguf", "-o", f"{tmp_path}/o.cleave", "--emit=package", "--tp=2", "--stages=2",
         "--cut=blk.1", "--cut=blk.3", "--split=blk.*.ffn_down.weight=row",
         "--split=output.weight=none", "--plan=plan.yaml", "--mesh=tp=2,ep=3", "--shares=tp=2,1",
-        "--sequence=tp", "--report"]
+        "--sequence=tp", "--dim=batch=4", "--dim=total=past+seq", "--report"]
 
 
 def test_partition_leaves_defaults_to_the_tool(fake_tool, tmp_path, monkeypatch):
