@@ -5,6 +5,7 @@
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/IRMapping.h"
+#include "llvm/ADT/StringSet.h"
 
 namespace cleave {
 #define GEN_PASS_DEF_SPLITRANKSPASS
@@ -20,6 +21,49 @@ namespace {
 int64_t getProducingStage(Value value) {
   Operation *op = value.getDefiningOp();
   return op ? getStage(op) : 0;
+}
+
+/// Adds the symbols that the sizes of a tensor are made of.
+void addSymbols(Type type, llvm::StringSet<> &symbols) {
+  auto tensor = cast<RankedTensorType>(type);
+  for (unsigned dim = 0; dim < tensor.getRank(); ++dim)
+    if (tensor.isDynamicDim(dim))
+      for (const std::string &symbol : getSize(getDimName(tensor, dim)).symbols())
+        symbols.insert(symbol);
+}
+
+/// The inputs of which nothing reads an element, but whose sizes something needs that no other
+/// input tells.
+SmallVector<BlockArgument> findInputsForSizes(func::FuncOp function) {
+  llvm::StringSet<> needed, told;
+  for (Operation &op : function.getFunctionBody().front()) {
+    for (Type type : op.getResultTypes())
+      addSymbols(type, needed);
+    StringAttr size;
+    if (auto range = dyn_cast<RangeOp>(op))
+      size = range.getStartSizeAttr();
+    if (auto slice = dyn_cast<SliceOp>(op))
+      size = slice.getBeginSizeAttr();
+    for (const std::string &symbol : size ? getSize(size).symbols() : std::vector<std::string>())
+      needed.insert(symbol);
+  }
+  SmallVector<BlockArgument> unread, found;
+  for (BlockArgument argument : function.getArguments())
+    if (argument.use_empty())
+      unread.push_back(argument);
+    else
+      addSymbols(argument.getType(), told);
+  for (BlockArgument argument : unread) {
+    llvm::StringSet<> own;
+    addSymbols(argument.getType(), own);
+    if (llvm::none_of(own.keys(), [&](StringRef symbol) {
+          return needed.contains(symbol) && !told.contains(symbol);
+        }))
+      continue;
+    found.push_back(argument);
+    addSymbols(argument.getType(), told);
+  }
+  return found;
 }
 
 /// Makes the module of one rank.
@@ -114,9 +158,10 @@ LogicalResult RankBuilder::buildFunction(func::FuncOp function) {
     return getStage(op) == place.stage || (transfer && transfer.getTo() == place.stage);
   };
   SmallVector<Type> inputs;
-  SmallVector<BlockArgument> arguments;
+  SmallVector<BlockArgument> arguments, forSizes = findInputsForSizes(function);
   for (BlockArgument argument : function.getArguments()) {
-    bool needed = llvm::any_of(argument.getUsers(), [&](Operation *user) {
+    bool needed = place.stage == 0 && llvm::is_contained(forSizes, argument);
+    needed |= llvm::any_of(argument.getUsers(), [&](Operation *user) {
       return user->hasTrait<OpTrait::ReturnLike>() ? place.stage == 0
                                                    : getStage(user) == place.stage;
     });

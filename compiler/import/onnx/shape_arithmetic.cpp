@@ -304,9 +304,10 @@ std::optional<SizeArray> Fold::slice() {
     seen[*axis] = true;
     int64_t size = x.dims[*axis], step = steps[i];
     auto clamp = [&](int64_t at, int64_t least, int64_t most) {
-      return std::clamp(at < 0 && at >= -size ? at + size : at < 0 ? int64_t{-1} : at, least, most);
+      at = at < 0 && at >= -size ? at + size : at < 0 ? int64_t{-1} : at;
+      return std::min(std::max(at, least), most); // of nothing, least is above most
     };
-    int64_t begin = step > 0 ? clamp((*starts)[i], 0, size) : clamp((*starts)[i], -1, size - 1);
+    int64_t begin = clamp((*starts)[i], 0, step > 0 ? size : size - 1);
     int64_t end = step > 0 ? clamp((*ends)[i], 0, size) : clamp((*ends)[i], -1, size - 1);
     int64_t span = step > 0 ? end - begin : begin - end, magnitude = step > 0 ? step : -step;
     dims[*axis] = span <= 0 ? 0 : (span - 1) / magnitude + 1;

@@ -155,14 +155,12 @@ std::optional<std::string> spellOut(StringRef term, int64_t count) {
 }
 
 /// What a result has that the equation does not name: the ellipsis, and in alphabetical order the
-/// letters that stand once.
-std::string implicitOutput(ArrayRef<Lettered> operands, int64_t most) {
-  std::string all, output;
-  for (const Lettered &operand : operands)
-    all += operand.letters;
+/// letters that stand once in `all` terms.
+std::string implicitOutput(StringRef all, int64_t most) {
+  std::string output;
   for (int64_t digit = most; digit-- > 0;)
     output += static_cast<char>('0' + digit);
-  std::string letters = all;
+  std::string letters = all.str();
   llvm::sort(letters);
   for (char letter : letters)
     if (llvm::isAlpha(letter) && llvm::count(all, letter) == 1)
@@ -184,6 +182,7 @@ LogicalResult importEinsum(Node &node) {
   if (terms.size() != node.numInputs())
     return refuse();
   SmallVector<Lettered> operands;
+  std::string all;  // terms, spelled out
   int64_t most = 0; // dimensions of an ellipsis
   for (auto [i, term] : llvm::enumerate(terms)) {
     if (!isa<FloatType>(node.elementType(i)))
@@ -194,6 +193,7 @@ LogicalResult importEinsum(Node &node) {
     if (!letters || others < 0 || (others > 0 && !hasEllipsis))
       return refuse();
     most = std::max(most, others);
+    all += *letters;
     Value value = f32Value(node, i);
     if (!value)
       return failure();
@@ -202,7 +202,7 @@ LogicalResult importEinsum(Node &node) {
       return failure();
   }
   std::optional<std::string> output =
-      StringRef(equation).contains("->") ? spellOut(given, most) : implicitOutput(operands, most);
+      StringRef(equation).contains("->") ? spellOut(given, most) : implicitOutput(all, most);
   if (!output)
     return refuse();
   for (auto [i, letter] : llvm::enumerate(*output)) {

@@ -165,10 +165,10 @@ LogicalResult importPow(Node &node) {
     return failure();
   Type xType = node.elementType(0), yType = node.elementType(1);
   bool viaFloat = isa<IntegerType>(xType) && isa<FloatType>(yType);
-  if (viaFloat)
-    x = node.convert(x, yType);
-  else
-    y = node.convert(y, xType);
+  // An f64 has all numbers of 32 bits, and the powers below 2^53.
+  Type type = viaFloat ? node.builder().getF64Type() : xType;
+  x = node.convert(x, type);
+  y = node.convert(y, type);
   Value result = createBinary<PowOp>(node, x, y);
   node.set(0, node.convert(result, xType));
   return success(static_cast<bool>(result));
@@ -208,15 +208,16 @@ LogicalResult importBitShift(Node &node) {
   return success();
 }
 
-/// Bounds are attributes up to version 10, and scalars later; both may be absent.
+/// Bounds are attributes up to version 10, and scalars later; absent ones are the least and the
+/// greatest finite numbers.
 LogicalResult importClip(Node &node) {
   Value x = node.value(0);
   if (!x)
     return failure();
   Type type = node.elementType(0);
+  constexpr float greatest = std::numeric_limits<float>::max();
   if (node.version() < 11) {
-    float least = node.numberAttr("min", std::numeric_limits<float>::lowest());
-    float most = node.numberAttr("max", std::numeric_limits<float>::max());
+    float least = node.numberAttr("min", -greatest), most = node.numberAttr("max", greatest);
     node.set(0, node.create<ClipOp>(x.getType(), x, f32Attr(node, least), f32Attr(node, most)));
     return success();
   }
@@ -225,8 +226,7 @@ LogicalResult importClip(Node &node) {
   for (unsigned i : {1, 2})
     isKnown &= !node.has(i) || node.operand(i).isKnown();
   if (isKnown) {
-    float bounds[] = {-std::numeric_limits<float>::infinity(),
-                      std::numeric_limits<float>::infinity()};
+    float bounds[] = {-greatest, greatest};
     for (unsigned i : {1, 2}) {
       if (!node.has(i))
         continue;
@@ -243,10 +243,17 @@ LogicalResult importClip(Node &node) {
       return success();
     }
   }
-  if (node.has(1))
-    x = createBinary<MaxOp>(node, x, node.value(1));
-  if (node.has(2))
-    x = createBinary<MinOp>(node, x, node.value(2));
+  auto bound = [&](unsigned i, double sign) {
+    auto floatType = dyn_cast<FloatType>(type);
+    if (node.has(i) || !floatType) // no integer is beyond its type's bounds
+      return node.has(i) ? node.value(i) : Value();
+    double finite = llvm::APFloat::getLargest(floatType.getFloatSemantics()).convertToDouble();
+    return node.scalar(sign * finite, type);
+  };
+  if (Value least = bound(1, -1))
+    x = createBinary<MaxOp>(node, x, least);
+  if (Value most = bound(2, 1))
+    x = createBinary<MinOp>(node, x, most);
   node.set(0, x);
   return success(static_cast<bool>(x));
 }

@@ -58,6 +58,7 @@ void setStatistics(Node &node, Value x, int64_t axis, unsigned i, float epsilon)
     node.set(i + 1, inverseRoot(node, binary<SubOp>(node, x, mean), dims, epsilon));
 }
 
+/// The result is of the weight's type, which onnxruntime's op may have apart from x.
 LogicalResult importLayerNormalization(Node &node) {
   auto rank = node.rank(0);
   FailureOr<int64_t> axis = node.axis(node.integerAttr("axis", -1), rank);
@@ -69,12 +70,12 @@ LogicalResult importLayerNormalization(Node &node) {
   Value result = layerNorm(node, x, f32Value(node, 1), f32Value(node, 2), dims, epsilon);
   if (!result)
     return failure();
-  node.set(0, node.convert(result, node.elementType(0)));
+  node.set(0, node.convert(result, node.elementType(1)));
   setStatistics(node, x, *axis, 1, epsilon);
   return success();
 }
 
-/// Over the last dimensions together, which are made one.
+/// Over the last dimensions together, which are made one. The result is of the weight's type.
 LogicalResult importRmsNormalization(Node &node) {
   auto rank = node.rank(0);
   FailureOr<int64_t> axis = node.axis(node.integerAttr("axis", -1), rank);
@@ -95,7 +96,7 @@ LogicalResult importRmsNormalization(Node &node) {
   float epsilon = node.numberAttr("epsilon", 1e-5f);
   Value result = node.create<RmsNormOp>(x.getType(), x, weight,
                                         node.builder().getF32FloatAttr(epsilon), UnitAttr());
-  result = node.convert(reshape(node, result, own), node.elementType(0));
+  result = node.convert(reshape(node, result, own), node.elementType(1));
   node.set(0, result);
   if (node.wants(1)) { // of onnxruntime's op
     Shape kept = own;
@@ -105,12 +106,12 @@ LogicalResult importRmsNormalization(Node &node) {
   return success(static_cast<bool>(result));
 }
 
-/// [c] as [c, 1, ...] for an image of `rank` dimensions.
+/// [c] as [c, 1, ...] for an image of `rank` dimensions; one of one dimension has one channel.
 Value perChannel(Node &node, Value value, size_t rank) {
   if (!value)
     return {};
   Shape shape = shapeOf(value);
-  shape.append(rank - 2, SizeExpression(1));
+  shape.append(std::max<size_t>(rank, 2) - 2, SizeExpression(1));
   return reshape(node, value, shape);
 }
 
@@ -163,8 +164,10 @@ LogicalResult importBatchNormalization(Node &node) {
   if (node.integerAttr("training_mode", 0))
     return node.fail("is in training mode; export the model for inference");
   Value x = f32Value(node, 0);
-  if (!x || node.rank(0) < 2)
+  if (!x || node.rank(0) < 1)
     return node.fail("has an image of shape " + describe(node.shape(0)));
+  // In version 7 there may be numbers for each element of an image.
+  bool isPerElement = node.version() < 9 && !node.integerAttr("spatial", 1);
   SmallVector<double> numbers[4]; // scale, bias, mean, variance
   double epsilon = node.numberAttr("epsilon", 1e-5f);
   bool isKnown = true;
@@ -190,10 +193,10 @@ LogicalResult importBatchNormalization(Node &node) {
       std::memcpy(&a[4 * i], &first, 4);
       std::memcpy(&b[4 * i], &second, 4);
     }
-    auto count = static_cast<int64_t>(channels);
-    Operand known = node.makeConstant({count}, f32, std::move(a));
+    ArrayRef<int64_t> shape = node.type(1).getShape();
+    Operand known = node.makeConstant(shape, f32, std::move(a));
     factor = node.materialize(known);
-    known = node.makeConstant({count}, f32, std::move(b));
+    known = node.makeConstant(shape, f32, std::move(b));
     offset = node.materialize(known);
   } else {
     Value scale = f32Value(node, 1), bias = f32Value(node, 2), mean = f32Value(node, 3);
@@ -207,8 +210,10 @@ LogicalResult importBatchNormalization(Node &node) {
     offset = product ? Value(node.create<SubOp>(bias.getType(), bias, product, DenseI64ArrayAttr()))
                      : Value();
   }
-  factor = perChannel(node, factor, node.rank(0));
-  offset = perChannel(node, offset, node.rank(0));
+  if (!isPerElement) {
+    factor = perChannel(node, factor, node.rank(0));
+    offset = perChannel(node, offset, node.rank(0));
+  }
   if (!factor || !offset)
     return failure();
   Value result = binary<MulOp>(node, x, factor);
@@ -229,7 +234,7 @@ LogicalResult importSkipLayerNormalization(Node &node) {
   Value weight = f32Value(node, 2);
   if (!sum || !weight)
     return failure();
-  float epsilon = node.numberAttr("epsilon", isSimple ? 1e-5f : 1e-12f);
+  float epsilon = node.numberAttr("epsilon", 1e-12f);
   Value result =
       isSimple ? Value(node.create<RmsNormOp>(sum.getType(), sum, weight,
                                               node.builder().getF32FloatAttr(epsilon), UnitAttr()))

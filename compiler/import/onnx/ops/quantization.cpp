@@ -10,10 +10,11 @@ using llvm::Twine;
 namespace cleave::onnx {
 namespace {
 
-/// Operand `i`, a scale or a zero point, as f32 in a shape that broadcasts to operand 0's: one
-/// number, one for each element of the axis, or one for each block of them.
-Value parameter(Node &node, unsigned i) {
-  Value value = node.convert(node.value(i), node.builder().getF32Type());
+/// Operand `i`, a scale or a zero point, as `type` in a shape that broadcasts to operand 0's: one
+/// number, one for each element of the axis, or one for each block of them, of which the last may
+/// be smaller.
+Value parameter(Node &node, unsigned i, Type type) {
+  Value value = node.convert(node.value(i), type);
   if (!value)
     return {};
   Shape own = node.shape(0), shape = node.shape(i);
@@ -30,15 +31,34 @@ Value parameter(Node &node, unsigned i) {
       return reshape(node, value, spread);
   } else if (shape.size() == own.size() && block > 0 && own.size() < maxValueDims) {
     MaybeSize whole = sizeProduct(shape[*axis], SizeExpression(block));
-    Shape apart = shape, all;
+    MaybeSize behind = whole ? sizeDifference(*whole, own[*axis]) : MaybeSize();
+    Shape apart = shape, all, others = shape;
     apart.insert(apart.begin() + *axis + 1, SizeExpression(1));
     all = apart;
     all[*axis + 1] = SizeExpression(block);
-    if (whole && *whole == own[*axis])
-      return reshape(node, expand(node, reshape(node, value, apart), all), own);
+    others[*axis] = own[*axis];
+    if (behind && behind->constant() && *behind->constant() >= 0 && *behind->constant() < block &&
+        others == own) {
+      Shape joined = shape;
+      joined[*axis] = *whole;
+      value = reshape(node, expand(node, reshape(node, value, apart), all), joined);
+      return slice(node, value, *axis, SizeExpression(0), own[*axis]);
+    }
   }
   (void)node.fail("has operand " + Twine(i) + " of shape " + describe(shape) + " for " +
                   describe(own) + " along axis " + Twine(*axis));
+  return {};
+}
+
+/// The type that the attribute `output_dtype` names, or `fallback`; null with an error where there
+/// is none such.
+Type outputType(Node &node, Type fallback) {
+  auto number = static_cast<int32_t>(node.integerAttr("output_dtype", 0));
+  if (number == 0)
+    return fallback;
+  if (const ElementTypeInfo *info = findElementTypeOfOnnx(number))
+    return getElementMlirType(node.context(), *info);
+  (void)node.fail("makes " + getOnnxTypeName(number) + ", which is not supported");
   return {};
 }
 
@@ -55,33 +75,26 @@ bool isSupported(Node &node, Type type) {
 LogicalResult importDequantize(Node &node) {
   if (!isSupported(node, node.elementType(0)))
     return failure();
-  Type f32 = node.builder().getF32Type(), type = node.elementType(1);
-  Value x = node.value(0);
-  if (node.has(2) && node.elementType(0).isInteger(32) && x) // exact before it is a float
-    x = binary<SubOp>(node, x, reshape(node, node.value(2), {}));
-  x = node.convert(x, f32);
-  if (node.has(2) && !node.elementType(0).isInteger(32))
-    x = binary<SubOp>(node, x, parameter(node, 2));
-  Value result = node.convert(binary<MulOp>(node, x, parameter(node, 1)), type);
-  node.set(0, result);
+  Type f32 = node.builder().getF32Type(), type = outputType(node, node.elementType(1));
+  // Integers of 32 bits are subtracted before they are floats, which have not all of them.
+  Type ofZero = node.elementType(0).isInteger(32) ? node.elementType(0) : f32;
+  Value x = type ? node.convert(node.value(0), ofZero) : Value();
+  if (node.has(2))
+    x = binary<SubOp>(node, x, parameter(node, 2, ofZero));
+  Value result = binary<MulOp>(node, node.convert(x, f32), parameter(node, 1, f32));
+  node.set(0, node.convert(result, type));
   return success(static_cast<bool>(result));
 }
 
 /// round(x / scale) + zero, of which the nearest that the type has.
 LogicalResult importQuantize(Node &node) {
-  Type f32 = node.builder().getF32Type(), type = node.builder().getIntegerType(8, false);
-  if (node.has(2)) {
-    type = node.elementType(2);
-  } else if (int64_t number = node.integerAttr("output_dtype", 0)) {
-    const ElementTypeInfo *info = findElementTypeOfOnnx(static_cast<int32_t>(number));
-    if (!info)
-      return node.fail("quantizes to " + getOnnxTypeName(static_cast<int32_t>(number)));
-    type = getElementMlirType(node.context(), *info);
-  }
-  if (!isSupported(node, type))
+  Type f32 = node.builder().getF32Type();
+  Type type =
+      node.has(2) ? node.elementType(2) : outputType(node, node.builder().getIntegerType(8, false));
+  if (!type || !isSupported(node, type))
     return failure();
-  Value x = binary<DivOp>(node, node.convert(node.value(0), f32), parameter(node, 1));
-  Value result = requantize(node, x, node.has(2) ? parameter(node, 2) : Value(), type);
+  Value x = binary<DivOp>(node, node.convert(node.value(0), f32), parameter(node, 1, f32));
+  Value result = requantize(node, x, node.has(2) ? parameter(node, 2, f32) : Value(), type);
   node.set(0, result);
   return success(static_cast<bool>(result));
 }

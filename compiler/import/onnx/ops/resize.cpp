@@ -35,7 +35,9 @@ FailureOr<Resizing> readResizing(Node &node) {
   }
   SmallVector<double> factors;
   SmallVector<int64_t> wanted;
-  if (node.has(scales) && node.type(scales).getNumElements() != 0) {
+  if (const auto *given = isUpsample ? node.attribute("scales") : nullptr) { // of version 7
+    factors.assign(given->floats().begin(), given->floats().end());
+  } else if (node.has(scales) && node.type(scales).getNumElements() != 0) {
     FailureOr<SmallVector<double>> given = node.numbers(scales, "the scales");
     if (failed(given))
       return failure();
@@ -77,11 +79,13 @@ FailureOr<Resizing> readResizing(Node &node) {
   }
   for (auto [i, size] : llvm::enumerate(known)) {
     bool hasFactor = !factors.empty();
+    // The size is what shape inference makes of it, in f32.
     resizing.scales.push_back(
         hasFactor ? factors[i] : static_cast<double>(wanted[i]) / static_cast<double>(size));
-    resizing.sizes.push_back(
-        hasFactor ? static_cast<int64_t>(std::floor(factors[i] * static_cast<double>(size)))
-                  : wanted[i]);
+    resizing.sizes.push_back(hasFactor
+                                 ? static_cast<int64_t>(std::floor(static_cast<float>(factors[i]) *
+                                                                   static_cast<float>(size)))
+                                 : wanted[i]);
   }
   return resizing;
 }
@@ -127,6 +131,8 @@ LogicalResult importResize(Node &node) {
     if (!shape[dim].constant()) // stays, and its scale is 1
       continue;
     shape[dim] = SizeExpression(resizing->sizes[i]);
+    // Version 10 says nothing of rounding; its tests expect the next element where there are fewer.
+    bool roundsUp = isUpsample && resizing->scales[i] < 1;
     auto flag = [&](StringRef name) {
       return node.integerAttr(name, 0) ? builder.getUnitAttr() : UnitAttr();
     };
@@ -134,7 +140,7 @@ LogicalResult importResize(Node &node) {
         getTensorType(shape, f32), x, ResizeModeAttr::get(node.context(), *mode),
         builder.getI64IntegerAttr(dim), builder.getF64FloatAttr(resizing->scales[i]),
         ResizeCoordinatesAttr::get(node.context(), *place),
-        ResizeRoundingAttr::get(node.context(), *nearest),
+        ResizeRoundingAttr::get(node.context(), roundsUp ? ResizeRounding::Ceil : *nearest),
         builder.getF64FloatAttr(node.numberAttr("cubic_coeff_a", -0.75f)), flag("antialias"),
         flag("exclude_outside"), builder.getF64FloatAttr(crop.empty() ? 0 : crop[i]),
         builder.getF64FloatAttr(crop.empty() ? 1 : crop[count + i]),

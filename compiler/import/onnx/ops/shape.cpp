@@ -7,7 +7,6 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <span>
 
 using namespace mlir;
 using llvm::Twine;
@@ -332,8 +331,12 @@ LogicalResult importSlice(Node &node) {
         forward ? normalizeBound(ends[i], size, 0, 0) : normalizeBound(ends[i], size, -1, -1);
     MaybeSize span = forward ? sizeDifference(end, begin) : sizeDifference(begin, end);
     MaybeSize count = sizeCeilDiv(span, std::abs(step));
+    // Of numbers the end may lie before the begin, as of symbols it must not.
+    bool areNumbers = starts[i].constant() && ends[i].constant();
     if (isAtLeastZero(count) == false)
       count = SizeExpression(0);
+    else if (areNumbers && isAtLeastZero(count) != true)
+      count = sizeMax(count, SizeExpression(0));
     if (count && count->constant() == 0)
       begin = SizeExpression(0);
     FailureOr<SizeExpression> from = node.size(begin), length = node.size(count);
@@ -436,43 +439,77 @@ LogicalResult importConstantOfShape(Node &node) {
   return success(static_cast<bool>(result));
 }
 
+/// A bound of a range that is a size, or a whole number.
+std::optional<SizeExpression> findBound(Node &node, unsigned i) {
+  std::optional<SizeArray> known = node.findSizes(i);
+  if (!known && isa<FloatType>(node.elementType(i)))
+    known = node.findWholeNumbers(i);
+  if (!known || known->elements.size() != 1)
+    return std::nullopt;
+  return known->elements[0];
+}
+
+template <typename T> Operand makeRange(Node &node, ArrayRef<double> bounds, int64_t count) {
+  std::vector<std::byte> bytes(count * sizeof(T));
+  for (int64_t i = 0; i < count; ++i) {
+    auto value = static_cast<T>(bounds[0] + static_cast<double>(i) * bounds[2]);
+    std::memcpy(&bytes[i * sizeof(T)], &value, sizeof(T));
+  }
+  OpBuilder &builder = node.builder();
+  return node.makeConstant({count},
+                           sizeof(T) == sizeof(float) ? builder.getF32Type() : builder.getF64Type(),
+                           std::move(bytes));
+}
+
+/// A range of floats that is known, and not long.
+LogicalResult importRangeOfFloats(Node &node) {
+  SmallVector<double, 3> bounds;
+  for (unsigned i = 0; i < 3; ++i) {
+    FailureOr<SmallVector<double>> number = node.numbers(i, "a bound of the range");
+    if (failed(number))
+      return failure();
+    if (number->size() != 1)
+      return node.fail("has a bound that is not one number");
+    bounds.push_back(number->front());
+  }
+  double count = std::ceil((bounds[1] - bounds[0]) / bounds[2]);
+  if (!(count <= maxSizeElements))
+    return node.fail("makes a range of floats that is too long");
+  auto total = static_cast<int64_t>(std::max(count, 0.0));
+  Type type = node.elementType(0);
+  Operand range =
+      type.isF64() ? makeRange<double>(node, bounds, total) : makeRange<float>(node, bounds, total);
+  if (range.type.getElementType() == type)
+    node.set(0, std::move(range));
+  else
+    node.set(0, node.convert(node.materialize(range), type));
+  return success();
+}
+
 LogicalResult importRange(Node &node) {
   Type type = node.elementType(0);
   if (isa<FloatType>(type)) {
-    SmallVector<double, 3> numbers;
-    for (unsigned i = 0; i < 3; ++i) {
-      FailureOr<SmallVector<double>> number = node.numbers(i, "a bound of the range");
-      if (failed(number))
-        return failure();
-      if (number->size() != 1)
-        return node.fail("has a bound that is not one number");
-      numbers.push_back(number->front());
-    }
-    double count = std::ceil((numbers[1] - numbers[0]) / numbers[2]);
-    if (type.isF64() || !(count <= maxSizeElements))
-      return node.fail("makes a range of floats that is too long, or of f64");
-    std::vector<std::byte> bytes;
-    auto total = static_cast<int64_t>(std::max(count, 0.0));
-    for (int64_t i = 0; i < total; ++i) {
-      auto value = static_cast<float>(numbers[0] + static_cast<double>(i) * numbers[2]);
-      auto view = std::as_bytes(std::span(&value, 1));
-      bytes.insert(bytes.end(), view.begin(), view.end());
-    }
-    Operand range = node.makeConstant({total}, node.builder().getF32Type(), std::move(bytes));
-    if (type.isF32())
-      node.set(0, std::move(range));
-    else
-      node.set(0, node.convert(node.materialize(range), type));
-    return success();
+    // Sizes, and what is long, are counted in integers.
+    SmallVector<SizeExpression, 3> bounds;
+    for (unsigned i = 0; i < 3; ++i)
+      if (std::optional<SizeExpression> bound = findBound(node, i))
+        bounds.push_back(*bound);
+    auto isSmall = [](const SizeExpression &bound) {
+      return bound.constant() && std::abs(*bound.constant()) <= maxSizeElements / 2;
+    };
+    if (bounds.size() < 3 || llvm::all_of(bounds, isSmall))
+      return importRangeOfFloats(node);
   }
   SmallVector<SizeExpression, 3> bounds;
   for (unsigned i = 0; i < 3; ++i) {
+    if (std::optional<SizeExpression> bound = findBound(node, i)) {
+      bounds.push_back(*bound);
+      continue;
+    }
     FailureOr<SizeArray> bound = node.sizes(i, i == 2 ? "the step" : "a bound of the range");
     if (failed(bound))
       return failure();
-    if (bound->elements.size() != 1)
-      return node.fail("has a bound that is not one number");
-    bounds.push_back(bound->elements[0]);
+    return node.fail("has a bound that is not one number");
   }
   std::optional<int64_t> step = bounds[2].constant();
   if (!step || *step == 0 || std::abs(*step) > std::numeric_limits<int32_t>::max())
@@ -483,7 +520,9 @@ LogicalResult importRange(Node &node) {
   FailureOr<SizeExpression> size = node.size(count);
   if (failed(size))
     return failure();
-  node.set(0, node.create<RangeOp>(getTensorType({*size}, type), bounds[0], *step));
+  Type counted = isa<FloatType>(type) ? node.builder().getI64Type() : type;
+  Value range = node.create<RangeOp>(getTensorType({*size}, counted), bounds[0], *step);
+  node.set(0, node.convert(range, type));
   return success();
 }
 
