@@ -97,10 +97,12 @@ def ChooseSplitsPass : Pass<"cleave-choose-splits", "::mlir::ModuleOp"> {
 
     Ops are taken in order, and known by their sharding rules alone. A matrix product of what
     is whole gets its weight split by output features (`column`), experts between them, a
-    table of 64 KiB or more by its rows. What follows from that is noted: through element-wise
-    ops and attention a value stays cut, until an op sums over the cut dimension, as the second
-    product of a block does, whose weight propagation then splits `row`, or needs it whole. A
-    weight whose split propagation would refuse stays whole, and the others are chosen anew.
+    table of 64 KiB or more by its rows, unless another is 16 times larger. What follows from
+    that is noted: through element-wise ops and attention a value stays cut, until an op sums
+    over the cut dimension, as the second product of a block does, whose weight propagation then
+    splits `row`, or needs it whole. Where look-ups in several large tables are added, one of
+    which is split, so are all tables of the sum. A weight whose split propagation would refuse
+    stays whole, and the others are chosen anew.
 
     ```mlir
     cleave.weight @up : tensor<64x16xf32> from none

@@ -7,26 +7,46 @@ include "dialect/OpBase.td"
 
 def Cleave_IndexTensor : RankedTensorOf<[I32, I64]>;
 
-def Cleave_TakeOp : Cleave_ComputeOp<"take", [Pure]> {
+def Cleave_TakeOp : Cleave_ComputeOp<"take", [Pure,
+    DeclareOpInterfaceMethods<ShardingRuleOpInterface, ["localize", "getLocalAttributes"]>]> {
   let summary = "slices of a tensor by their numbers";
   let description = [{
     `x` [a..., n, b...] with n its dimension `dim`, `indices` [i...] -> [a..., i..., b...]:
     the slices of x along `dim` that the indices say. Negative ones count from the end. An
     index outside [-n, n) is an error of the run.
 
-    **Constraints**: the result's shape follows from the operands', its type is x's.
+    `masked`, x is a share of a larger tensor: it has the slices from `offset` on of the
+    `whole` that there are along `dim`. The indices choose from all of these, and one that is
+    not in the share gives zeros: so each rank looks up in its part of a table, and the sum
+    over the ranks is the look-up. An index outside [-whole, whole) is an error on all of them.
+
+    **Constraints**: the result's shape follows from the operands', its type is x's. What is
+    masked has a constant n, and the slices offset to offset + n are of the whole; an offset
+    stands only with a whole size.
 
     ```mlir
     func.func @f(%x: tensor<4x10x2xf32>, %i: tensor<3x5xi64>) -> tensor<4x3x5x2xf32> {
       %y = cleave.take %x, %i dim 1 : (tensor<4x10x2xf32>, tensor<3x5xi64>) -> tensor<4x3x5x2xf32>
       return %y : tensor<4x3x5x2xf32>
     }
+    func.func @share(%x: tensor<4x10x2xf32>, %i: tensor<3x5xi64>) -> tensor<4x3x5x2xf32> {
+      %y = cleave.take %x, %i dim 1 masked from 20 of 32
+        : (tensor<4x10x2xf32>, tensor<3x5xi64>) -> tensor<4x3x5x2xf32>
+      return %y : tensor<4x3x5x2xf32>
+    }
     ```
   }];
-  let arguments = (ins Cleave_ValueTensor:$x, Cleave_IndexTensor:$indices, Cleave_Int:$dim);
+  let arguments = (ins Cleave_ValueTensor:$x, Cleave_IndexTensor:$indices, Cleave_Int:$dim,
+                       DefaultValuedAttr<Cleave_Int, "0">:$offset,
+                       DefaultValuedAttr<Cleave_Int, "0">:$whole);
   let results = (outs Cleave_ValueTensor:$result);
   let assemblyFormat = [{
-    $x `,` $indices `dim` $dim attr-dict `:` functional-type(operands, results)
+    $x `,` $indices `dim` $dim (`masked` `from` $offset `of` $whole^)? attr-dict
+    `:` functional-type(operands, results)
+  }];
+  let extraClassDeclaration = [{
+    /// Whether x is a share: then `whole` is not 0.
+    bool isMasked() { return getWhole() != 0; }
   }];
   let hasVerifier = 1;
 }

@@ -67,17 +67,38 @@ static SmallVector<DimOf> getTakenDims(TakeOp op) {
 LogicalResult TakeOp::verify() {
   if (failed(expectDim(*this, getDim(), getX())))
     return failure();
-  return expectShape(*this, "a result", getResult(), getX(), getTakenDims(*this));
+  if (failed(expectShape(*this, "a result", getResult(), getX(), getTakenDims(*this))))
+    return failure();
+  if (!isMasked()) {
+    if (getOffset() != 0)
+      return emitOpError("has offset ") << getOffset() << " but is not masked";
+    return success();
+  }
+  int64_t size = dimOf(getX(), getDim());
+  if (ShapedType::isDynamic(size))
+    return emitOpError("is masked along dim ")
+           << getDim() << " of " << getX().getType() << ", which is of a run-time size";
+  if (getOffset() < 0 || size > getWhole() || getOffset() > getWhole() - size)
+    return emitOpError("has ") << size << " slices from " << getOffset() << " of " << getWhole();
+  return success();
+}
+
+/// Of a table that is cut each rank looks up in its share, and the results are summed. Of a value
+/// of the run a share has not all that may be chosen: it is joined once for all that choose from
+/// it (queries, keys and values of one product), where each of them would be a sum.
+static FactorKind getTakenKind(TakeOp op) {
+  RankedTensorType x = tensorOf(op.getX());
+  bool isTable = op.getX().getDefiningOp<UseOp>() && !x.isDynamicDim(op.getDim());
+  return isTable && !x.getElementType().isInteger(1) ? FactorKind::sum : FactorKind::whole;
 }
 
 ShardingRule TakeOp::getShardingRule() {
-  // A share of the dim that is chosen from has not all that may be chosen.
   RuleBuilder builder;
   builder.rule.operands.resize(2);
   builder.rule.results.emplace_back();
   for (int64_t d = 0; d < tensorOf(getX()).getRank(); ++d)
     builder.rule.operands[0].push_back(
-        one(builder.add(getX(), d, d == getDim() ? FactorKind::whole : FactorKind::parallel)));
+        one(builder.add(getX(), d, d == getDim() ? getTakenKind(*this) : FactorKind::parallel)));
   for (int64_t d = 0; d < tensorOf(getIndices()).getRank(); ++d)
     builder.rule.operands[1].push_back(one(builder.add(getIndices(), d, FactorKind::parallel)));
   ArrayRef<ShardingRule::Dim> ofX(builder.rule.operands[0]), ofIndices(builder.rule.operands[1]);
@@ -87,6 +108,19 @@ ShardingRule TakeOp::getShardingRule() {
   result.append(ofX.begin() + getDim() + 1, ofX.end());
   builder.rule.linearIn = {0};
   return builder.rule;
+}
+
+void TakeOp::localize(const LocalRanges &ranges) {
+  ElementRange held = ranges.operands[0][getDim()];
+  int64_t all = ranges.operandSizes[0][getDim()];
+  if (ShapedType::isDynamic(all) || held.size() == all)
+    return;
+  setOffset(getOffset() + held.begin);
+  setWhole(isMasked() ? getWhole() : all);
+}
+
+SmallVector<StringRef, 2> TakeOp::getLocalAttributes() {
+  return {getOffsetAttrName(), getWholeAttrName()};
 }
 
 // ---- gather_elements ----

@@ -73,6 +73,18 @@ ValueTracer::Part ValueTracer::findGather(GatherOp gather) {
   return part;
 }
 
+/// The last dimension is x's, unless the indices are in its place.
+ValueTracer::Part ValueTracer::findTake(TakeOp take) {
+  Part part = parts.lookup(take.getX());
+  if (isLastDim(take.getX(), take.getDim())) {
+    Part places = parts.lookup(take.getIndices());
+    part.isKnown &= places.isKnown;
+    part.begin = places.begin;
+  }
+  part.isSummand |= take.isMasked();
+  return part;
+}
+
 /// The outputs are cut as down's second dimension is; fewer experts or inner features than the
 /// model's give a summand.
 ValueTracer::Part ValueTracer::findMoe(MoeOp moe) {
@@ -123,6 +135,7 @@ ValueTracer::Part ValueTracer::find(Operation *op) {
       .Case([&](UseOp use) { return findUse(use); })
       .Case([&](LinearOp linear) { return findLinear(linear); })
       .Case([&](GatherOp gather) { return findGather(gather); })
+      .Case([&](TakeOp take) { return findTake(take); })
       .Case([&](MoeOp moe) { return findMoe(moe); })
       .Case<RopeOp, BroadcastOp>([&](auto) { return first(); })
       .Case<RmsNormOp, AttentionOp, AllReduceOp, RouteWeightsOp, CastOp>(

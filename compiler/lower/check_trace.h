@@ -53,6 +53,7 @@ private:
   Part findUse(UseOp use);
   Part findLinear(LinearOp linear);
   Part findGather(GatherOp gather);
+  Part findTake(TakeOp take);
   Part findMoe(MoeOp moe);
   Part findBroadcast(BroadcastOpInterface op);
   bool isComparable(mlir::Value value, Part part, mlir::Value reference);

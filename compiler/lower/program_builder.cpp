@@ -262,8 +262,10 @@ Operation_ ProgramBuilder::buildOperation(Operation &op) {
                          fb::CreateRange(buffer, range.getStart(),
                                          size ? int64_t{addSymbol(size)} : -1, range.getStep()));
       })
-      .Case(
-          [&](TakeOp take) { return operation(Kind::Take, fb::CreateTake(buffer, take.getDim())); })
+      .Case([&](TakeOp take) {
+        return operation(Kind::Take,
+                         fb::CreateTake(buffer, take.getDim(), take.getOffset(), take.getWhole()));
+      })
       .Case([&](GatherElementsOp gather) {
         return operation(Kind::GatherElements, fb::CreateGatherElements(buffer, gather.getDim()));
       })

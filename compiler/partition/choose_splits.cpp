@@ -18,6 +18,9 @@ using namespace cleave;
 
 /// A table of fewer bytes is not worth the sum over ranks that looking up in its shares costs.
 static constexpr int64_t leastSplitTableBytes = 1 << 16;
+/// Nor is one that is so many times smaller than the largest: beside an embedding, the sines of
+/// positions, which each layer looks up again.
+static constexpr int64_t mostTimesSmaller = 16;
 
 namespace {
 
@@ -33,7 +36,12 @@ private:
   bool isNeededWhole(WeightOp weight);
   std::optional<unsigned> findCutFactor(ShardingRuleOpInterface op, const ShardingRule &rule);
   std::optional<unsigned> splitWeight(ShardingRuleOpInterface op, const ShardingRule &rule);
+  bool canSplit(WeightOp weight);
+  void split(WeightOp weight, SplitKind kind);
   void follow(ShardingRuleOpInterface op);
+  void completeSum(ArrayRef<WeightOp> tables);
+  void completeSums();
+  void choose();
   bool works(ArrayRef<StringAttr> split);
   StringAttr findRefused();
 
@@ -44,9 +52,29 @@ private:
   /// The dims that are cut over the axis, of weights, states and values.
   llvm::DenseMap<const void *, unsigned> cutDims;
   llvm::DenseSet<StringAttr> refused; ///< weights that stay whole
+  int64_t largestTable = 0;           ///< in bytes
 };
 
 } // namespace
+
+static WeightOp getWeight(UseOp use) {
+  return SymbolTable::lookupNearestSymbolFrom<WeightOp>(use, use.getWeightAttr());
+}
+
+/// Whether an op with this rule looks up in an operand with these dims: it gives a summand of
+/// what it gives where it has a share of the rows.
+static bool isLookUp(const ShardingRule &rule, const ShardingRule::Dims &dims) {
+  return dims.size() >= 2 && isReduced(rule.factors[dims[0].front()].kind) &&
+         rule.experts != dims[0].front();
+}
+
+/// The table in which an op looks up, if it does.
+static WeightOp findTable(ShardingRuleOpInterface op, const ShardingRule &rule) {
+  for (auto [value, dims] : llvm::zip_equal(op->getOperands(), rule.operands))
+    if (auto use = value.getDefiningOp<UseOp>(); use && isLookUp(rule, dims))
+      return getWeight(use);
+  return {};
+}
 
 /// `tp`, or the only axis.
 LogicalResult SplitChoice::findAxis() {
@@ -108,26 +136,88 @@ std::optional<unsigned> SplitChoice::splitWeight(ShardingRuleOpInterface op,
     auto use = value.getDefiningOp<UseOp>();
     if (!use || dims.size() < 2)
       continue;
-    auto weight = SymbolTable::lookupNearestSymbolFrom<WeightOp>(use, use.getWeightAttr());
+    WeightOp weight = getWeight(use);
     unsigned rows = dims[0].front(), columns = dims[1].front();
-    const FactorKind kind = rule.factors[rows].kind;
-    const bool isProduct = kind == FactorKind::parallel && isReduced(rule.factors[columns].kind);
-    const bool isExperts = rule.experts && *rule.experts == rows;
-    const bool isLookUp = isReduced(kind) && !isExperts;
-    if (!isProduct && !isLookUp && !isExperts)
+    // What only one operand has is not multiplied: there the op looks up along its columns.
+    const bool isProduct = rule.factors[rows].kind == FactorKind::parallel &&
+                           isReduced(rule.factors[columns].kind) &&
+                           llvm::count_if(rule.operands, [&](const ShardingRule::Dims &each) {
+                             return llvm::is_contained(each, dims[1]);
+                           }) > 1;
+    const bool isExperts = rule.experts == rows;
+    if (!isProduct && !isLookUp(rule, dims) && !isExperts)
       continue;
-    if (isLookUp && getTensorBytes(weight.getTensorType()) < leastSplitTableBytes)
+    int64_t bytes = getTensorBytes(weight.getTensorType());
+    if (isLookUp(rule, dims) &&
+        (bytes < leastSplitTableBytes || bytes < largestTable / mostTimesSmaller))
       continue;
     if (weight.getTensorType().getDimSize(0) < *cuts.getMesh().getAxisSize(axis) ||
-        !canCut(weight, 0) || isNeededWhole(weight) || refused.contains(weight.getSymNameAttr()))
+        !canSplit(weight))
       continue;
-    auto split = SplitAttr::get(module.getContext(),
-                                isExperts ? SplitKind::Expert : SplitKind::Column, axis);
-    weight.setSplitsAttr(ArrayAttr::get(module.getContext(), {split}));
-    weight->setLoc(getAxisLoc(mesh, axis)); // what is wrong with the split is wrong there
+    split(weight, isExperts ? SplitKind::Expert : SplitKind::Column);
     return rows;
   }
   return std::nullopt;
+}
+
+/// Whether the weight can be split along its first dim.
+bool SplitChoice::canSplit(WeightOp weight) {
+  return canCut(weight, 0) && !isNeededWhole(weight) && !refused.contains(weight.getSymNameAttr());
+}
+
+void SplitChoice::split(WeightOp weight, SplitKind kind) {
+  auto split = SplitAttr::get(module.getContext(), kind, axis);
+  weight.setSplitsAttr(ArrayAttr::get(module.getContext(), {split}));
+  weight->setLoc(getAxisLoc(mesh, axis)); // what is wrong with the split is wrong there
+}
+
+/// Look-ups that are added are summed over the ranks once, however many they are, but only if
+/// all are of tables that are cut. So where one of several tables of some size is, all are.
+void SplitChoice::completeSum(ArrayRef<WeightOp> tables) {
+  auto isCut = [&](WeightOp table) {
+    auto cut = cutDims.find(table);
+    return cut != cutDims.end() && cut->second == 0;
+  };
+  int64_t large = llvm::count_if(tables, [](WeightOp table) {
+    return getTensorBytes(table.getTensorType()) >= leastSplitTableBytes;
+  });
+  if (large < 2 || llvm::none_of(tables, isCut) ||
+      !llvm::all_of(tables, [&](WeightOp table) { return isCut(table) || canSplit(table); }))
+    return;
+  for (WeightOp table : tables)
+    if (cutDims.try_emplace(table, 0).second)
+      split(table, SplitKind::Column);
+}
+
+void SplitChoice::completeSums() {
+  // Of values that are sums of look-ups, and used for nothing but a larger sum: the tables.
+  llvm::DenseMap<Value, SmallVector<WeightOp>> sums;
+  SmallVector<Value> order;
+  module.walk([&](ShardingRuleOpInterface op) {
+    ShardingRule rule = op.getShardingRule();
+    SmallVector<WeightOp> tables;
+    if (WeightOp table = findTable(op, rule)) {
+      tables = {table};
+    } else if (!rule.linearIn.empty() && llvm::all_of(rule.linearIn, [&](unsigned operand) {
+                 return op->getOperand(operand).hasOneUse() &&
+                        sums.contains(op->getOperand(operand));
+               })) {
+      for (unsigned operand : rule.linearIn) {
+        SmallVector<WeightOp> more = std::move(sums[op->getOperand(operand)]);
+        sums.erase(op->getOperand(operand));
+        if (more.size() > tables.size())
+          std::swap(more, tables);
+        tables.append(more);
+      }
+    } else {
+      return;
+    }
+    order.push_back(op->getResult(0));
+    sums[op->getResult(0)] = std::move(tables);
+  });
+  for (Value value : order)
+    if (auto found = sums.find(value); found != sums.end())
+      completeSum(found->second);
 }
 
 /// Splits a weight of the op if nothing that it reads is cut, and notes what becomes cut.
@@ -178,19 +268,28 @@ StringAttr SplitChoice::findRefused() {
   return split[fits];
 }
 
+void SplitChoice::choose() {
+  module.walk([&](ShardingRuleOpInterface op) { follow(op); });
+  completeSums();
+}
+
 /// Rules say of each op alone what can be cut, and splits that are chosen one by one may still
 /// contradict each other. Nobody asked for them, so that a weight that does not fit stays whole,
 /// and the others are chosen anew.
 LogicalResult SplitChoice::run() {
   if (failed(findAxis()))
     return failure();
-  module.walk([&](ShardingRuleOpInterface op) { follow(op); });
+  module.walk([&](ShardingRuleOpInterface op) {
+    if (WeightOp table = findTable(op, op.getShardingRule()))
+      largestTable = std::max(largestTable, getTensorBytes(table.getTensorType()));
+  });
+  choose();
   while (StringAttr weight = findRefused()) {
     refused.insert(weight);
     for (WeightOp each : module.getOps<WeightOp>())
       each.removeSplitsAttr();
     cutDims.clear();
-    module.walk([&](ShardingRuleOpInterface op) { follow(op); });
+    choose();
   }
   if (llvm::any_of(module.getOps<WeightOp>(),
                    [](WeightOp weight) { return weight.getSplitsAttr() != nullptr; }))

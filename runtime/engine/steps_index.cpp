@@ -54,7 +54,7 @@ class TakeStep : public Step {
 public:
   TakeArgs args;
   Location x, y, indices;
-  Size outer, limit, count, inner;
+  Size outer, limit, whole, count, inner;
   int64_t elementBytes = 0;
 
   void bind(const Memory &memory) override {
@@ -65,6 +65,7 @@ public:
   void prepare(const int64_t *symbols) override {
     args.outer = outer(symbols);
     args.limit = limit(symbols);
+    args.whole = whole(symbols);
     args.count = count(symbols);
     args.bytes = inner(symbols) * elementBytes;
   }
@@ -182,10 +183,13 @@ void StepBuilder::addTake(const fb::Take &op) {
   step->args.indices.isWide = type(operand(1)) == ElementType::i64;
   step->outer = Size(from.first(op.dim()));
   step->limit = Size(from.subspan(op.dim(), 1));
+  const int64_t whole = op.whole();
+  step->whole = whole != 0 ? Size({&whole, 1}) : step->limit;
+  step->args.offset = op.offset();
   step->count = elements(operand(1));
   step->inner = Size(from.subspan(op.dim() + 1));
   step->elementBytes = elementBytes(operand(0));
-  checkSignedIndices(operand(1), {step->limit},
+  checkSignedIndices(operand(1), {step->whole},
                      "dimension " + std::to_string(op.dim()) + " of " + describeValue(operand(0)));
   add(std::move(step));
 }

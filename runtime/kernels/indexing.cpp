@@ -112,11 +112,16 @@ void withType(ScatterKind kind, ElementType type, int64_t bytes, const Visit &vi
 void take(const TakeArgs &args, Part part) {
   const PartRange rows = partRange(args.outer * args.count, part);
   for (int64_t row = rows.begin; row < rows.end; ++row) {
-    const int64_t index = args.indices.get(row % args.count, args.limit);
-    std::memcpy(static_cast<char *>(args.y) + row * args.bytes,
-                static_cast<const char *>(args.x) +
-                    (row / args.count * args.limit + index) * args.bytes,
-                static_cast<size_t>(args.bytes));
+    const int64_t index = args.indices.get(row % args.count, args.whole) - args.offset;
+    char *y = static_cast<char *>(args.y) + row * args.bytes;
+    const auto bytes = static_cast<size_t>(args.bytes);
+    if (index < 0 || index >= args.limit)
+      std::memset(y, 0, bytes);
+    else
+      std::memcpy(y,
+                  static_cast<const char *>(args.x) +
+                      (row / args.count * args.limit + index) * args.bytes,
+                  bytes);
   }
 }
 

@@ -25,12 +25,15 @@ struct IndexView {
   }
 };
 
-/// y [outer, count] = x [outer, limit] at the indices [count], all of items of `bytes` bytes.
+/// y [outer, count] = x [outer, limit] at the indices [count], all of items of `bytes` bytes. x
+/// has the items from `offset` on of `whole` ones, of which the indices choose; those that it
+/// does not have are zeros.
 struct TakeArgs {
   const void *x = nullptr;
   void *y = nullptr;
   IndexView indices;
   int64_t outer = 0, limit = 0, count = 0, bytes = 0;
+  int64_t offset = 0, whole = 0;
 };
 
 void take(const TakeArgs &args, Part part);

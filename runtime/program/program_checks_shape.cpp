@@ -207,6 +207,13 @@ void InstructionCheck::checkTake(const fb::Take &op) const {
   Dims from = dimsOf(operand(0));
   if (op.dim() >= from.size())
     refuse("dimension " + std::to_string(op.dim()) + " is not one of " + text(from));
+  // A run-time size is negative here; the differences of numbers that are not do not overflow.
+  const int64_t size = from[op.dim()];
+  const bool isShare =
+      size >= 0 && op.offset() >= 0 && op.whole() >= size && op.offset() <= op.whole() - size;
+  if (op.whole() != 0 ? !isShare : op.offset() != 0)
+    refuse("dimension " + std::to_string(op.dim()) + " of " + text(from) + " is no share from " +
+           std::to_string(op.offset()) + " of " + std::to_string(op.whole()));
   std::vector<int64_t> dims(from.begin(), from.begin() + op.dim());
   append(dims, dimsOf(operand(1)));
   append(dims, from.subspan(op.dim() + 1));

@@ -173,6 +173,62 @@ func.func @take_result(%x: tensor<4x8xf32>, %i: tensor<3xi64>) {
 
 // -----
 
+func.func @take_offset_unmasked(%x: tensor<4x8xf32>, %i: tensor<3xi64>) {
+  // expected-error@+1 {{has offset 4 but is not masked}}
+  %y = cleave.take %x, %i dim 0 {offset = 4 : i64} : (tensor<4x8xf32>, tensor<3xi64>) -> tensor<3x8xf32>
+  return
+}
+
+// -----
+
+func.func @take_share_beyond(%x: tensor<4x8xf32>, %i: tensor<3xi64>) {
+  // expected-error@+1 {{has 4 slices from 7 of 10}}
+  %y = cleave.take %x, %i dim 0 masked from 7 of 10 : (tensor<4x8xf32>, tensor<3xi64>) -> tensor<3x8xf32>
+  return
+}
+
+// -----
+
+func.func @take_share_before(%x: tensor<4x8xf32>, %i: tensor<3xi64>) {
+  // expected-error@+1 {{has 4 slices from -1 of 10}}
+  %y = cleave.take %x, %i dim 0 masked from -1 of 10 : (tensor<4x8xf32>, tensor<3xi64>) -> tensor<3x8xf32>
+  return
+}
+
+// -----
+
+func.func @take_share_that_overflows(%x: tensor<4x8xf32>, %i: tensor<3xi64>) {
+  // expected-error@+1 {{has 4 slices from 9223372036854775807 of 10}}
+  %y = cleave.take %x, %i dim 0 masked from 9223372036854775807 of 10 : (tensor<4x8xf32>, tensor<3xi64>) -> tensor<3x8xf32>
+  return
+}
+
+// -----
+
+func.func @take_share_of_less(%x: tensor<4x8xf32>, %i: tensor<3xi64>) {
+  // expected-error@+1 {{has 4 slices from 0 of 3}}
+  %y = cleave.take %x, %i dim 0 masked from 0 of 3 : (tensor<4x8xf32>, tensor<3xi64>) -> tensor<3x8xf32>
+  return
+}
+
+// -----
+
+func.func @take_negative_whole(%x: tensor<4x8xf32>, %i: tensor<3xi64>) {
+  // expected-error@+1 {{has 4 slices from 0 of -9223372036854775808}}
+  %y = cleave.take %x, %i dim 0 masked from 0 of -9223372036854775808 : (tensor<4x8xf32>, tensor<3xi64>) -> tensor<3x8xf32>
+  return
+}
+
+// -----
+
+func.func @take_share_of_run_time_size(%x: tensor<?x8xf32, #cleave.dims<n>>, %i: tensor<3xi64>) {
+  // expected-error@+1 {{is masked along dim 0 of 'tensor<?x8xf32, #cleave.dims<n>>', which is of a run-time size}}
+  %y = cleave.take %x, %i dim 0 masked from 0 of 10 : (tensor<?x8xf32, #cleave.dims<n>>, tensor<3xi64>) -> tensor<3x8xf32>
+  return
+}
+
+// -----
+
 func.func @gather_elements_outside(%x: tensor<4x8xf32>, %i: tensor<5x3xi64>) {
   // expected-error@+1 {{has indices 'tensor<5x3xi64>', which do not lie in 'tensor<4x8xf32>' but for dim 1}}
   %y = cleave.gather_elements %x, %i dim 1 : (tensor<4x8xf32>, tensor<5x3xi64>) -> tensor<5x3xf32>

@@ -43,6 +43,8 @@ func.func @indexed(%x: tensor<2x?x8xf32, #seq>, %i: tensor<3x5xi64>, %j: tensor<
                    %p: tensor<5x2xi64>) {
   // CHECK: cleave.take %{{.*}}, %{{.*}} dim 1 : (tensor<2x?x8xf32, #[[SEQ]]>, tensor<3x5xi64>) -> tensor<2x3x5x8xf32>
   %a = cleave.take %x, %i dim 1 : (tensor<2x?x8xf32, #seq>, tensor<3x5xi64>) -> tensor<2x3x5x8xf32>
+  // CHECK: cleave.take %{{.*}}, %{{.*}} dim 2 masked from 0 of 20 : (tensor<2x?x8xf32, #[[SEQ]]>, tensor<3x5xi64>) -> tensor<2x?x3x5xf32, #[[SEQ]]>
+  %share = cleave.take %x, %i dim 2 masked from 0 of 20 : (tensor<2x?x8xf32, #seq>, tensor<3x5xi64>) -> tensor<2x?x3x5xf32, #seq>
   // CHECK: cleave.gather_elements %{{.*}}, %{{.*}} dim 2 : (tensor<2x?x8xf32, #[[SEQ]]>, tensor<2x?x4xi32, #[[SEQ]]>) -> tensor<2x?x4xf32, #[[SEQ]]>
   %b = cleave.gather_elements %x, %j dim 2 : (tensor<2x?x8xf32, #seq>, tensor<2x?x4xi32, #seq>) -> tensor<2x?x4xf32, #seq>
   // CHECK: cleave.gather_nd %{{.*}}, %{{.*}} batch_dims 1 : (tensor<2x?x8xf32, #[[SEQ]]>, tensor<2x6x1xi32>) -> tensor<2x6x8xf32>

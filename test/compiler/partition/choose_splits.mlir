@@ -5,6 +5,8 @@
 // RUN: partition-tool %t/encoder.mlir --tp 8 --emit=ranks | FileCheck %s --check-prefix=HEADS
 // RUN: partition-tool %t/images.mlir --tp 2 --emit=ranks | FileCheck %s --check-prefix=IMAGES
 // RUN: partition-tool %t/tied.mlir --tp 2 --emit=ranks | FileCheck %s --check-prefix=TIED
+// RUN: partition-tool %t/tables.mlir --tp 3 --emit=ranks | FileCheck %s --check-prefix=TABLES
+// RUN: cleave-opt %t/small_tables.mlir -cleave-apply-plan="tp=2" -cleave-choose-splits | FileCheck %s --check-prefix=SMALL
 // RUN: partition-tool %t/refused.mlir --tp 2 --emit=ranks | FileCheck %s --check-prefix=REFUSED
 // RUN: partition-tool %t/mask.mlir --tp 3 --emit=ranks | FileCheck %s --check-prefix=MASK
 // RUN: cleave-opt %t/encoder.mlir -cleave-apply-plan="tp=2 split=up=column" -cleave-choose-splits | FileCheck %s --check-prefix=PLANNED
@@ -63,8 +65,28 @@
 // IMAGES-NOT: cleave.all
 // IMAGES-LABEL: module @rank1
 
-// A table that a look-up needs whole is not split for the product that reads it, too.
-// TIED-COUNT-2: cleave.weight @words : tensor<16x8xf32>
+// A table that a product reads, too, is split for it, and looked up in shares, however small it is;
+// one whose elements another op chooses is not.
+// TIED-LABEL: module @rank0
+// TIED: cleave.weight @words : tensor<8x8xf32>
+// TIED: cleave.weight @chosen : tensor<16x8xf32>
+// TIED: cleave.take %words, %{{.*}} dim 0 masked from 0 of 16
+// TIED-LABEL: module @rank1
+
+// Words, segments and places are added: all tables are cut, down to that of two rows over three
+// ranks, so that there is one sum.
+// TABLES-LABEL: module @rank2
+// TABLES: cleave.weight @words : tensor<1365x16xf32>
+// TABLES: cleave.weight @segments : tensor<0x16xf32>
+// TABLES: cleave.weight @places : tensor<341x16xf32>
+// TABLES-COUNT-3: cleave.take {{.*}} masked
+// TABLES: cleave.all_reduce
+// TABLES-NOT: cleave.all_reduce
+
+// A table that is small beside another one stays whole, though above the limit by itself; so does
+// one that is read by columns.
+// SMALL: cleave.weight @words {{.*}} split [#cleave.split<column "tp">]
+// SMALL-NOT: split
 
 // The pair would split the second matrix by its inputs, which a norm of its rows needs whole: so the
 // first one stays whole, and the second is split by its outputs.
@@ -209,16 +231,55 @@ func.func @main(%x: tensor<2x8xf32> {cleave.input = "x"}, %m: tensor<1x1x2x2xf32
   return %y : tensor<1x3x2x4xf32>
 }
 
+//--- tables.mlir
+cleave.weight @words : tensor<4096x16xf32> from none
+cleave.weight @places : tensor<1024x16xf32> from none
+cleave.weight @segments : tensor<2x16xf32> from none
+func.func @main(%i: tensor<5xi64> {cleave.input = "i"}, %s: tensor<5xi64> {cleave.input = "s"},
+                %p: tensor<5xi64> {cleave.input = "p"}) -> (tensor<5x16xf32> {cleave.output = "y"}) {
+  %words = cleave.use @words : tensor<4096x16xf32>
+  %places = cleave.use @places : tensor<1024x16xf32>
+  %segments = cleave.use @segments : tensor<2x16xf32>
+  %w = cleave.take %words, %i dim 0 : (tensor<4096x16xf32>, tensor<5xi64>) -> tensor<5x16xf32>
+  %t = cleave.take %segments, %s dim 0 : (tensor<2x16xf32>, tensor<5xi64>) -> tensor<5x16xf32>
+  %a = cleave.add %w, %t : tensor<5x16xf32>, tensor<5x16xf32>
+  %l = cleave.take %places, %p dim 0 : (tensor<1024x16xf32>, tensor<5xi64>) -> tensor<5x16xf32>
+  %x = cleave.add %a, %l : tensor<5x16xf32>, tensor<5x16xf32>
+  %y = cleave.softmax %x dim 1 : tensor<5x16xf32>
+  return %y : tensor<5x16xf32>
+}
+
+//--- small_tables.mlir
+cleave.weight @words : tensor<65536x32xf32> from none
+cleave.weight @sines : tensor<4096x16xf32> from none
+cleave.weight @columns : tensor<16x65536xf32> from none
+func.func @main(%i: tensor<5xi64> {cleave.input = "i"}, %p: tensor<5xi64> {cleave.input = "p"})
+    -> (tensor<5x16xf32> {cleave.output = "y"}, tensor<16x5xf32> {cleave.output = "z"}) {
+  %words = cleave.use @words : tensor<65536x32xf32>
+  %sines = cleave.use @sines : tensor<4096x16xf32>
+  %columns = cleave.use @columns : tensor<16x65536xf32>
+  %w = cleave.take %words, %i dim 0 : (tensor<65536x32xf32>, tensor<5xi64>) -> tensor<5x32xf32>
+  %h = cleave.slice %w dim 1 from 0 : tensor<5x32xf32> -> tensor<5x16xf32>
+  %s = cleave.take %sines, %p dim 0 : (tensor<4096x16xf32>, tensor<5xi64>) -> tensor<5x16xf32>
+  %y = cleave.mul %h, %s : tensor<5x16xf32>, tensor<5x16xf32>
+  %z = cleave.take %columns, %i dim 1 : (tensor<16x65536xf32>, tensor<5xi64>) -> tensor<16x5xf32>
+  return %y, %z : tensor<5x16xf32>, tensor<16x5xf32>
+}
+
 //--- tied.mlir
+cleave.weight @chosen : tensor<16x8xf32> from none
 cleave.weight @words : tensor<16x8xf32> from none
 cleave.weight @up : tensor<8x8xf32> from none
-func.func @main(%i: tensor<3xi64> {cleave.input = "i"})
-    -> (tensor<3x16xf32> {cleave.output = "y"}) {
+func.func @main(%i: tensor<3xi64> {cleave.input = "i"}, %j: tensor<3x8xi64> {cleave.input = "j"})
+    -> (tensor<3x16xf32> {cleave.output = "y"}, tensor<3x16xf32> {cleave.output = "z"}) {
   %w = cleave.use @words : tensor<16x8xf32>
+  %c = cleave.use @chosen : tensor<16x8xf32>
   %u = cleave.use @up : tensor<8x8xf32>
   %x = cleave.take %w, %i dim 0 : (tensor<16x8xf32>, tensor<3xi64>) -> tensor<3x8xf32>
   %h = cleave.linear %x, %u : (tensor<3x8xf32>, tensor<8x8xf32>) -> tensor<3x8xf32>
   %s = cleave.softmax %h dim 1 : tensor<3x8xf32>
+  %e = cleave.gather_elements %c, %j dim 0 : (tensor<16x8xf32>, tensor<3x8xi64>) -> tensor<3x8xf32>
   %y = cleave.linear %s, %w : (tensor<3x8xf32>, tensor<16x8xf32>) -> tensor<3x16xf32>
-  return %y : tensor<3x16xf32>
+  %z = cleave.linear %e, %c : (tensor<3x8xf32>, tensor<16x8xf32>) -> tensor<3x16xf32>
+  return %y, %z : tensor<3x16xf32>, tensor<3x16xf32>
 }

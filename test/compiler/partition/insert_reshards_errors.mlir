@@ -14,6 +14,19 @@ func.func @f(%x: tensor<4x8xf32>) -> tensor<4x8xf32> {
 
 // -----
 
+// Truth values have no sum: a table of them is looked up whole.
+cleave.mesh @mesh <"tp" = 2>
+// expected-error@+1 {{'allowed' cannot work with weight 'm' split as #cleave.sharding<[{"tp"}, {}]>: it needs that dim whole; split another dim, or nothing ('none')}}
+cleave.weight @m : tensor<8x4xi1> from none split [#cleave.split<column "tp">]
+func.func @f(%i: tensor<3xi64>) -> tensor<3x4xi1> {
+  %m = cleave.use @m : tensor<8x4xi1>
+  // expected-note@+1 {{'allowed' reads it here}}
+  %y = cleave.take %m, %i dim 0 {cleave.name = "allowed"} : (tensor<8x4xi1>, tensor<3xi64>) -> tensor<3x4xi1>
+  return %y : tensor<3x4xi1>
+}
+
+// -----
+
 // Attention's keys come from a state, which the queries' split decides; a state that
 // another weight holds whole cannot follow.
 #cache = #cleave.dims<slots, context>

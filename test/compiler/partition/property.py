@@ -172,8 +172,9 @@ class Graph:
     def embedding(self) -> tuple[str, int]:
         width = self.random.choice((8, 24, 32, 64))
         weight, kind = self.weight((self.random.randint(3, 40), width), ("column", "row", "none"))
-        return self.op(f"gather {weight}, %ids", "",
-                       f"({kind}, tensor<?xi32, #tokens>) -> {self.type_of(width)}", width)
+        look_up = self.variant.choice((f"gather {weight}, %ids", f"take {weight}, %ids dim 0"))
+        return self.op(look_up, "", f"({kind}, tensor<?xi32, #tokens>) -> {self.type_of(width)}",
+                       width)
 
     def feed_forward(self, x: tuple[str, int]) -> tuple[str, int]:
         inner = self.random.choice((12, 32, 64, 96, 512))

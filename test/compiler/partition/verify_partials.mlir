@@ -580,6 +580,77 @@ module @attributes_of_another_rank {
 
 // -----
 
+// A look-up in the second share as if it were the first.
+module @places_of_another_rank {
+  module @rank0 attributes {cleave.rank = 0 : i64} {
+    cleave.weight @e : tensor<4x8xf32> from none slice [0:4, 0:8]
+    func.func @f(%i: tensor<2xi64> {cleave.input = "i"}) {
+      %e = cleave.use @e : tensor<4x8xf32>
+      %x = cleave.take %e, %i dim 0 masked from 0 of 7 : (tensor<4x8xf32>, tensor<2xi64>) -> tensor<2x8xf32>
+      return
+    }
+  }
+  module @rank1 attributes {cleave.rank = 1 : i64} {
+    cleave.weight @e : tensor<3x8xf32> from none slice [4:7, 0:8]
+    func.func @f(%i: tensor<2xi64> {cleave.input = "i"}) {
+      %e = cleave.use @e : tensor<3x8xf32>
+      // expected-error@+1 {{on rank 1 has offset 0 : i64, but the elements that it reads ask for 4 : i64}}
+      %x = cleave.take %e, %i dim 0 masked from 0 of 7 : (tensor<3x8xf32>, tensor<2xi64>) -> tensor<2x8xf32>
+      return
+    }
+  }
+}
+
+// -----
+
+// Numbers below 0 would count from another end.
+module @places_of_a_larger_table {
+  module @rank0 attributes {cleave.rank = 0 : i64} {
+    cleave.weight @e : tensor<4x8xf32> from none slice [0:4, 0:8]
+    func.func @f(%i: tensor<2xi64> {cleave.input = "i"}) {
+      %e = cleave.use @e : tensor<4x8xf32>
+      // expected-error@+1 {{on rank 0 has whole 8 : i64, but the elements that it reads ask for 7 : i64}}
+      %x = cleave.take %e, %i dim 0 masked from 0 of 8 : (tensor<4x8xf32>, tensor<2xi64>) -> tensor<2x8xf32>
+      return
+    }
+  }
+  module @rank1 attributes {cleave.rank = 1 : i64} {
+    cleave.weight @e : tensor<3x8xf32> from none slice [4:7, 0:8]
+    func.func @f(%i: tensor<2xi64> {cleave.input = "i"}) {
+      %e = cleave.use @e : tensor<3x8xf32>
+      %x = cleave.take %e, %i dim 0 masked from 4 of 7 : (tensor<3x8xf32>, tensor<2xi64>) -> tensor<2x8xf32>
+      return
+    }
+  }
+}
+
+// -----
+
+// Look-ups in shares are summands, and one sum of both is missing.
+module @look_ups_that_nobody_sums {
+  module @rank0 attributes {cleave.rank = 0 : i64} {
+    cleave.weight @e : tensor<4x8xf32> from none slice [0:4, 0:8]
+    func.func @f(%i: tensor<2xi64> {cleave.input = "i"})
+        -> (tensor<2x8xf32> {cleave.output = "y", cleave.owner = 0 : i64}) {
+      %e = cleave.use @e : tensor<4x8xf32>
+      // expected-note@+1 {{the partial sum is made here; expected an all_reduce over the ranks that have the other elements}}
+      %x = cleave.take %e, %i dim 0 masked from 0 of 7 {cleave.name = "rows"} : (tensor<4x8xf32>, tensor<2xi64>) -> tensor<2x8xf32>
+      // expected-error@+1 {{on rank 0 gives as output 'y' the value 'rows', which is a partial sum over elements 0:4 of 7 (weight 'e')}}
+      return %x : tensor<2x8xf32>
+    }
+  }
+  module @rank1 attributes {cleave.rank = 1 : i64} {
+    cleave.weight @e : tensor<3x8xf32> from none slice [4:7, 0:8]
+    func.func @f(%i: tensor<2xi64> {cleave.input = "i"}) {
+      %e = cleave.use @e : tensor<3x8xf32>
+      %x = cleave.take %e, %i dim 0 masked from 4 of 7 {cleave.name = "rows"} : (tensor<3x8xf32>, tensor<2xi64>) -> tensor<2x8xf32>
+      return
+    }
+  }
+}
+
+// -----
+
 // A norm needs the whole row.
 module @norm_of_a_share {
   module @rank0 attributes {cleave.rank = 0 : i64} {

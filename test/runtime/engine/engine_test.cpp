@@ -159,6 +159,28 @@ TEST(Engine, MaskedGatherGivesZerosOutside) {
   EXPECT_THAT(getOutput(one.engine, "y"), ElementsAre(0, 7, 8, 0));
 }
 
+TEST(Engine, TakesOfAShareAreChecked) {
+  ProgramBuilder b;
+  uint32_t ids = b.input("ids", {3}, ElementType::i64);
+  uint32_t table = b.weight("table", {2, 1}, {7, 8});
+  uint32_t y = b.activation({3, 1});
+  b.add(fb::CreateTake(b.fbb, 0, 5, 9), {table, ids}, {y});
+  b.output("y", y);
+  SingleRank one(b);
+  setInput<int64_t>(one.engine, "ids", {-4, 8, 6});
+  one.engine.run();
+  EXPECT_THAT(getOutput(one.engine, "y"), ElementsAre(7, 0, 8));
+  setInput<int64_t>(one.engine, "ids", {-9, 4, -3});
+  one.engine.run();
+  EXPECT_THAT(getOutput(one.engine, "y"), ElementsAre(0, 0, 8));
+  for (int64_t outside : {int64_t{9}, int64_t{-10}, INT64_MIN, INT64_MAX}) {
+    setInput<int64_t>(one.engine, "ids", {0, outside, 0});
+    EXPECT_EQ(messageOf([&] { one.engine.run(); }),
+              "input 'ids' has the value " + std::to_string(outside) +
+                  " at index 1, but dimension 0 of weight 'table' has -9 to 8");
+  }
+}
+
 TEST(Engine, GathersRowsOfAnActivationOfVaryingLength) {
   ProgramBuilder b;
   int64_t t = b.symbol("tokens");

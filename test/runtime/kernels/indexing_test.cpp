@@ -37,13 +37,43 @@ TYPED_TEST(MovesElements, TakesSlices) {
   std::vector<TypeParam> y(2 * 7 * 3);
   for (int parts : {1, 2, 5, 40}) {
     std::fill(y.begin(), y.end(), TypeParam());
-    TakeArgs args{x.data(), y.data(), {indices.data(), false}, 2, 5, 7, 3 * sizeof(TypeParam)};
+    TakeArgs args{x.data(), y.data(), {indices.data(), false}, 2, 5, 7, 3 * sizeof(TypeParam),
+                  0,        5};
     runInParts(take, args, parts);
     for (size_t o = 0; o < 2; ++o)
       for (size_t i = 0; i < 7; ++i)
         for (size_t k = 0; k < 3; ++k) {
           const auto row = static_cast<size_t>((indices[i] + 5) % 5);
           ASSERT_EQ(y[(o * 7 + i) * 3 + k], x[(o * 5 + row) * 3 + k]) << o << " " << i;
+        }
+  }
+}
+
+TYPED_TEST(MovesElements, TakesWhatIsInAShareAndElseZeros) {
+  // x [2, 3, 2] has items 4 to 6 of 9.
+  const auto x = counted<TypeParam>(12);
+  const std::vector<int64_t> indices = {4, 3, 6, 7, 8, 0, -9, -1, -5, -3, -2, -6};
+  std::vector<TypeParam> y(2 * indices.size() * 2);
+  for (int parts : {1, 4, 30}) {
+    std::fill(y.begin(), y.end(), TypeParam(77));
+    TakeArgs args{.x = x.data(),
+                  .y = y.data(),
+                  .indices = {indices.data(), true},
+                  .outer = 2,
+                  .limit = 3,
+                  .count = static_cast<int64_t>(indices.size()),
+                  .bytes = 2 * sizeof(TypeParam),
+                  .offset = 4,
+                  .whole = 9};
+    runInParts(take, args, parts);
+    for (size_t o = 0; o < 2; ++o)
+      for (size_t i = 0; i < indices.size(); ++i)
+        for (size_t k = 0; k < 2; ++k) {
+          const auto item = static_cast<size_t>((indices[i] + 9) % 9);
+          const bool isHere = item >= 4 && item < 7;
+          ASSERT_EQ(y[(o * indices.size() + i) * 2 + k],
+                    isHere ? x[(o * 3 + item - 4) * 2 + k] : TypeParam())
+              << o << " " << indices[i];
         }
   }
 }

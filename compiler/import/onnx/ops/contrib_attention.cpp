@@ -379,7 +379,7 @@ LogicalResult GroupQueryImporter::turn() {
       Shape taken = shapeOf(places);
       taken.push_back(shapeOf(table)[1]);
       angles[i] = node.create<TakeOp>(getTensorType(taken, node.builder().getF32Type()), table,
-                                      places, node.builder().getI64IntegerAttr(0));
+                                      places, /*dim=*/0);
     } else {
       angles[i] = slice(node, table, 0, past, tokens);
       angles[i] = reshape(node, angles[i], {SizeExpression(1), tokens, shapeOf(table)[1]});

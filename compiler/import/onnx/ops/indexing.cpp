@@ -44,8 +44,7 @@ LogicalResult importGather(Node &node) {
     return failure();
   llvm::append_range(shape, node.shape(1));
   shape.append(own.begin() + *dim + 1, own.end());
-  node.set(0, node.create<TakeOp>(getTensorType(shape, node.elementType(0)), x, numbers,
-                                  node.builder().getI64IntegerAttr(*dim)));
+  node.set(0, node.create<TakeOp>(getTensorType(shape, node.elementType(0)), x, numbers, *dim));
   return success();
 }
 

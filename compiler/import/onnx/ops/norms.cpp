@@ -258,8 +258,8 @@ Value embed(Node &node, unsigned i, unsigned ids) {
   }
   Shape shape = node.shape(ids);
   shape.push_back(node.shape(i)[1]);
-  Value rows = node.create<TakeOp>(getTensorType(shape, node.elementType(i)), table, numbers,
-                                   node.builder().getI64IntegerAttr(0));
+  Value rows =
+      node.create<TakeOp>(getTensorType(shape, node.elementType(i)), table, numbers, /*dim=*/0);
   return node.convert(rows, node.builder().getF32Type());
 }
 

@@ -119,8 +119,8 @@ LogicalResult importRotaryEmbedding(Node &node) {
       Shape taken = shapeOf(places);
       taken.push_back(found[1]);
       found = taken;
-      table = node.create<TakeOp>(getTensorType(taken, elementTypeOf(table)), table, places,
-                                  node.builder().getI64IntegerAttr(0));
+      table =
+          node.create<TakeOp>(getTensorType(taken, elementTypeOf(table)), table, places, /*dim=*/0);
     }
     if (found.size() != 3 || !(found[2] == SizeExpression(turned / 2)))
       return node.fail("has angles of shape " + describe(found) + " for " + Twine(turned) +
