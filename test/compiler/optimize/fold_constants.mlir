@@ -1,5 +1,5 @@
 // What only constants decide is computed; what a run decides, what is large and what is an output is not.
-// RUN: cleave-opt %s -split-input-file -cleave-fold-constants | FileCheck %s
+// RUN: cleave-opt %s -split-input-file -cleave-fold-constants -verify-diagnostics | FileCheck %s
 
 // sqrt([1, 4]) + 1 = [2, 3]: one weight in place of all ops, and of the weights that they alone read.
 // CHECK-NOT: @w :
@@ -77,4 +77,18 @@ func.func @fails(%x: tensor<1xf32>) -> tensor<1xf32> {
   %r = cleave.take %t, %i dim 0 : (tensor<2xf32>, tensor<1xi64>) -> tensor<1xf32>
   %y = cleave.add %x, %r : tensor<1xf32>, tensor<1xf32>
   return %y : tensor<1xf32>
+}
+
+// -----
+
+// A weight that cannot be read is nothing to complain of here.
+// CHECK: cleave.weight @w : tensor<2xf32> from onnx<"absent.onnx", "w">
+// CHECK-LABEL: func.func @unreadable
+// CHECK: cleave.sqrt
+cleave.weight @w : tensor<2xf32> from onnx<"absent.onnx", "w">
+func.func @unreadable(%x: tensor<2xf32>) -> tensor<2xf32> {
+  %w = cleave.use @w : tensor<2xf32>
+  %r = cleave.sqrt %w {cleave.name = "root"} : tensor<2xf32>
+  %y = cleave.mul %x, %r : tensor<2xf32>, tensor<2xf32>
+  return %y : tensor<2xf32>
 }
