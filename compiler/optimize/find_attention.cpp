@@ -74,16 +74,8 @@ public:
         k = transpose(rewriter, order);
     }
     Value mask;
-    for (const Mask &each : masks) {
-      Value summand = each.choice ? makeSummand(rewriter, each) : each.other;
-      if (!mask) {
-        mask = summand;
-        continue;
-      }
-      auto sum = rewriter.create<AddOp>(last.getLoc(), mask, summand, DenseI64ArrayAttr());
-      placeLike(sum, last);
-      mask = sum;
-    }
+    for (const Mask &each : llvm::reverse(masks))
+      mask = join(rewriter, mask, each);
     replaceSpelling<ScaledDotProductAttentionOp>(
         rewriter, last, last.getType(), q, k, v, mask, rewriter.getI64IntegerAttr(group),
         rewriter.getI64IntegerAttr(0), rewriter.getF32FloatAttr(static_cast<float>(scale)),
@@ -135,6 +127,27 @@ private:
                [&](Value operand) { return leadsToProduct(operand, depth + 1); });
   }
 
+  /// What `mask`, null where nothing is masked yet, and then `next` do to the scores, as a summand.
+  Value join(PatternRewriter &rewriter, Value mask, const Mask &next) {
+    if (!mask)
+      return next.choice ? makeSummand(rewriter, next) : next.other;
+    if (next.choice)
+      return makeChoice(rewriter, next, mask);
+    auto sum = rewriter.create<AddOp>(last.getLoc(), mask, next.other, DenseI64ArrayAttr());
+    placeLike(sum, last);
+    return sum;
+  }
+
+  /// A choice between `kept`, where the scores are chosen, and the number.
+  Value makeChoice(PatternRewriter &rewriter, const Mask &mask, Value kept) {
+    WhereOp choice = mask.choice;
+    auto made = rewriter.create<WhereOp>(choice.getLoc(), choice.getCondition(),
+                                         mask.isFirst ? kept : mask.other,
+                                         mask.isFirst ? mask.other : kept, DenseI64ArrayAttr());
+    placeLike(made, choice);
+    return made;
+  }
+
   /// A choice as a summand: 0 where the scores are chosen, and otherwise the number. One that is
   /// there serves all.
   Value makeSummand(PatternRewriter &rewriter, const Mask &mask) {
@@ -151,11 +164,7 @@ private:
         return known;
     }
     // The number's use may stand behind its other readers, but not behind this one.
-    Value zero = makeNumber(rewriter, last, 0), number = mask.other;
-    auto made = rewriter.create<WhereOp>(choice.getLoc(), condition, mask.isFirst ? zero : number,
-                                         mask.isFirst ? number : zero, DenseI64ArrayAttr());
-    placeLike(made, choice);
-    return made;
+    return makeChoice(rewriter, mask, makeNumber(rewriter, last, 0));
   }
 
   /// Where heads of `value` (dimension 1 when it is turned by `order`) are each repeated, in a row,

@@ -32,10 +32,12 @@ class Op:
     attributes: dict = field(default_factory=dict)
     domain: str = ""
     dims: dict[str, list] = field(default_factory=dict)
+    results: tuple[str, ...] = ("y",)
 
     def model(self) -> onnx.ModelProto:
         given = {name: np.asarray(value) for name, value in self.operands.items() if name.strip()}
-        node = helper.make_node(self.op, [name.strip() for name in self.operands], ["y"], "node",
+        node = helper.make_node(self.op, [name.strip() for name in self.operands],
+                                [name.strip() for name in self.results], "node",
                                 domain=self.domain, **self.attributes)
         inputs = [helper.make_tensor_value_info(
             name, helper.np_dtype_to_tensor_dtype(value.dtype), self.dims.get(name, value.shape))
@@ -144,6 +146,9 @@ OPS = {
     "slice_of_nothing": slice_of(SIX[:, 0], 7, 0, dims={"x": ["n"]}),
     "slice_of_the_inner": slice_of(np.arange(6, dtype=F32), -3, 2, dims={"x": ["n"]}),
     "slice_of_the_inner_of_few": slice_of(np.arange(4, dtype=F32), -3, 2, dims={"x": ["n"]}),
+    "dropouts_mask_of_numbers": Op("Dropout", 8, {"x": F32(3)}, F32(1), results=(" ", "y")),
+    "dropouts_mask": Op("Dropout", 13, {"x": SIX}, np.ones((2, 3), bool), dims={"x": ["n", 3]},
+                        results=(" ", "y")),
     # Sizes of an input of which no element is read.
     "shape_alone": Op("Shape", 13, {"x": SIX}, np.array([2, 3]), dims={"x": ["n", 3]}),
     "size_alone": Op("Size", 13, {"x": SIX}, np.array(6), dims={"x": ["n", "m"]}),

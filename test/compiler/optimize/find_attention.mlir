@@ -84,7 +84,7 @@ cleave.weight @least : tensor<f32> from dense<[], "0xFFFF7FFF">
 // CHECK: %[[B:.*]] = cleave.where %[[C]], %[[Z]], %[[L]] : tensor<1x1x?x?xi1
 // CHECK: %[[A:.*]] = cleave.scaled_dot_product_attention %[[Q]], %[[K]], %[[V]] mask %[[B]]
 // CHECK-NOT: cleave.where
-// CHECK: %[[S:.*]] = cleave.add %[[M]], %[[B]]
+// CHECK: %[[S:.*]] = cleave.add %[[B]], %[[M]]
 // CHECK: cleave.scaled_dot_product_attention %[[A]], %[[K]], %[[V]] mask %[[S]]
 func.func @chosen(%q: tensor<?x4x?x8xf32, #cleave.dims<b, t>>, %k: tensor<?x4x?x8xf32, #cleave.dims<b, s>>, %v: tensor<?x4x?x8xf32, #cleave.dims<b, s>>, %c: tensor<1x1x?x?xi1, #cleave.dims<t, s>>, %m: tensor<?x1x1x?xf32, #cleave.dims<b, s>>) -> tensor<?x4x?x8xf32, #cleave.dims<b, t>> {
   %l = cleave.use @least : tensor<f32>
@@ -98,6 +98,26 @@ func.func @chosen(%q: tensor<?x4x?x8xf32, #cleave.dims<b, t>>, %k: tensor<?x4x?x
   %p2 = cleave.softmax %d2 dim 3 : tensor<?x4x?x?xf32, #cleave.dims<b, t, s>>
   %y = cleave.matmul %p2, %v : tensor<?x4x?x?xf32, #cleave.dims<b, t, s>>, tensor<?x4x?x8xf32, #cleave.dims<b, s>> -> tensor<?x4x?x8xf32, #cleave.dims<b, t>>
   return %y : tensor<?x4x?x8xf32, #cleave.dims<b, t>>
+}
+
+// -----
+
+// A choice after a sum is in place of the sum, too: where all is hidden, all is alike.
+cleave.weight @least : tensor<f32> from dense<[], "0xFFFF7FFF">
+
+// CHECK-LABEL: func.func @chosen_of_sums(
+// CHECK-SAME: %[[C:[a-z0-9]*]]: tensor<3x5xi1>, %[[M:[a-z0-9]*]]: tensor<2x1x1x5xf32>) ->
+// CHECK: %[[L:.*]] = cleave.use @least
+// CHECK: %[[B:.*]] = cleave.where %[[C]], %[[L]], %[[M]] : tensor<3x5xi1>, tensor<f32>, tensor<2x1x1x5xf32>
+// CHECK: cleave.scaled_dot_product_attention {{.*}} mask %[[B]]
+func.func @chosen_of_sums(%q: tensor<2x4x3x8xf32>, %k: tensor<2x4x5x8xf32>, %v: tensor<2x4x5x8xf32>, %c: tensor<3x5xi1>, %m: tensor<2x1x1x5xf32>) -> tensor<2x4x3x8xf32> {
+  %l = cleave.use @least : tensor<f32>
+  %s = cleave.matmul %q, %k {transpose_b} : tensor<2x4x3x8xf32>, tensor<2x4x5x8xf32> -> tensor<2x4x3x5xf32>
+  %a = cleave.add %s, %m : tensor<2x4x3x5xf32>, tensor<2x1x1x5xf32>
+  %w = cleave.where %c, %l, %a : tensor<3x5xi1>, tensor<f32>, tensor<2x4x3x5xf32>
+  %p = cleave.softmax %w dim 3 : tensor<2x4x3x5xf32>
+  %y = cleave.matmul %p, %v : tensor<2x4x3x5xf32>, tensor<2x4x5x8xf32> -> tensor<2x4x3x8xf32>
+  return %y : tensor<2x4x3x8xf32>
 }
 
 // -----

@@ -87,6 +87,10 @@ LogicalResult importRmsNormalization(Node &node) {
   FailureOr<SizeExpression> size = node.size(product(last));
   if (failed(size))
     return failure();
+  if (!size->constant())
+    return node.fail("normalizes " + size->text() +
+                     " elements, whose number must be known; give "
+                     "sizes a value with --dim NAME=N");
   weight = reshape(node, expand(node, weight, last), {*size});
   Shape joined(own.begin(), own.begin() + *axis);
   joined.push_back(*size);

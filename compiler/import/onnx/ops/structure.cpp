@@ -1,6 +1,7 @@
 // Ops that compute nothing at run time: constants, names for values, shapes as values, and If
 // whose condition is known.
 #include "compiler/import/onnx/graph_importer.h"
+#include "compiler/import/onnx/ops/movement.h"
 #include "compiler/import/onnx/registry.h"
 #include "compiler/import/onnx/shape_arithmetic.h"
 
@@ -49,7 +50,8 @@ LogicalResult importIdentity(Node &node) {
   return success();
 }
 
-/// Nothing is dropped when a model is not trained; the mask is true everywhere.
+/// Nothing is dropped when a model is not trained; the mask is true everywhere, up to version 9 a
+/// number.
 LogicalResult importDropout(Node &node) {
   if (node.has(2)) {
     FailureOr<SmallVector<int64_t>> training = node.integers(2, "training_mode");
@@ -67,12 +69,10 @@ LogicalResult importDropout(Node &node) {
   node.set(0, node.operand(0));
   if (!node.wants(1))
     return success();
-  RankedTensorType type = node.type(0);
-  if (!type.hasStaticShape() || type.getNumElements() > maxDenseBytes)
-    return node.fail("has a mask as result, which is supported for small static shapes only");
-  node.set(1, node.makeConstant(type.getShape(), node.builder().getI1Type(),
-                                std::vector<std::byte>(type.getNumElements(), std::byte{1})));
-  return success();
+  Type type = node.version() < 10 ? node.elementType(0) : node.builder().getI1Type();
+  Value mask = expand(node, node.scalar(1, type), node.shape(0));
+  node.set(1, mask);
+  return success(static_cast<bool>(mask));
 }
 
 LogicalResult importShape(Node &node) {
