@@ -186,6 +186,8 @@ void StepBuilder::addTake(const fb::Take &op) {
   const int64_t whole = op.whole();
   step->whole = whole != 0 ? Size({&whole, 1}) : step->limit;
   step->args.offset = op.offset();
+  step->args.layout = layout(operand(0));
+  step->args.type = type(operand(0));
   step->count = elements(operand(1));
   step->inner = Size(from.subspan(op.dim() + 1));
   step->elementBytes = elementBytes(operand(0));

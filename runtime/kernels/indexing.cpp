@@ -2,6 +2,7 @@
 #include "runtime/kernels/indexing.h"
 
 #include "runtime/kernels/plain_types.h"
+#include "runtime/program/packing.h"
 
 #include <algorithm>
 #include <cmath>
@@ -117,6 +118,9 @@ void take(const TakeArgs &args, Part part) {
     const auto bytes = static_cast<size_t>(args.bytes);
     if (index < 0 || index >= args.limit)
       std::memset(y, 0, bytes);
+    else if (args.layout == Layout::interleaved)
+      unpackRow(elementTypeInfo(args.type), static_cast<const std::byte *>(args.x), args.bytes,
+                index, 0, args.bytes, reinterpret_cast<std::byte *>(y));
     else
       std::memcpy(y,
                   static_cast<const char *>(args.x) +

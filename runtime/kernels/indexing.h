@@ -4,6 +4,7 @@
 
 #include "runtime/kernels/part.h"
 #include "runtime/program/element_type.h"
+#include "runtime/program/layout.h"
 
 #include <array>
 #include <cstdint>
@@ -27,13 +28,15 @@ struct IndexView {
 
 /// y [outer, count] = x [outer, limit] at the indices [count], all of items of `bytes` bytes. x
 /// has the items from `offset` on of `whole` ones, of which the indices choose; those that it
-/// does not have are zeros.
+/// does not have are zeros. A matrix of `type` whose rows are the items may be interleaved.
 struct TakeArgs {
   const void *x = nullptr;
   void *y = nullptr;
   IndexView indices;
   int64_t outer = 0, limit = 0, count = 0, bytes = 0;
   int64_t offset = 0, whole = 0;
+  Layout layout = Layout::rows;
+  ElementType type = ElementType::f32;
 };
 
 void take(const TakeArgs &args, Part part);

@@ -591,7 +591,11 @@ void InstructionCheck::checkLayouts() const {
         (type == fb::Operation::Linear && i >= 1) || (type == fb::Operation::Moe && i >= 3);
     if (isMatrix && layout != matrixLayout(typeOf(operand(i))))
       expectOperand(i, false, "in the layout of matrices of its type");
-    if (!isMatrix && type != fb::Operation::Gather)
+    // A matrix may be a table as well, tied to the embedding.
+    const fb::Take *take = instruction.operation_as_Take();
+    const bool isTable = type == fb::Operation::Gather ||
+                         (take && take->dim() == 0 && dimsOf(operand(i)).size() == 2);
+    if (!isMatrix && !isTable)
       expectOperand(i, layout == Layout::rows, "in rows");
   }
 }

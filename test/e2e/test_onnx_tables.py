@@ -196,6 +196,29 @@ def test_a_table_that_makes_the_logits(tmp_path, is_copy, flags, messages):
     close(compute(made, 3, given, ["y"], tmp_path), expected)
 
 
+@pytest.mark.parametrize("ranks", [None, 3])
+def test_a_table_of_halves_that_makes_the_logits(tmp_path, ranks):
+    """The matrix lies as products want it, and its rows are looked up there."""
+    table = np.random.default_rng(11).standard_normal((1025, WIDTH)).astype(np.float16)
+    nodes = [helper.make_node("Gather", ["words", "ids"], ["rows"], "look_up"),
+             helper.make_node("Transpose", ["words"], ["turned"], "turn", perm=[1, 0]),
+             helper.make_node("MatMul", ["rows", "turned"], ["y"], "logits")]
+    halves = [helper.make_tensor_value_info(name, TensorProto.FLOAT16, None)
+              for name in ("rows", "y")]
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("ids", TensorProto.INT64, ["n"])], halves,
+        [numpy_helper.from_array(table, "words")])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8),
+              tmp_path / "m.onnx")
+    made = partition(tmp_path / "m.onnx", tmp_path / "m.cleave", *(("--tp", ranks) if ranks else ()))
+    ids = numbers(1025, 9)
+    rows, y = compute(made, ranks, {"ids": ids}, ["rows", "y"], tmp_path)
+    same(rows, table[ids])
+    wide = table.astype(np.float32)
+    assert y.dtype == np.float16
+    close([y.astype(np.float32)], [wide[ids] @ wide.T], 1e-3)
+
+
 def test_what_a_run_makes_is_joined(tmp_path):
     """Values are gathered from as before: what chooses from a cut dimension has it whole."""
     b = Builder(10)

@@ -1,4 +1,6 @@
 // Kernels that move elements by numbers, and the strided copy, against loops over coordinates.
+#include "test_support.h"
+
 #include "runtime/kernels/indexing.h"
 #include "runtime/kernels/range.h"
 #include "runtime/kernels/transpose.h"
@@ -6,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstring>
 #include <numeric>
 #include <vector>
 
@@ -75,6 +78,39 @@ TYPED_TEST(MovesElements, TakesWhatIsInAShareAndElseZeros) {
                     isHere ? x[(o * 3 + item - 4) * 2 + k] : TypeParam())
               << o << " " << indices[i];
         }
+  }
+}
+
+TEST(Indexing, TakesRowsOfAnInterleavedMatrix) {
+  // Rows 2 to 20 of 30: more than a group of rows, of an odd number of halves.
+  constexpr int64_t rows = 19, columns = 7;
+  const auto x = counted<uint16_t>(rows * columns);
+  std::vector<uint8_t> bytes(x.size() * 2);
+  std::memcpy(bytes.data(), x.data(), bytes.size());
+  const GuardedBytes matrix(packed(ElementType::f16, bytes, rows));
+  const std::vector<int32_t> indices = {2, 20, 1, 21, -28, -10, -9, 17, 18, 5};
+  std::vector<uint16_t> y(indices.size() * columns);
+  for (int parts : {1, 3}) {
+    std::fill(y.begin(), y.end(), uint16_t{7777});
+    TakeArgs args{.x = matrix.data(),
+                  .y = y.data(),
+                  .indices = {indices.data(), false},
+                  .outer = 1,
+                  .limit = rows,
+                  .count = static_cast<int64_t>(indices.size()),
+                  .bytes = columns * 2,
+                  .offset = 2,
+                  .whole = 30,
+                  .layout = Layout::interleaved,
+                  .type = ElementType::f16};
+    runInParts(take, args, parts);
+    for (size_t i = 0; i < indices.size(); ++i)
+      for (size_t k = 0; k < columns; ++k) {
+        const int64_t row = (indices[i] + 30) % 30 - 2;
+        const bool isHere = row >= 0 && row < rows;
+        ASSERT_EQ(y[i * columns + k], isHere ? x[static_cast<size_t>(row) * columns + k] : 0)
+            << indices[i];
+      }
   }
 }
 

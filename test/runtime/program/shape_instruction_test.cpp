@@ -15,6 +15,12 @@ const Case accepted[] = {
     {"Range", [](Values &v) { v.op(FB(Range, -3, 1, 2), {}, {v.t}, i32); }, ""},
     {"Take", [](Values &v) { v.op(FB(Take, 1), {v.x, v.fewer}, {v.t, 3}); }, ""},
     {"TakeOfAWeight", [](Values &v) { v.op(FB(Take, 0), {v.weight, v.ids}, {v.t, 8}); }, ""},
+    {"TakeOfAMatrixOfProducts",
+     [](Values &v) {
+       v.op(FB(Take, 0), {v.b.matrix("tied", f16, {4, 8}, std::vector<std::byte>(64)), v.ids},
+            {v.t, 8}, f16);
+     },
+     ""},
     {"TakeOfAShare", [](Values &v) { v.op(FB(Take, 0, 6, 10), {v.weight, v.ids}, {v.t, 8}); }, ""},
     {"TakeOfAShareOfMany",
      [](Values &v) { v.op(FB(Take, 1, 0, INT64_MAX), {v.x, v.fewer}, {v.t, 3}); }, ""},
@@ -66,6 +72,12 @@ const Case refused[] = {
      "is not a tensor of a plain type"},
     {"TakeResult", [](Values &v) { v.op(FB(Take, 0), {v.x, v.fewer}, {v.t, 3}); },
      "is not f32 [3, 8]"},
+    {"TakeOfColumnsOfProducts",
+     [](Values &v) {
+       v.op(FB(Take, 1), {v.b.matrix("tied", f16, {4, 8}, std::vector<std::byte>(64)), v.ids},
+            {4, v.t}, f16);
+     },
+     "operand 0, Weight f16 [4, 8], is not in rows"},
     {"TakeOffsetAlone", [](Values &v) { v.op(FB(Take, 0, 2), {v.weight, v.ids}, {v.t, 8}); },
      "dimension 0 of [4, 8] is no share from 2 of 0"},
     {"TakeShareBeyond", [](Values &v) { v.op(FB(Take, 0, 7, 10), {v.weight, v.ids}, {v.t, 8}); },
