@@ -47,6 +47,38 @@ static bool isCutBetween(Operation *first, Operation *last) {
   return false;
 }
 
+/// Whether partial sums that are `first` and `second` may be added up before `sum`, and lie alike
+/// there. Not those of 16 bits, each of which would be rounded.
+static bool canAdd(ReshardOp first, ReshardOp second, AddOp sum) {
+  return first != second && first->getBlock() == sum->getBlock() &&
+         second->getBlock() == sum->getBlock() && !isCutBetween(first, sum) &&
+         getSharding(first.getX()) == getSharding(second.getX()) &&
+         getSharding(first.getResult()) == getSharding(second.getResult()) &&
+         !sum.getShardingRule().linearIn.empty();
+}
+
+/// reduce a + reduce b becomes reduce (a + b). Propagation leaves such sums only where they are
+/// wanted in shares.
+static bool mergeOperands(AddOp add) {
+  ReshardOp first = getReduction(add.getX()), second = getReduction(add.getY());
+  if (!first || !second || add.getX().getType() != add.getY().getType() ||
+      !canAdd(first, second, add) || isCutBetween(second, add))
+    return false;
+  OpBuilder builder(add);
+  auto sum = cast<AddOp>(builder.clone(*add));
+  sum.getXMutable().assign(first.getX());
+  sum.getYMutable().assign(second.getX());
+  sum->setAttr(CleaveDialect::shardingAttrName, builder.getArrayAttr({getSharding(first.getX())}));
+  auto reduced = cast<ReshardOp>(builder.clone(*second));
+  reduced.getXMutable().assign(sum);
+  reduced->setAttr(CleaveDialect::nameAttrName, builder.getStringAttr(getModelName(add)));
+  add.replaceAllUsesWith(reduced.getResult());
+  add.erase();
+  first.erase();
+  second.erase();
+  return true;
+}
+
 /// (x + reduce a) + reduce b, with no other reader of the inner sum, becomes x + reduce (a + b).
 static void merge(AddOp outer) {
   Value innerValue, x;
@@ -55,9 +87,7 @@ static void merge(AddOp outer) {
   if (!second || !inner || !inner->hasOneUse() || inner->getBlock() != outer->getBlock())
     return;
   ReshardOp first = getReduction(inner, x);
-  if (!first || first == second || isCutBetween(first, outer) ||
-      getSharding(first.getX()) != getSharding(second.getX()) ||
-      getSharding(first.getResult()) != getSharding(second.getResult()))
+  if (!first || !canAdd(first, second, outer))
     return;
 
   OpBuilder builder(outer);
@@ -84,7 +114,8 @@ struct MergeReductionsPass : public cleave::impl::MergeReductionsPassBase<MergeR
     // In program order: a merge erases an add that was visited before, and what it leaves can
     // be the inner sum of the next.
     for (AddOp add : adds)
-      merge(add);
+      if (!mergeOperands(add))
+        merge(add);
   }
 };
 } // namespace

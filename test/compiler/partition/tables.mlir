@@ -97,3 +97,60 @@ module @values {
     return %y, %z : tensor<4x1xf32>, tensor<4x1xf32>
   }
 }
+
+// -----
+
+// A sum that is wanted in shares of tokens: still one, of both look-ups.
+// CHECK-LABEL: module @sum_in_shares
+// CHECK: module @rank0
+// CHECK: %[[W:.*]] = cleave.take %words,
+// CHECK: %[[P:.*]] = cleave.take %places,
+// CHECK: %[[X:.*]] = cleave.add %[[W]], %[[P]] {cleave.name = "x"} : tensor<?x8xf32, #[[T:.*]]>, tensor<?x8xf32, #[[T]]>
+// CHECK: cleave.reduce_scatter sum %[[X]] dim 0 group [0, 1] {cleave.name = "x"}
+// CHECK-NOT: cleave.reduce_scatter
+// CHECK: module @rank1
+module @sum_in_shares {
+  cleave.mesh @mesh <"tp" = 2> sequence "tp"
+  cleave.weight @words : tensor<7x8xf32> from none split [#cleave.split<column "tp">]
+  cleave.weight @places : tensor<5x8xf32> from none split [#cleave.split<column "tp">]
+  func.func @f(%ids: tensor<?xi64, #cleave.dims<t>> {cleave.input = "ids"}, %at: tensor<?xi64, #cleave.dims<t>> {cleave.input = "at"})
+      -> (tensor<?x8xf32, #cleave.dims<t>> {cleave.output = "y"}) {
+    %words = cleave.use @words : tensor<7x8xf32>
+    %places = cleave.use @places : tensor<5x8xf32>
+    %w = cleave.take %words, %ids dim 0 : (tensor<7x8xf32>, tensor<?xi64, #cleave.dims<t>>) -> tensor<?x8xf32, #cleave.dims<t>>
+    %p = cleave.take %places, %at dim 0 : (tensor<5x8xf32>, tensor<?xi64, #cleave.dims<t>>) -> tensor<?x8xf32, #cleave.dims<t>>
+    %x = cleave.add %w, %p {cleave.name = "x"} : tensor<?x8xf32, #cleave.dims<t>>, tensor<?x8xf32, #cleave.dims<t>>
+    %y = cleave.softmax %x dim 1 : tensor<?x8xf32, #cleave.dims<t>>
+    return %y : tensor<?x8xf32, #cleave.dims<t>>
+  }
+}
+
+// -----
+
+// Halves are added when they are whole: each rank would round its summand.
+// CHECK-LABEL: module @halves
+// CHECK: module @rank0
+// CHECK: %[[W:.*]] = cleave.take %words,
+// CHECK: %[[X:.*]] = cleave.all_reduce sum %[[W]]
+// CHECK: %[[P:.*]] = cleave.take %places,
+// CHECK: %[[Y:.*]] = cleave.all_reduce sum %[[P]]
+// CHECK: %[[Z:.*]] = cleave.add %[[X]], %{{.*}} : tensor<3x8xf16>
+// CHECK: cleave.add %[[Z]], %[[Y]] : tensor<3x8xf16>
+// CHECK: module @rank1
+module @halves {
+  cleave.mesh @mesh <"tp" = 2>
+  cleave.weight @words : tensor<7x8xf16> from none split [#cleave.split<column "tp">]
+  cleave.weight @places : tensor<5x8xf16> from none split [#cleave.split<column "tp">]
+  cleave.weight @segments : tensor<2x8xf16> from none
+  func.func @f(%i: tensor<3xi64> {cleave.input = "i"}) -> (tensor<3x8xf16> {cleave.output = "y"}) {
+    %words = cleave.use @words : tensor<7x8xf16>
+    %places = cleave.use @places : tensor<5x8xf16>
+    %segments = cleave.use @segments : tensor<2x8xf16>
+    %w = cleave.take %words, %i dim 0 : (tensor<7x8xf16>, tensor<3xi64>) -> tensor<3x8xf16>
+    %s = cleave.take %segments, %i dim 0 : (tensor<2x8xf16>, tensor<3xi64>) -> tensor<3x8xf16>
+    %p = cleave.take %places, %i dim 0 : (tensor<5x8xf16>, tensor<3xi64>) -> tensor<3x8xf16>
+    %x = cleave.add %w, %s : tensor<3x8xf16>, tensor<3x8xf16>
+    %y = cleave.add %x, %p : tensor<3x8xf16>, tensor<3x8xf16>
+    return %y : tensor<3x8xf16>
+  }
+}
