@@ -25,11 +25,12 @@ SPLITS = {
                 "*.up.weight=column", "*.down.weight=row"],
     "feed_forward": ["up.weight=column", "down.weight=row"],
     "self_attention": ["qkv.weight=column", "mix.weight=row"],
+    "upscaler": ["first=column", "second=row"],
 }
 
 MESSAGES = {"classifier": {"all_reduce": 1, "all_gather": 1},
             "encoder": {"all_reduce": 4, "all_gather": 1}, "feed_forward": {"all_reduce": 1},
-            "self_attention": {"all_reduce": 1}}
+            "self_attention": {"all_reduce": 1}, "upscaler": {"all_reduce": 1}}
 """Under the default plan. A block costs two sums; at the end, what is not summed is joined."""
 
 

@@ -1,5 +1,5 @@
 """Small ONNX models, made without any framework, as exporters and published files spell them: an
-image classifier, a BERT-like encoder, and Megatron's two blocks.
+image classifier and an upscaler, a BERT-like encoder, and Megatron's two blocks.
 """
 
 from __future__ import annotations
@@ -151,5 +151,21 @@ def self_attention() -> ModelProto:
                    {"y": b.linear("mix", mixed, WIDTH, WIDTH)}, 12)
 
 
+def upscaler() -> ModelProto:
+    """Channels that become pixels, as networks for super-resolution have it, beside the image itself,
+    whose pixels become channels and back.
+    """
+    b = Builder(5)
+    pixels = b.add("SpaceToDepth", "image", blocksize=2)
+    x = b.add("Relu", b.add("Conv", pixels, b.weight("first", 24, 12, 3, 3), pads=[1, 1, 1, 1]))
+    x = b.add("Conv", x, b.weight("second", 48, 24, 3, 3), pads=[1, 1, 1, 1])
+    x = b.add("DepthToSpace", x, blocksize=4, mode="CRD")
+    unit = b.add("LpNormalization", b.add("DepthToSpace", pixels, blocksize=2), axis=1)
+    even = b.add("MeanVarianceNormalization", unit, axes=[2, 3])
+    up = b.add("Resize", even, "", b.constant("scales", np.array([1, 1, 2, 2], np.float32)),
+               mode="nearest", nearest_mode="floor", coordinate_transformation_mode="asymmetric")
+    return b.model({"image": ("batch", 3, 6, 8)}, {"larger": b.add("Add", x, up)}, 13)
+
+
 MODELS = {"classifier": classifier, "encoder": encoder, "feed_forward": feed_forward,
-          "self_attention": self_attention}
+          "self_attention": self_attention, "upscaler": upscaler}

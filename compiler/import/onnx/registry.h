@@ -16,6 +16,7 @@ llvm::ArrayRef<OpEntry> attentionOps();
 llvm::ArrayRef<OpEntry> blockProductOps();
 llvm::ArrayRef<OpEntry> contribAttentionOps();
 llvm::ArrayRef<OpEntry> convolutionOps();
+llvm::ArrayRef<OpEntry> depthToSpaceOps();
 llvm::ArrayRef<OpEntry> einsumOps();
 llvm::ArrayRef<OpEntry> elementwiseOps();
 llvm::ArrayRef<OpEntry> indexingOps();

@@ -1,5 +1,5 @@
 // Ops that take and write elements by numbers in tensors; triangles, and pads.
-#include "compiler/import/onnx/ops/movement.h"
+#include "compiler/import/onnx/ops/compute.h"
 #include "compiler/import/onnx/registry.h"
 
 using namespace mlir;
@@ -146,6 +146,52 @@ LogicalResult importTrilu(Node &node) {
   return success();
 }
 
+/// A row of `depth` elements for each index: one value where it points to, else another. An index
+/// outside [-depth, depth) points nowhere.
+LogicalResult importOneHot(Node &node) {
+  // It may be written as a float.
+  FailureOr<SizeArray> depth = failure();
+  if (std::optional<SizeArray> whole = node.findWholeNumbers(1))
+    depth = *whole;
+  else
+    depth = node.sizes(1, "the depth");
+  if (failed(depth))
+    return failure();
+  if (depth->elements.size() != 1 || (depth->elements[0].constant().value_or(1) < 1))
+    return node.fail("has the depth " + describe(depth->elements) +
+                     ", expected one number above 0");
+  if (node.rank(2) != 1 || node.shape(2)[0].constant() != 2)
+    return node.fail("has values of shape " + describe(node.shape(2)) + ", expected two");
+  Shape own = node.shape(0);
+  FailureOr<int64_t> dim =
+      node.axis(node.integerAttr("axis", -1), static_cast<int64_t>(own.size()) + 1);
+  Type i64 = node.builder().getI64Type(), i1 = node.builder().getI1Type();
+  Value index = failed(dim) ? Value() : node.convert(node.value(0), i64);
+  Value values = index ? node.value(2) : Value();
+  if (!values)
+    return failure();
+  const SizeExpression count = depth->elements[0];
+  Shape shape = own, places(own.size() + 1, SizeExpression(1));
+  shape.insert(shape.begin() + *dim, SizeExpression(1));
+  places[*dim] = count;
+  Value place = node.create<RangeOp>(getTensorType({count}, i64), SizeExpression(0), 1);
+  index = reshape(node, index, shape);
+  place = reshape(node, place, places);
+  Value end = reshape(node, node.sizeValue(count), {});
+  Value isHit = binary<EqualOp>(node, index, place, i1);
+  Value isHitFromEnd = binary<EqualOp>(node, binary<AddOp>(node, index, end), place, i1);
+  isHit = binary<OrOp>(node, isHit, isHitFromEnd);
+  Value off = slice(node, values, 0, SizeExpression(0), SizeExpression(1));
+  Value on = slice(node, values, 0, SizeExpression(1), SizeExpression(1));
+  if (!isHit || !off || !on)
+    return failure();
+  RankedTensorType type =
+      getTensorType(getShape(cast<RankedTensorType>(isHit.getType())), node.elementType(2));
+  node.set(0, node.create<WhereOp>(type, isHit, reshape(node, on, {}), reshape(node, off, {}),
+                                   DenseI64ArrayAttr()));
+  return success();
+}
+
 // ---- Pad ----
 
 enum class PadMode { constant, edge, reflect, wrap };
@@ -257,10 +303,15 @@ LogicalResult importPad(Node &node) {
 }
 
 constexpr OpEntry entries[] = {
-    {"", "Gather", importGather},           {"", "GatherElements", importGatherElements},
-    {"", "GatherND", importGatherNd},       {"", "Pad", importPad},
-    {"", "Scatter", importScatterElements}, {"", "ScatterElements", importScatterElements},
-    {"", "ScatterND", importScatterNd},     {"", "Trilu", importTrilu},
+    {"", "Gather", importGather},
+    {"", "GatherElements", importGatherElements},
+    {"", "GatherND", importGatherNd},
+    {"", "OneHot", importOneHot},
+    {"", "Pad", importPad},
+    {"", "Scatter", importScatterElements},
+    {"", "ScatterElements", importScatterElements},
+    {"", "ScatterND", importScatterNd},
+    {"", "Trilu", importTrilu},
 };
 
 } // namespace

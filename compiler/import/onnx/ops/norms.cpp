@@ -226,6 +226,48 @@ LogicalResult importBatchNormalization(Node &node) {
   return success(static_cast<bool>(result));
 }
 
+/// x divided by a norm of it along an axis; zeros where that is zero.
+LogicalResult importLpNormalization(Node &node) {
+  FailureOr<int64_t> axis = node.axis(node.integerAttr("axis", -1), node.rank(0));
+  int64_t p = node.integerAttr("p", 2);
+  if (p != 1 && p != 2)
+    return node.fail("has the norm of order " + Twine(p) + ", expected 1 or 2");
+  Value x = failed(axis) ? Value() : f32Value(node, 0);
+  Value norm = reduce(node, x, p == 1 ? ReduceKind::L1 : ReduceKind::SumSquare, {*axis});
+  if (!norm)
+    return failure();
+  if (p == 2)
+    norm = node.create<SqrtOp>(norm.getType(), norm);
+  // Where the norm is zero all elements are, and may be divided by anything else.
+  Type f32 = node.builder().getF32Type();
+  Value isZero = binary<EqualOp>(node, norm, node.scalar(0, f32), node.builder().getI1Type());
+  if (!isZero)
+    return failure();
+  Value divisor =
+      node.create<WhereOp>(norm.getType(), isZero, node.scalar(1, f32), norm, DenseI64ArrayAttr());
+  Value result = binary<DivOp>(node, x, divisor);
+  node.set(0, node.convert(result, node.elementType(0)));
+  return success(static_cast<bool>(result));
+}
+
+/// (x - mean) / (standard deviation + 1e-9), as the standard spells it with other ops.
+LogicalResult importMeanVarianceNormalization(Node &node) {
+  auto rank = node.rank(0);
+  FailureOr<SmallVector<int64_t>> axes =
+      node.axes(node.integersAttr("axes").value_or(SmallVector<int64_t>{0, 2, 3}), rank);
+  Value x = failed(axes) ? Value() : f32Value(node, 0);
+  Value centered = binary<SubOp>(node, x, reduce(node, x, ReduceKind::Mean, *axes));
+  Value variance = reduce(node, binary<MulOp>(node, centered, centered), ReduceKind::Mean, *axes);
+  if (!variance)
+    return failure();
+  Value deviation = node.create<SqrtOp>(variance.getType(), variance);
+  Value result =
+      binary<DivOp>(node, centered,
+                    binary<AddOp>(node, deviation, node.scalar(1e-9, node.builder().getF32Type())));
+  node.set(0, node.convert(result, node.elementType(0)));
+  return success(static_cast<bool>(result));
+}
+
 /// com.microsoft: x + skip + bias, normalized; the sum is a result, too.
 LogicalResult importSkipLayerNormalization(Node &node) {
   Value x = f32Value(node, 0), skip = f32Value(node, 1);
@@ -314,6 +356,8 @@ constexpr OpEntry entries[] = {
     {"", "GroupNormalization", importGroupNormalization},
     {"", "InstanceNormalization", importInstanceNormalization},
     {"", "LayerNormalization", importLayerNormalization},
+    {"", "LpNormalization", importLpNormalization},
+    {"", "MeanVarianceNormalization", importMeanVarianceNormalization},
     {"", "RMSNormalization", importRmsNormalization},
     {"", "SimplifiedLayerNormalization", importRmsNormalization},
     {"com.microsoft", "EmbedLayerNormalization", importEmbedLayerNormalization},
