@@ -218,10 +218,12 @@ private:
   void addMoe(const fb::Moe &op);
   void addMatMul(const fb::MatMul &op);
   void addIntegerMatMul();
+  /// A step that goes along dimension `dim` of operand 0.
+  template <typename StepT> std::unique_ptr<StepT> makeAlong(uint32_t dim);
   void addSoftmax(const fb::Softmax &op);
   void addLayerNorm(const fb::LayerNorm &op);
   void addReduce(const fb::Reduce &op);
-  void addIntegerReduce(const fb::Reduce &op);
+  template <typename StepT> std::unique_ptr<StepT> makeReduce(const fb::Reduce &op);
   void addArgReduce(const fb::ArgReduce &op);
   void addTopElements(const fb::TopElements &op);
   void addCumulativeSum(const fb::CumulativeSum &op);
@@ -240,6 +242,7 @@ private:
   void addReduceScatter(const fb::ReduceScatter &op);
   void addAllToAll(const fb::AllToAll &op);
   void addBroadcast(const fb::Broadcast &op);
+  template <typename Op> void addPeer(const Op &op, bool sends, uint32_t number);
   void addSend(const fb::Send &op);
   void addRecv(const fb::Recv &op);
 

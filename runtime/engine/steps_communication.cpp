@@ -609,26 +609,24 @@ void StepBuilder::addReduceScatter(const fb::ReduceScatter &op) {
   add(std::move(step));
 }
 
-void StepBuilder::addSend(const fb::Send &op) {
+/// Value `number` goes to a peer or comes from it.
+template <typename Op> void StepBuilder::addPeer(const Op &op, bool sends, uint32_t number) {
   auto step = std::make_unique<PeerStep>(input.communicator, input.communicationSeconds);
-  step->sends = true;
+  step->sends = sends;
   step->peer = static_cast<int>(op.peer());
   step->tag = static_cast<int>(op.tag());
-  step->type = type(operand(0));
-  step->count = elements(operand(0));
-  step->x = locations[operand(0)];
+  step->type = type(number);
+  step->count = elements(number);
+  (sends ? step->x : step->y) = locations[number];
   add(std::move(step));
 }
 
+void StepBuilder::addSend(const fb::Send &op) {
+  addPeer(op, /*sends=*/true, operand(0));
+}
+
 void StepBuilder::addRecv(const fb::Recv &op) {
-  auto step = std::make_unique<PeerStep>(input.communicator, input.communicationSeconds);
-  step->sends = false;
-  step->peer = static_cast<int>(op.peer());
-  step->tag = static_cast<int>(op.tag());
-  step->type = type(result(0));
-  step->count = elements(result(0));
-  step->y = locations[result(0)];
-  add(std::move(step));
+  addPeer(op, /*sends=*/false, result(0));
 }
 
 } // namespace cleave::rt

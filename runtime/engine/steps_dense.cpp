@@ -1,20 +1,15 @@
-// The steps of products of matrices, norms, reductions and attention over plain values.
+// The steps of products of matrices, norms and attention over plain values.
 #include "runtime/engine/lines.h"
 #include "runtime/engine/step_builder.h"
 #include "runtime/kernels/dot_product_attention.h"
 #include "runtime/kernels/layer_norm.h"
 #include "runtime/kernels/matmul.h"
-#include "runtime/kernels/reduce.h"
-#include "runtime/kernels/softmax.h"
 
 #include <algorithm>
 
 namespace cleave::rt {
 
 namespace {
-
-/// About as long as so many sums or products takes an exponential.
-constexpr int64_t exponentialWork = 8;
 
 class MatMulStep : public Step {
 public:
@@ -58,22 +53,6 @@ private:
   MatMulArgs args;
 };
 
-class SoftmaxStep : public Step {
-public:
-  SoftmaxArgs args;
-  Location x, y;
-  Lines lines;
-
-  void bind(const Memory &memory) override {
-    args.x = memory.read<float>(x);
-    args.y = memory.write<float>(y);
-  }
-  void prepare(const int64_t *symbols) override { lines.prepare(args, symbols); }
-  void run(RunContext &context) const override {
-    runParts(softmax, args, args.outer * args.length * args.inner * exponentialWork, context);
-  }
-};
-
 class LayerNormStep : public Step {
 public:
   LayerNormArgs args;
@@ -94,39 +73,6 @@ public:
   void run(RunContext &context) const override {
     runParts(layerNorm, args, args.rows * args.columns * 3, context);
   }
-};
-
-class ReduceStep : public Step {
-public:
-  ReduceArgs args;
-  Location x, y;
-  std::vector<Size> dims;
-  std::vector<bool> reduced;
-  int64_t count = 0; ///< what a mean divides by; 0: the elements
-
-  void bind(const Memory &memory) override {
-    args.x = memory.read<float>(x);
-    args.y = memory.write<float>(y);
-  }
-  void prepare(const int64_t *symbols) override {
-    args.rank = 0;
-    work = 1;
-    int64_t elements = 1;
-    for (size_t i = 0; i < dims.size(); ++i) {
-      const int64_t size = dims[i](symbols);
-      args.add(size, reduced[i]);
-      work *= std::max<int64_t>(size, 1); // of nothing there are results, too
-      elements *= reduced[i] ? size : 1;
-    }
-    args.count = static_cast<double>(std::max<int64_t>(count ? count : elements, 1));
-  }
-  void run(RunContext &context) const override {
-    runParts(reduce, args, args.kind == Reduction::logSumExp ? work * exponentialWork : work,
-             context);
-  }
-
-private:
-  int64_t work = 0;
 };
 
 class DotProductAttentionStep : public Step {
@@ -189,15 +135,6 @@ void StepBuilder::addMatMul(const fb::MatMul &op) {
   add(std::move(step));
 }
 
-void StepBuilder::addSoftmax(const fb::Softmax &op) {
-  auto step = std::make_unique<SoftmaxStep>();
-  step->x = locations[operand(0)];
-  step->y = locations[result(0)];
-  step->lines = Lines(dimsOf(value(operand(0)).dims()), op.dim());
-  step->args.logarithm = op.logarithm();
-  add(std::move(step));
-}
-
 void StepBuilder::addLayerNorm(const fb::LayerNorm &op) {
   std::span<const int64_t> x = dimsOf(value(operand(0)).dims());
   auto step = std::make_unique<LayerNormStep>();
@@ -212,22 +149,6 @@ void StepBuilder::addLayerNorm(const fb::LayerNorm &op) {
   step->rows = Size(x.first(x.size() - op.dims()));
   step->columns = Size(x.last(op.dims()));
   step->args.epsilon = op.epsilon();
-  add(std::move(step));
-}
-
-void StepBuilder::addReduce(const fb::Reduce &op) {
-  if (isIntegerType(type(operand(0))))
-    return addIntegerReduce(op);
-  std::span<const int64_t> x = dimsOf(value(operand(0)).dims());
-  auto step = std::make_unique<ReduceStep>();
-  step->x = locations[operand(0)];
-  step->y = locations[result(0)];
-  step->dims = sizesOf(x);
-  step->reduced.resize(x.size());
-  for (uint32_t dim : *op.dims())
-    step->reduced[dim] = true;
-  step->count = op.count();
-  step->args.kind = static_cast<Reduction>(op.kind());
   add(std::move(step));
 }
 

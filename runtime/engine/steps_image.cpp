@@ -11,6 +11,25 @@ namespace cleave::rt {
 
 namespace {
 
+/// Taps that all windows of a plane have at most.
+template <typename Args> int64_t tapsOfPlane(const Args &args) {
+  int64_t taps = 1;
+  for (int i = 0; i < 3; ++i)
+    taps *= args.outputs[i] * std::min(args.window[i], args.sizes[i]);
+  return taps;
+}
+
+/// Where the windows over the spatial dimensions of `x` are that make `y`, but for their pads.
+template <typename Args, typename Op>
+void setWindows(Args &args, std::span<const int64_t> x, std::span<const int64_t> y, const Op &op) {
+  const size_t spatial = x.size() - 2;
+  setSpatial(args.sizes, x, 2, spatial);
+  setSpatial(args.outputs, y, 2, spatial);
+  setSpatial(args.window, numbersOf(*op.window()), 0, spatial);
+  setSpatial(args.strides, numbersOf(*op.strides()), 0, spatial);
+  setSpatial(args.dilations, numbersOf(*op.dilations()), 0, spatial);
+}
+
 class PoolStep : public Step {
 public:
   PoolArgs args;
@@ -23,9 +42,7 @@ public:
   }
   void prepare(const int64_t *symbols) override {
     args.planes = planes(symbols);
-    work = args.planes * args.inner;
-    for (int i = 0; i < 3; ++i)
-      work *= args.outputs[i] * std::min(args.window[i], args.sizes[i]);
+    work = args.planes * args.inner * tapsOfPlane(args);
   }
   bool isSmall() const override { return work < leastSharedWork; }
   void run(RunContext &context) const override { runParts(pool, args, work, context); }
@@ -46,10 +63,7 @@ public:
   }
   void prepare(const int64_t *symbols) override { args.planes = planes(symbols); }
   void run(RunContext &context) const override {
-    int64_t work = args.planes;
-    for (int i = 0; i < 3; ++i)
-      work *= args.outputs[i] * std::min(args.window[i], args.sizes[i]);
-    runParts(poolIndices, args, work, context);
+    runParts(poolIndices, args, args.planes * tapsOfPlane(args), context);
   }
 };
 
@@ -85,13 +99,9 @@ void StepBuilder::addPool(const fb::Pool &op) {
   PoolArgs &args = step->args;
   step->planes = Size(x.first(isChannelsLast() ? 1 : 2));
   args.inner = isChannelsLast() ? x[1] : 1;
-  setSpatial(args.sizes, x, 2, spatial);
-  setSpatial(args.outputs, dimsOf(value(result(0)).dims()), 2, spatial);
-  setSpatial(args.window, numbersOf(*op.window()), 0, spatial);
-  setSpatial(args.strides, numbersOf(*op.strides()), 0, spatial);
+  setWindows(args, x, dimsOf(value(result(0)).dims()), op);
   setSpatial(args.padsBefore, numbersOf(*op.pads()), 0, spatial);
   setSpatial(args.padsAfter, numbersOf(*op.pads()), spatial, spatial);
-  setSpatial(args.dilations, numbersOf(*op.dilations()), 0, spatial);
   args.isMax = op.kind() == fb::PoolKind::Max;
   args.countsPads = op.counts_pads();
   add(std::move(step));
@@ -99,18 +109,13 @@ void StepBuilder::addPool(const fb::Pool &op) {
 
 void StepBuilder::addPoolIndices(const fb::PoolIndices &op) {
   std::span<const int64_t> x = dimsOf(value(operand(0)).dims());
-  const size_t spatial = x.size() - 2;
   auto step = std::make_unique<PoolIndicesStep>();
   step->x = locations[operand(0)];
   step->y = locations[result(0)];
   step->planes = Size(x.first(2));
   PoolIndicesArgs &args = step->args;
-  setSpatial(args.sizes, x, 2, spatial);
-  setSpatial(args.outputs, dimsOf(value(result(0)).dims()), 2, spatial);
-  setSpatial(args.window, numbersOf(*op.window()), 0, spatial);
-  setSpatial(args.strides, numbersOf(*op.strides()), 0, spatial);
-  setSpatial(args.pads, numbersOf(*op.pads()), 0, spatial);
-  setSpatial(args.dilations, numbersOf(*op.dilations()), 0, spatial);
+  setWindows(args, x, dimsOf(value(result(0)).dims()), op);
+  setSpatial(args.pads, numbersOf(*op.pads()), 0, x.size() - 2);
   args.columnMajor = op.column_major();
   add(std::move(step));
 }

@@ -1,8 +1,7 @@
-// The steps of exact arithmetic on integers: products of matrices and reductions.
+// The step of exact products of matrices of integers.
 #include "runtime/engine/lines.h"
 #include "runtime/engine/step_builder.h"
 #include "runtime/kernels/matmul_integer.h"
-#include "runtime/kernels/reduce.h"
 
 #include <algorithm>
 
@@ -52,35 +51,6 @@ private:
   int64_t work = 0;
 };
 
-class IntegerReduceStep : public Step {
-public:
-  IntegerReduceArgs args;
-  Location x, y;
-  std::vector<Size> dims;
-  std::vector<bool> reduced;
-
-  void bind(const Memory &memory) override {
-    args.x = memory.read<void>(x);
-    args.y = memory.write<void>(y);
-  }
-  void prepare(const int64_t *symbols) override {
-    args.rank = 0;
-    work = 1;
-    for (size_t i = 0; i < dims.size(); ++i) {
-      const int64_t size = dims[i](symbols);
-      args.add(size, reduced[i]);
-      work *= std::max<int64_t>(size, 1); // of nothing there are results, too
-    }
-  }
-  void run(RunContext &context) const override {
-    constexpr int64_t elementWork = 4;
-    runParts(reduceIntegers, args, work * elementWork, context);
-  }
-
-private:
-  int64_t work = 0;
-};
-
 } // namespace
 
 void StepBuilder::addIntegerMatMul() {
@@ -93,19 +63,6 @@ void StepBuilder::addIntegerMatMul() {
   step->args.aType = type(operand(0));
   step->args.bType = type(operand(1));
   step->args.batchRank = static_cast<int>(std::max(step->aDims.size(), step->bDims.size())) - 2;
-  add(std::move(step));
-}
-
-void StepBuilder::addIntegerReduce(const fb::Reduce &op) {
-  auto step = std::make_unique<IntegerReduceStep>();
-  step->x = locations[operand(0)];
-  step->y = locations[result(0)];
-  step->dims = sizesOf(dimsOf(value(operand(0)).dims()));
-  step->reduced.resize(step->dims.size());
-  for (uint32_t dim : *op.dims())
-    step->reduced[dim] = true;
-  step->args.kind = static_cast<Reduction>(op.kind());
-  step->args.type = type(operand(0));
   add(std::move(step));
 }
 

@@ -126,7 +126,7 @@ template <typename T> void topElements(const TopElementsArgs<T> &args, Part part
     const int64_t outer = item / args.inner, inner = item % args.inner;
     const T *x = args.x + outer * args.length * args.inner + inner;
     const int64_t first = outer * args.count * args.inner + inner;
-    Heap heap(args.values + first, args.indices + first, args.inner, args.smallest);
+    Heap heap(args.y + first, args.indices + first, args.inner, args.smallest);
     for (int64_t i = 0; i < args.length; ++i) {
       const T value = x[i * args.inner];
       if (heap.size < args.count)

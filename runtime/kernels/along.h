@@ -27,8 +27,8 @@ template <typename T> void argReduce(const ArgReduceArgs<T> &args, Part part);
 /// as the largest. count <= length.
 template <typename T> struct TopElementsArgs {
   const T *x = nullptr;       ///< [outer, length, inner]
-  T *values = nullptr;        ///< [outer, count, inner]
-  int64_t *indices = nullptr; ///< like values
+  T *y = nullptr;             ///< the values, [outer, count, inner]
+  int64_t *indices = nullptr; ///< like y
   int64_t outer = 0;
   int64_t length = 0;
   int64_t inner = 0;
