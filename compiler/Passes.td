@@ -273,12 +273,13 @@ def FindRmsNormPass : Pass<"cleave-find-rms-norm", "::mlir::ModuleOp"> {
   }];
 }
 
-def FindTransposePass : Pass<"cleave-find-transpose", "::mlir::ModuleOp"> {
-  let summary = "finds transposes between reshapes";
+def KeepDimsApartPass : Pass<"cleave-keep-dims-apart", "::mlir::ModuleOp"> {
+  let summary = "computes with dimensions apart that a graph merges and takes apart again";
   let description = [{
-    Precondition: the logical form. Postcondition: the same, with one `cleave.transpose` in the
-    place of a reshape that merges dimensions, a transpose, and a reshape that takes the merged
-    ones apart again.
+    Precondition: the logical form. Postcondition: the same, where what lies between a reshape that
+    merges dimensions and one that takes them apart again works on them as they were: transposes,
+    products of matrices, softmax and what is done element by element. Merged, batch and heads
+    could not be cut. Results stay the same.
 
     ```mlir
     %m = cleave.reshape %k groups [2:1, 1:1, 1:1]    // [b, h, s, d] -> [b*h, s, d]

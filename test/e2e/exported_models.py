@@ -167,6 +167,27 @@ def fused_vit() -> Model:
                  [{"batch": 2}, {"batch": 3}])
 
 
+def torch_encoder() -> Model:
+    """PyTorch's own layers, which put batch and heads into one dimension, and attention that gives
+    its weights, too, and so is products and a softmax of three dimensions.
+    """
+    torch.backends.mha.set_fastpath_enabled(False)  # it makes an op that is no ONNX
+
+    class Encoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.Sequential(*[nn.TransformerEncoderLayer(
+                WIDTH, HEADS, 2 * WIDTH, batch_first=True) for _ in range(LAYERS)])
+            self.pool = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)
+
+        def forward(self, x):
+            y = self.layers(x)
+            return self.pool(y, y, y)
+
+    return Model(randomize(Encoder()), {"x": ("batch", 6, WIDTH)}, ["pooled", "weights"],
+                 [{"batch": 2}, {"batch": 3}])
+
+
 def resnet() -> Model:
     config = transformers.ResNetConfig(
         embedding_size=8, hidden_sizes=[16, 24], depths=[2, 1], layer_type="bottleneck",
@@ -255,6 +276,6 @@ def t5() -> Model:
 
 
 MODELS: dict[str, Callable[[], Model]] = {
-    "bert": bert, "vit": vit, "fused_vit": fused_vit, "resnet": resnet, "gpt2": gpt2,
-    "llama": llama, "t5": t5,
+    "bert": bert, "vit": vit, "fused_vit": fused_vit, "torch_encoder": torch_encoder,
+    "resnet": resnet, "gpt2": gpt2, "llama": llama, "t5": t5,
 }

@@ -41,7 +41,7 @@ LogicalResult cleave::runPipeline(ModuleOp module, Form from, Form to, const pla
       passes.addPass(createFindGeluPass());
       passes.addPass(createFindLayerNormPass());
       passes.addPass(createFindRmsNormPass());
-      passes.addPass(createFindTransposePass());
+      passes.addPass(createKeepDimsApartPass());
       passes.addPass(createFindAttentionPass());
     }
     passes.addPass(createChooseSplitsPass());
