@@ -125,7 +125,7 @@ FailureOr<rt::NamedArrays> Folder::evaluate(ArrayRef<Operation *> ops, ArrayRef<
           cast<WeightOp>(builder.clone(*symbols.lookup(use.getWeight()))).removeShardingAttr();
         inner.clone(*use, copies);
       }
-    inner.clone(*op, copies);
+    inner.clone(*op, copies)->removeAttr(CleaveDialect::shardingAttrName);
   }
   SmallVector<Value> results;
   for (Value value : wanted)
@@ -159,6 +159,9 @@ void Folder::replace(Value value, ArrayRef<std::byte> bytes) {
   OpBuilder builder(op->getParentOfType<func::FuncOp>());
   StringRef data(reinterpret_cast<const char *>(bytes.data()), bytes.size());
   StringRef name = getModelName(op);
+  if (ShardingAttr sharding = getSharding(value); sharding && !sharding.isReplicated())
+    op->emitWarning() << "'" << name << "' is to be " << sharding
+                      << ", but is known before the model runs: it lies as its readers need it";
   auto weight = builder.create<WeightOp>(
       op->getLoc(), builder.getStringAttr(name.empty() ? "constant" : name), TypeAttr::get(type),
       SourceAttr::getDense(op->getContext(), data, type.getShape()), DenseI64ArrayAttr(),

@@ -21,6 +21,22 @@ func.func @chain(%x: tensor<2xf32>) -> tensor<2xf32> {
 
 // -----
 
+// How a value was to lie is told of where it would have been cut.
+// CHECK: cleave.weight @third : tensor<2xf32> from dense
+// CHECK-LABEL: func.func @given
+cleave.weight @w : tensor<2xf32> from dense<[2], "0x0000803f00008040">
+func.func @given(%x: tensor<2xf32>) -> tensor<2xf32> {
+  %w = cleave.use @w : tensor<2xf32>
+  %a = cleave.sqrt %w {cleave.name = "first", cleave.sharding = [#cleave.sharding<[{}]>]} : tensor<2xf32>
+  %b = cleave.sqrt %a {cleave.name = "second", cleave.sharding = [#cleave.sharding<[{"tp"}]>]} : tensor<2xf32>
+  // expected-warning@+1 {{'third' is to be #cleave.sharding<[{"tp"}]>, but is known before the model runs: it lies as its readers need it}}
+  %c = cleave.sqrt %b {cleave.name = "third", cleave.sharding = [#cleave.sharding<[{"tp"}]>]} : tensor<2xf32>
+  %y = cleave.mul %x, %c : tensor<2xf32>, tensor<2xf32>
+  return %y : tensor<2xf32>
+}
+
+// -----
+
 // Integers stay exact, and names that are taken get a number.
 // CHECK: cleave.weight @mask : tensor<3xf32>
 // CHECK: cleave.weight @[[MASK:.*]] : tensor<1x3xi1> from dense<[1, 3], "0x010001">
