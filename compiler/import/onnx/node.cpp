@@ -200,6 +200,8 @@ FailureOr<SmallVector<double>> Node::numbers(unsigned i, StringRef what) {
 }
 
 std::optional<SizeArray> Node::findWholeNumbers(unsigned i) {
+  if (std::optional<SizeArray> sizes = findSizes(i))
+    return sizes;
   Operand &known = operand(i);
   if (!known.isKnown() || known.type.getNumElements() > maxSizeElements)
     return std::nullopt;

@@ -57,7 +57,7 @@ public:
   mlir::FailureOr<llvm::SmallVector<double>> numbers(unsigned i, llvm::StringRef what);
   /// `sizes` where they can be had, without a word where not.
   std::optional<SizeArray> findSizes(unsigned i);
-  /// The elements of operand `i`, known floats, where all of them are small whole numbers.
+  /// As `findSizes`, or of known floats, where all of them are small whole numbers.
   std::optional<SizeArray> findWholeNumbers(unsigned i);
 
   // ---- Attributes ----

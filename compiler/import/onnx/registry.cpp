@@ -8,9 +8,10 @@ namespace cleave::onnx {
 static llvm::StringMap<ImportOp> makeTable() {
   llvm::StringMap<ImportOp> table;
   for (llvm::ArrayRef<OpEntry> family :
-       {attentionOps(), blockProductOps(), contribAttentionOps(), convolutionOps(), depthToSpaceOps(), einsumOps(),
-        elementwiseOps(), indexingOps(), integerProductOps(), normOps(), productOps(),
-        quantizationOps(), reductionOps(), resizeOps(), rotaryOps(), shapeOps(), structureOps()})
+       {attentionOps(), blockProductOps(), contribAttentionOps(), convolutionOps(),
+        depthToSpaceOps(), einsumOps(), elementwiseOps(), indexingOps(), integerProductOps(),
+        normOps(), productOps(), quantizationOps(), reductionOps(), resizeOps(), rotaryOps(),
+        shapeOps(), structureOps()})
     for (const OpEntry &entry : family)
       table[(entry.domain + ":" + entry.name).str()] = entry.import;
   return table;

@@ -571,9 +571,7 @@ FailureOr<bool> foldSizes(Node &node) {
     if (!node.has(i))
       return false;
     hasSizes |= node.operand(i).sizes.has_value();
-    std::optional<SizeArray> known = node.findSizes(i);
-    if (!known && isFloat)
-      known = node.findWholeNumbers(i);
+    std::optional<SizeArray> known = isFloat ? node.findWholeNumbers(i) : node.findSizes(i);
     if (!known)
       return false;
     operands.push_back(std::move(*known));

@@ -233,6 +233,8 @@ LogicalResult importLpNormalization(Node &node) {
   if (p != 1 && p != 2)
     return node.fail("has the norm of order " + Twine(p) + ", expected 1 or 2");
   Value x = failed(axis) ? Value() : f32Value(node, 0);
+  if (!x)
+    return failure();
   Value norm = reduce(node, x, p == 1 ? ReduceKind::L1 : ReduceKind::SumSquare, {*axis});
   if (!norm)
     return failure();
@@ -256,6 +258,8 @@ LogicalResult importMeanVarianceNormalization(Node &node) {
   FailureOr<SmallVector<int64_t>> axes =
       node.axes(node.integersAttr("axes").value_or(SmallVector<int64_t>{0, 2, 3}), rank);
   Value x = failed(axes) ? Value() : f32Value(node, 0);
+  if (!x)
+    return failure();
   Value centered = binary<SubOp>(node, x, reduce(node, x, ReduceKind::Mean, *axes));
   Value variance = reduce(node, binary<MulOp>(node, centered, centered), ReduceKind::Mean, *axes);
   if (!variance)

@@ -441,9 +441,7 @@ LogicalResult importConstantOfShape(Node &node) {
 
 /// A bound of a range that is a size, or a whole number.
 std::optional<SizeExpression> findBound(Node &node, unsigned i) {
-  std::optional<SizeArray> known = node.findSizes(i);
-  if (!known && isa<FloatType>(node.elementType(i)))
-    known = node.findWholeNumbers(i);
+  std::optional<SizeArray> known = node.findWholeNumbers(i);
   if (!known || known->elements.size() != 1)
     return std::nullopt;
   return known->elements[0];
