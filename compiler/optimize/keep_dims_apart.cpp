@@ -56,7 +56,8 @@ private:
   std::optional<RankedTensorType> typeApart(Value value);
   std::optional<RankedTensorType> typeOfMerged(ReshapeOp merge);
   std::optional<RankedTensorType> typeOfProduct(MatMulOp product);
-  std::optional<RankedTensorType> typeOfOthers(Operation *op);
+  std::optional<RankedTensorType> typeOfBinary(Operation *op);
+  std::optional<RankedTensorType> typeOfUnary(Operation *op);
   Value make(Value value);
 
   ReshapeOp root;
@@ -64,6 +65,7 @@ private:
   PatternRewriter &rewriter;
   std::optional<SmallVector<int64_t>> groups;
   llvm::DenseMap<Value, std::pair<RankedTensorType, Parts>> known;
+  llvm::DenseSet<Value> unknown;
   llvm::DenseMap<Value, Value> values;
   llvm::DenseSet<Operation *> made;
   SmallVector<std::pair<Value, Value>> merges;
@@ -164,19 +166,54 @@ std::optional<RankedTensorType> Separation::typeOfProduct(MatMulOp product) {
   return apart;
 }
 
-/// Transposes, softmax along one dimension, and functions of elements, with a number if any.
-std::optional<RankedTensorType> Separation::typeOfOthers(Operation *op) {
-  auto isNumber = [](Value value) {
-    RankedTensorType type = typeOf(value);
-    return type.hasStaticShape() && type.getNumElements() == 1 && type.getRank() == 0;
-  };
-  Value x = op->getOperand(0);
-  if (isa<BinaryOpInterface>(op) && isNumber(x))
-    x = op->getOperand(1);
-  else if (isa<BinaryOpInterface>(op) && !isNumber(op->getOperand(1)))
-    return std::nullopt;
+/// A function of two values' elements: both are apart alike, or one is and the other has no more
+/// than one element along what is merged, and what lies before.
+std::optional<RankedTensorType> Separation::typeOfBinary(Operation *op) {
   if (auto repeats = op->getAttrOfType<DenseI64ArrayAttr>("repeats"); repeats && !repeats.empty())
     return std::nullopt;
+  RankedTensorType result = typeOf(op->getResult(0));
+  SmallVector<Value, 2> apart, others;
+  for (Value operand : op->getOperands()) {
+    size_t before = ops.size();
+    bool isApart = typeOf(operand).getRank() == result.getRank() && typeApart(operand);
+    if (!isApart)
+      ops.truncate(before);
+    (isApart ? apart : others).push_back(operand);
+  }
+  if (apart.empty())
+    return std::nullopt;
+  auto [type, parts] = known[apart.front()];
+  SmallVector<unsigned> begins = getBegins(parts);
+  for (Value each : apart) {
+    auto [otherType, otherParts] = known[each];
+    if (otherParts != parts)
+      return std::nullopt;
+    for (auto [begin, count] : llvm::zip_equal(begins, parts))
+      for (unsigned dim = begin; count > 1 && dim < begin + count; ++dim)
+        if (otherType.getDimSize(dim) != type.getDimSize(dim) ||
+            getDimName(otherType, dim) != getDimName(type, dim))
+          return std::nullopt;
+  }
+  int64_t lastMerged = static_cast<int64_t>(parts.size()) - 1;
+  while (lastMerged >= 0 && parts[lastMerged] == 1)
+    --lastMerged;
+  for (Value each : others) {
+    RankedTensorType other = typeOf(each);
+    for (int64_t dim = 0; dim < other.getRank(); ++dim)
+      if (result.getRank() - other.getRank() + dim <= lastMerged && other.getDimSize(dim) != 1)
+        return std::nullopt;
+  }
+  Sizes sizes;
+  for (auto [dim, count] : llvm::enumerate(parts))
+    count > 1 ? sizes.add(type, begins[dim], count) : sizes.add(result, dim, 1);
+  RankedTensorType made = sizes.of(result.getElementType());
+  known[op->getResult(0)] = {made, parts};
+  return made;
+}
+
+/// Transposes, softmax along one dimension, and functions of elements.
+std::optional<RankedTensorType> Separation::typeOfUnary(Operation *op) {
+  Value x = op->getOperand(0);
   if (!typeApart(x))
     return std::nullopt;
   auto [type, parts] = known[x];
@@ -195,9 +232,9 @@ std::optional<RankedTensorType> Separation::typeOfOthers(Operation *op) {
     sizes.add(type, 0, type.getRank());
     own = parts;
   }
-  RankedTensorType apart = sizes.of(typeOf(op->getResult(0)).getElementType());
-  known[op->getResult(0)] = {apart, own};
-  return apart;
+  RankedTensorType made = sizes.of(typeOf(op->getResult(0)).getElementType());
+  known[op->getResult(0)] = {made, own};
+  return made;
 }
 
 std::optional<RankedTensorType> Separation::typeApart(Value value) {
@@ -207,15 +244,22 @@ std::optional<RankedTensorType> Separation::typeApart(Value value) {
   constexpr size_t most = 32;
   Operation *op = value.getDefiningOp();
   if (!op || ops.size() == most)
+    unknown.insert(value);
+  if (unknown.contains(value))
     return std::nullopt;
   ops.push_back(op);
+  std::optional<RankedTensorType> type;
   if (auto merge = dyn_cast<ReshapeOp>(op))
-    return typeOfMerged(merge);
-  if (auto product = dyn_cast<MatMulOp>(op))
-    return typeOfProduct(product);
-  if (isa<TransposeOp, SoftmaxOp, ScaleOp, UnaryOpInterface, BinaryOpInterface>(op))
-    return typeOfOthers(op);
-  return std::nullopt;
+    type = typeOfMerged(merge);
+  else if (auto product = dyn_cast<MatMulOp>(op))
+    type = typeOfProduct(product);
+  else if (isa<BinaryOpInterface>(op))
+    type = typeOfBinary(op);
+  else if (isa<TransposeOp, SoftmaxOp, UnaryOpInterface>(op))
+    type = typeOfUnary(op);
+  if (!type)
+    unknown.insert(value);
+  return type;
 }
 
 /// The value apart. Others that read it will read it merged from that, so that it is made once.
@@ -235,8 +279,10 @@ Value Separation::make(Value value) {
     return values[value] = split;
   }
   IRMapping mapping;
+  // Of lower rank is what another op reads apart.
   for (Value operand : op->getOperands())
-    if (known.contains(operand))
+    if (known.contains(operand) &&
+        (!isa<BinaryOpInterface>(op) || typeOf(operand).getRank() == typeOf(value).getRank()))
       mapping.map(operand, make(operand));
   rewriter.setInsertionPoint(op);
   Operation *copy = rewriter.clone(*op, mapping);

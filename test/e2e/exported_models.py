@@ -180,11 +180,12 @@ def torch_encoder() -> Model:
                 WIDTH, HEADS, 2 * WIDTH, batch_first=True) for _ in range(LAYERS)])
             self.pool = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)
 
-        def forward(self, x):
+        def forward(self, x, mask):
             y = self.layers(x)
-            return self.pool(y, y, y)
+            return self.pool(y, y, y, attn_mask=mask)
 
-    return Model(randomize(Encoder()), {"x": ("batch", 6, WIDTH)}, ["pooled", "weights"],
+    return Model(randomize(Encoder()), {"x": ("batch", 6, WIDTH), "mask": (6, 6)},
+                 ["pooled", "weights"],
                  [{"batch": 2}, {"batch": 3}])
 
 

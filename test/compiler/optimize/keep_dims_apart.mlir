@@ -67,6 +67,25 @@ func.func @products(%x: tensor<?x?x32xf32, #cleave.dims<s, b>>) -> (tensor<?x32x
   return %y, %n, %p : tensor<?x32xf32, #cleave.dims<"b*s">>, tensor<?x?x?xf32, #cleave.dims<b, s, s>>, tensor<?x?x?xf32, #cleave.dims<"4*b", s, s>>
 }
 
+// Masks: one that is merged likewise, and one that is the same for all heads; not one that is for
+// each by itself.
+// CHECK-LABEL: func.func @masks(
+// CHECK-SAME: %[[X:.*]]: {{.*}}, %[[K:.*]]: {{.*}}, %[[M:.*]]: {{.*}}, %[[N:.*]]: {{.*}}) ->
+// CHECK: %[[A:.*]] = cleave.add %[[X]], %[[K]] : tensor<?x4x6x6xf32, {{.*}}>, tensor<?x4x1x6xf32, {{.*}}>
+// CHECK: %[[B:.*]] = cleave.add %[[M]], %[[A]] {cleave.name = "masked"} : tensor<1x6x6xf32>, tensor<?x4x6x6xf32
+// CHECK: cleave.add %{{.*}}, %[[N]] : tensor<?x6x6xf32, {{.*}}>, tensor<?x6x6xf32, {{.*}}>
+// CHECK: cleave.reshape %{{.*}} groups [1:2, 1:1, 1:1]
+func.func @masks(%x: tensor<?x4x6x6xf32, #cleave.dims<b>>, %k: tensor<?x4x1x6xf32, #cleave.dims<b>>, %m: tensor<1x6x6xf32>, %n: tensor<?x6x6xf32, #cleave.dims<"4*b">>) -> (tensor<?x4x6x6xf32, #cleave.dims<b>>, tensor<?x4x6x6xf32, #cleave.dims<b>>) {
+  %xm = cleave.reshape %x groups [2:1, 1:1, 1:1] : tensor<?x4x6x6xf32, #cleave.dims<b>> -> tensor<?x6x6xf32, #cleave.dims<"4*b">>
+  %km = cleave.reshape %k groups [2:1, 1:1, 1:1] : tensor<?x4x1x6xf32, #cleave.dims<b>> -> tensor<?x1x6xf32, #cleave.dims<"4*b">>
+  %a = cleave.add %xm, %km : tensor<?x6x6xf32, #cleave.dims<"4*b">>, tensor<?x1x6xf32, #cleave.dims<"4*b">>
+  %c = cleave.add %m, %a : tensor<1x6x6xf32>, tensor<?x6x6xf32, #cleave.dims<"4*b">>
+  %y = cleave.reshape %c groups [1:2, 1:1, 1:1] {cleave.name = "masked"} : tensor<?x6x6xf32, #cleave.dims<"4*b">> -> tensor<?x4x6x6xf32, #cleave.dims<b>>
+  %d = cleave.add %xm, %n : tensor<?x6x6xf32, #cleave.dims<"4*b">>, tensor<?x6x6xf32, #cleave.dims<"4*b">>
+  %z = cleave.reshape %d groups [1:2, 1:1, 1:1] : tensor<?x6x6xf32, #cleave.dims<"4*b">> -> tensor<?x4x6x6xf32, #cleave.dims<b>>
+  return %y, %z : tensor<?x4x6x6xf32, #cleave.dims<b>>, tensor<?x4x6x6xf32, #cleave.dims<b>>
+}
+
 // Softmax over what is merged, and a cut between, leave it so.
 // CHECK-LABEL: func.func @kept(
 // CHECK: cleave.reshape %{{.*}} groups [2:1]
