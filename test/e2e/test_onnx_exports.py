@@ -58,7 +58,8 @@ MESSAGES = {"bert": {"all_reduce": 4, "all_gather": 1}, "vit": {"all_reduce": 4,
             "gpt2": {"all_reduce": 4, "all_gather": 5},
             "llama": {"all_reduce": 4, "all_gather": 5}, "t5": {"all_reduce": 9, "all_gather": 1}}
 """Under the default plan over two ranks: two sums for each of two blocks (of T5's decoder three, and
-two sums go together; that of the encoder's last attention goes with the mean of its weights). What is given out is joined, caches included; so are image patches.
+two sums go together; that of the encoder's last attention goes with the mean of its weights). What is
+given out is joined, caches included; so are image patches.
 """
 
 
