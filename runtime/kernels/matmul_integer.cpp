@@ -9,6 +9,8 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "runtime/kernels/wrapping_sum-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace cleave::rt::HWY_NAMESPACE {
 
@@ -48,8 +50,7 @@ HWY_INLINE void tile(const A *a, const B *b, int64_t inner, int32_t *c, int64_t 
   }
   for (int i = 0; i < Rows; ++i)
     for (int j = 0; j < Columns; ++j) {
-      const auto whole = hn::SumOfLanes(d, hn::Add(sums[i][j], more[i][j]));
-      auto sum = static_cast<uint32_t>(hn::GetLane(whole));
+      auto sum = static_cast<uint32_t>(wrappingSum(d, hn::Add(sums[i][j], more[i][j])));
       for (int64_t rest = l; rest < inner; ++rest)
         sum += static_cast<uint32_t>(int32_t{a[i * inner + rest]} * b[j * inner + rest]);
       c[i * cStride + j] = static_cast<int32_t>(sum);

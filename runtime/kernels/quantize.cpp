@@ -10,6 +10,7 @@
 #include <hwy/highway.h>
 
 #include "runtime/kernels/weights-inl.h"
+#include "runtime/kernels/wrapping_sum-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace cleave::rt::HWY_NAMESPACE {
@@ -55,7 +56,7 @@ struct ToQ8 {
         total = hn::Add(total, rounded);
         hn::StoreU(hn::DemoteTo(di8, rounded), di8, values + j);
       }
-      sums[first / half] = static_cast<float>(hn::GetLane(hn::SumOfLanes(di32, total)));
+      sums[first / half] = static_cast<float>(wrappingSum(di32, total));
     }
     row.scales[b] = scale.scale;
     row.sums[b] = scale.scale * (sums[0] + sums[1]);
