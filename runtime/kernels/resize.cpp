@@ -13,23 +13,29 @@ namespace {
 double coordinateOf(const ResizeShape &shape, int64_t i) {
   const auto x = static_cast<double>(i), from = static_cast<double>(shape.from),
              to = static_cast<double>(shape.to);
+  // A scale is an f32, as 0.6 is not: 3 / 0.6 is to be 5, and no less, where it is rounded.
+  const auto divided = [&](double at) {
+    const double quotient = at / shape.scale;
+    return shape.mode == ResizeMode::nearest ? static_cast<double>(static_cast<float>(quotient))
+                                             : quotient;
+  };
   switch (shape.coordinates) {
   case ResizeCoordinates::halfPixel:
-    return (x + 0.5) / shape.scale - 0.5;
+    return divided(x + 0.5) - 0.5;
   case ResizeCoordinates::halfPixelSymmetric: {
     // The size that the scale would give is not whole: what is cut off is shared out.
     const double adjustment = to / (shape.scale * from), center = from / 2;
-    return center * (1 - adjustment) + (x + 0.5) / shape.scale - 0.5;
+    return center * (1 - adjustment) + divided(x + 0.5) - 0.5;
   }
   case ResizeCoordinates::pytorchHalfPixel:
-    return to > 1 ? (x + 0.5) / shape.scale - 0.5 : 0;
+    return to > 1 ? divided(x + 0.5) - 0.5 : 0;
   case ResizeCoordinates::alignCorners:
     // Of as many elements as the scale says, which may be no whole number.
     return to > 1 ? x * (from - 1) / (from * shape.scale - 1) : 0;
   case ResizeCoordinates::asymmetric:
-    return x / shape.scale;
+    return divided(x);
   case ResizeCoordinates::tfHalfPixelForNearest:
-    return (x + 0.5) / shape.scale;
+    return divided(x + 0.5);
   case ResizeCoordinates::tfCropAndResize:
     return to > 1 ? shape.cropBegin * (from - 1) +
                         x * (shape.cropEnd - shape.cropBegin) * (from - 1) / (to - 1)

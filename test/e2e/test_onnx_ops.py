@@ -97,6 +97,10 @@ OPS = {
         "Resize", 13, {"x": np.arange(10, dtype=F32), " ": None, "cs": np.array([.7], F32)},
         np.array([0, 1, 2, 4, 5, 7, 8], F32),
         {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}),
+    "resize_to_whole_places": Op(
+        "Resize", 13, {"x": np.arange(7, dtype=F32), " ": None, "cs": np.array([.6], F32)},
+        np.array([0, 1, 3, 5], F32),
+        {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}),
     "upsample_7": Op("Upsample", 8, {"x": np.array([1, 2], F32)}, np.array([1, 1, 1, 2, 2], F32),
                      {"scales": [2.5]}),
     "batch_norm_7_of_elements": Op(
