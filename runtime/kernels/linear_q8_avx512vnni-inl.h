@@ -83,7 +83,7 @@ void streamGroup(const LinearArgs &args, const uint8_t *group, __mmask16 mask, f
 #pragma GCC unroll 8
     for (int s = 0; s < W::chunks; ++s) {
       constexpr int64_t bytes = (blockBytes / W::chunks + 63) / 64 * 64;
-      prefetchWeights<W::chunks>(group + blockBytes / W::chunks * s, bytes);
+      prefetchWeights<W::chunks, 6144>(group + blockBytes / W::chunks * s, bytes);
       const Chunk<W::parts> chunk = W::load(group, header, s);
       const int64_t b = first + s;
 #pragma GCC unroll 2
