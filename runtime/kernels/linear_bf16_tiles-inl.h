@@ -111,7 +111,7 @@ void multiplyPanels(Tiles &tiles, const LinearArgs &args, const uint8_t *const (
   }
 }
 
-/// Whether a kernel of weights of bf16 is exact where f32 is, in tiles of every kind.
+/// Whether a kernel of weights of bf16 is exact where f32 is.
 inline bool isExact(LinearKernel kernel) {
   // Small integers, whose products and sums f32 holds exactly; every kind of tile.
   constexpr int64_t tokens = 35, outputs = 41, inputs = 544;
@@ -157,7 +157,7 @@ HWY_BEFORE_NAMESPACE();
 namespace cleave::rt::HWY_NAMESPACE {
 
 /// Two columns of some rows in bf16, the first in the lower half of each word: rounded to nearest,
-/// ties away from zero. The elements are finite, or NaN as quietNaN() makes it.
+/// ties away from zero. A NaN is one that withPlainNaN() has made.
 template <class D> HWY_INLINE auto pairInBF16(D d, hn::Vec<D> first, hn::Vec<D> second) {
   const hn::RebindToUnsigned<D> du;
   const auto half = hn::Set(du, 0x8000u);
