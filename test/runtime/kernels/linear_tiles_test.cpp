@@ -106,6 +106,20 @@ float asFloat(uint16_t high) {
   return value;
 }
 
+/// To nearest, ties away from zero.
+double inBF16(double value) {
+  const auto single = static_cast<float>(value);
+  uint32_t bits;
+  std::memcpy(&bits, &single, sizeof(bits));
+  return asFloat(static_cast<uint16_t>((bits + 0x8000u) >> 16));
+}
+
+/// Whether f32 has the type's elements exactly, so that it is known what they are rounded to.
+bool isExactInF32(ElementType type) {
+  return type == ElementType::q4_0 || type == ElementType::q5_0 || type == ElementType::q8_0 ||
+         type == ElementType::q6_k;
+}
+
 class LinearTiles : public testing::TestWithParam<ElementType> {};
 
 TEST_P(LinearTiles, MatchTheReference) {
@@ -113,7 +127,7 @@ TEST_P(LinearTiles, MatchTheReference) {
     SCOPED_TRACE(std::to_string(shape.tokens) + " tokens, " + std::to_string(shape.outputs) +
                  " outputs, " + std::to_string(shape.inputs) + " inputs");
     Random random(21);
-    const TestWeight weight = makeWeight(GetParam(), shape.outputs * shape.inputs, random);
+    TestWeight weight = makeWeight(GetParam(), shape.outputs * shape.inputs, random);
     const GuardedBytes bytes(packed(GetParam(), weight.bytes, shape.outputs));
     const std::vector<float> x = random.floats(shape.tokens * shape.inputs);
     std::vector<std::byte> rows(shape.tokens * bf16RowBytes(shape.inputs));
@@ -126,6 +140,9 @@ TEST_P(LinearTiles, MatchTheReference) {
         std::memcpy(&high, rows.data() + t * bf16RowBytes(shape.inputs) + 2 * j, sizeof(high));
         values.push_back(asFloat(high));
       }
+    if (isExactInF32(GetParam()))
+      for (double &value : weight.values)
+        value = inBF16(value);
     const auto expected = reference::linear(values, weight.values, weight.magnitudes, shape.tokens,
                                             shape.outputs, shape.inputs, shape.inputs, 0);
     LinearArgs args;
@@ -135,8 +152,9 @@ TEST_P(LinearTiles, MatchTheReference) {
     args.outputs = shape.outputs;
     args.yStride = shape.outputs + 5;
     args.inputs = args.xColumns = shape.inputs;
-    // A weight of a block type is rounded to 8 significant bits.
-    const double weightError = GetParam() == ElementType::bf16 ? 0 : 0x1p-8;
+    // Others are rounded to 8 significant bits of what f32 makes of them.
+    const bool isKnown = GetParam() == ElementType::bf16 || isExactInF32(GetParam());
+    const double weightError = isKnown ? 0 : 0x1p-8;
     forEachTarget([&] {
       const LinearKernel kernel = HWY_DYNAMIC_DISPATCH(emulatedKernel)(GetParam());
       const auto run = [&](int parts) {
