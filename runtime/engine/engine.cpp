@@ -6,6 +6,7 @@
 #include "runtime/engine/step_builder.h"
 #include "runtime/engine/team.h"
 #include "runtime/kernels/cpu_features.h"
+#include "runtime/kernels/key_panels.h"
 
 #include <algorithm>
 #include <chrono>
@@ -37,6 +38,25 @@ const PortPlace *findPort(const std::vector<PortPlace> &ports, std::string_view 
     if (port.name == name)
       return &port;
   return nullptr;
+}
+
+/// Says of each of a program's states whether an entry reads it as keys, and whether it does so
+/// only.
+void findKeys(const fb::Entry &entry, std::vector<bool> &isKeys, std::vector<bool> &isRows) {
+  if (!entry.instructions())
+    return;
+  std::vector<bool> isValues(isKeys.size());
+  for (const fb::Instruction *instruction : *entry.instructions()) {
+    if (instruction->operation_type() != fb::Operation::Attention)
+      continue;
+    auto stateOf = [&](uint32_t operand) {
+      return entry.values()->Get(instruction->operands()->Get(operand))->index();
+    };
+    isKeys[stateOf(1)] = true;
+    isValues[stateOf(2)] = true;
+  }
+  for (size_t i = 0; i < isKeys.size(); ++i)
+    isRows[i] = isValues[i] || !isKeys[i];
 }
 
 } // namespace
@@ -96,7 +116,7 @@ struct Engine::Impl {
     StepBuilder builder(
         {program, entry, weights, communicator, options, bounds, states, times.communication});
     takeBounds(options);
-    placeStates(options);
+    placeStates(entry, options);
     builder.build();
     MemoryPlan plan = planMemory(builder.requests());
     arena = LazyMemory(plan.bytes, "activations at " + describeBounds());
@@ -248,12 +268,33 @@ struct Engine::Impl {
   }
   std::string describeBounds() const { return describe(bounds); }
 
-  void placeStates(const EngineOptions &options) {
+  /// What attention reads as keys lies in panels, everything else in rows.
+  void placeStates(const fb::Entry &entry, const EngineOptions &options) {
     const auto *list = program.root().states();
     if (!list)
       return;
-    std::vector<int64_t> offsets;
+    std::vector<bool> isKeys(list->size()), isRows(list->size(), true);
+    findKeys(entry, isKeys, isRows);
+    struct Area {
+      std::byte *StatePlace::*of;
+      size_t state;
+      int64_t offset;
+    };
+    std::vector<Area> areas;
     int64_t total = 0;
+    auto reserve = [&](std::byte *StatePlace::*of, int64_t context) {
+      const StatePlace &place = states.back();
+      const int64_t sizes[] = {place.slots, context, place.width};
+      std::optional<int64_t> bytes =
+          bytesAtBounds(sizes, elementTypeInfo(place.type).blockBytes, bounds);
+      int64_t rounded = bytes ? (*bytes + bufferAlignment - 1) / bufferAlignment * bufferAlignment
+                              : maxTensorBytes + 1;
+      areas.push_back({of, states.size() - 1, total});
+      total += std::min(rounded, maxTensorBytes + 1);
+      if (total > maxTensorBytes)
+        throw std::runtime_error("the states (the cache of keys and values) at " +
+                                 describeBounds() + " need more than 2^48 bytes" + lowerContext);
+    };
     for (const fb::State *state : *list) {
       StatePlace place;
       place.type = options.cacheType.value_or(static_cast<ElementType>(state->element_type()));
@@ -267,16 +308,11 @@ struct Engine::Impl {
       place.slots = sizeOf(dims[0]);
       place.context = sizeOf(dims[1]);
       place.width = dims[2];
-      std::optional<int64_t> bytes =
-          bytesAtBounds(dims, elementTypeInfo(place.type).blockBytes, bounds);
-      int64_t rounded = bytes ? (*bytes + bufferAlignment - 1) / bufferAlignment * bufferAlignment
-                              : maxTensorBytes + 1;
-      offsets.push_back(total);
-      total += std::min(rounded, maxTensorBytes + 1);
-      if (total > maxTensorBytes)
-        throw std::runtime_error("the states (the cache of keys and values) at " +
-                                 describeBounds() + " need more than 2^48 bytes" + lowerContext);
       states.push_back(place);
+      if (isRows[states.size() - 1])
+        reserve(&StatePlace::rows, place.context);
+      if (isKeys[states.size() - 1])
+        reserve(&StatePlace::panels, roomForKeys(place.context));
     }
     try {
       stateMemory =
@@ -284,8 +320,8 @@ struct Engine::Impl {
     } catch (const std::runtime_error &error) {
       throw std::runtime_error(std::string(error.what()) + lowerContext);
     }
-    for (size_t i = 0; i < states.size(); ++i)
-      states[i].data = stateMemory.data() + offsets[i];
+    for (const Area &area : areas)
+      states[area.state].*area.of = stateMemory.data() + area.offset;
   }
 };
 
@@ -353,11 +389,16 @@ void Engine::fillStates() {
     }
   };
   for (const StatePlace &state : impl->states) {
-    int64_t count = state.slots * state.context * state.width;
-    if (state.type == ElementType::f32)
-      fill(reinterpret_cast<uint32_t *>(state.data), count, uint32_t{0x3f000000}, 23);
-    else
-      fill(reinterpret_cast<uint16_t *>(state.data), count, uint16_t{0x3800}, 10);
+    auto fillArea = [&](std::byte *data, int64_t count) {
+      if (state.type == ElementType::f32)
+        fill(reinterpret_cast<uint32_t *>(data), count, uint32_t{0x3f000000}, 23);
+      else
+        fill(reinterpret_cast<uint16_t *>(data), count, uint16_t{0x3800}, 10);
+    };
+    if (state.rows)
+      fillArea(state.rows, state.slots * state.context * state.width);
+    if (state.panels)
+      fillArea(state.panels, state.slots * roomForKeys(state.context) * state.width);
   }
 }
 

@@ -13,7 +13,7 @@
 
 namespace cleave::rt {
 
-/// Where a value will be: a fixed address (weights, states), or a buffer of the
+/// Where a value will be: a fixed address (weights), or a buffer of the
 /// arena, whose address is known when memory has been planned.
 struct Location {
   const std::byte *fixed = nullptr;

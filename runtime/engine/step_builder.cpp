@@ -180,8 +180,7 @@ void StepBuilder::placeFixedAndInputs() {
       locations[i].fixed = input.weights.bytes().data() + weight.offset();
       break;
     }
-    case fb::Storage::State:
-      locations[i].fixed = state(i).data;
+    case fb::Storage::State: // steps know where it is from the start
       break;
     case fb::Storage::Input:
       // The caller fills inputs before a run and reads outputs after it, so neither

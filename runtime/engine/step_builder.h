@@ -28,7 +28,8 @@ namespace cleave::rt {
 
 /// The states of a program in memory, at the bounds of their symbols.
 struct StatePlace {
-  std::byte *data = nullptr;
+  std::byte *rows = nullptr;   ///< [slots, context, width], unless it is read as keys only
+  std::byte *panels = nullptr; ///< the same as of key_panels.h, if it is read as keys
   ElementType type = ElementType::f32;
   int64_t slots = 0;
   int64_t context = 0;

@@ -242,7 +242,8 @@ void StepBuilder::addStateUpdate() {
   step->slots = locations[operand(2)];
   step->positions = locations[operand(3)];
   step->tokens = x.rows;
-  step->args.state = place.data;
+  step->args.rows = place.rows;
+  step->args.panels = place.panels;
   step->args.stateType = place.type;
   step->args.context = place.context;
   step->args.width = step->args.xStride = place.width;
@@ -261,8 +262,8 @@ void StepBuilder::addAttention(const fb::Attention &op) {
   step->positions = locations[operand(4)];
   step->y = locations[result(0)];
   step->tokens = q.rows;
-  step->args.k = k.data;
-  step->args.v = v.data;
+  step->args.k = k.panels;
+  step->args.v = v.rows;
   step->args.stateType = k.type;
   step->args.context = k.context;
   step->args.kvWidth = k.width;

@@ -131,16 +131,18 @@ public:
     const KeyRange seen{end - keysSeen(args, token), end};
     if (bundleCount == 0 || bundles[bundleCount - 1].slot != slot ||
         bundles[bundleCount - 1].keyHead != keyHead) {
-      const int64_t at = slot * args.context * keyBytes + keyHead * args.headDim * S::blockBytes;
+      const int64_t headBytes = keyHead * args.headDim * S::blockBytes;
       const Rows rows{scratch.q, scratch.y, keys, maxima, sums};
-      bundles[bundleCount++] = {slot,
-                                keyHead,
-                                static_cast<const uint8_t *>(args.k) + at,
-                                static_cast<const uint8_t *>(args.v) + at,
-                                seen,
-                                0,
-                                0,
-                                rows.from(rowCount, dims)};
+      bundles[bundleCount++] = {
+          slot,
+          keyHead,
+          static_cast<const uint8_t *>(args.k) + slot * roomForKeys(args.context) * keyBytes +
+              headBytes * panelKeys,
+          static_cast<const uint8_t *>(args.v) + slot * args.context * keyBytes + headBytes,
+          seen,
+          0,
+          0,
+          rows.from(rowCount, dims)};
     }
     Bundle &bundle = bundles[bundleCount - 1];
     bundle.keys.begin = std::min(bundle.keys.begin, seen.begin);
@@ -238,7 +240,8 @@ private:
   void attendBlockOf(const Bundle &bundle, int64_t number) {
     const int64_t first = number * blockKeys;
     const int64_t count = bundle.keys.inBlock(first).end;
-    packKeys<S>({bundle.k + first * keyBytes, keyBytes, count}, args.headDim, scratch.keys);
+    packKeys<S>(bundle.k + first * keyBytes, panelKeys * keyBytes, count, args.headDim,
+                scratch.keys);
     packValues<S>(FloatTag(), {bundle.v + first * keyBytes, keyBytes, count}, args.headDim,
                   scratch.values);
     const KeyBlock block{scratch.keys, scratch.values, first};
@@ -268,7 +271,7 @@ private:
   const AttentionArgs &args;
   Scratch scratch;
   int64_t dims;
-  int64_t keyBytes; ///< from one to the next
+  int64_t keyBytes; ///< of all heads
   int64_t rowCount = 0, bundleCount = 0;
   bool isCold = true;    ///< the block that comes next has not been prefetched
   int64_t manyCount = 0; ///< of the bundles, those of more than fewRows

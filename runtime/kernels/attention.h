@@ -17,8 +17,8 @@ namespace cleave::rt {
 /// the last query head's key head is inside kvWidth. y does not overlap q.
 struct AttentionArgs {
   const float *q = nullptr;                 ///< [tokens, heads * headDim]
-  const void *k = nullptr;                  ///< [slots, context, kvWidth] of stateType
-  const void *v = nullptr;                  ///< like k
+  const void *k = nullptr;                  ///< panels (key_panels.h) of stateType
+  const void *v = nullptr;                  ///< [slots, context, kvWidth] of stateType
   ElementType stateType = ElementType::f32; ///< f32 or f16
   const int32_t *slots = nullptr;           ///< [tokens]
   const int32_t *positions = nullptr;       ///< [tokens], each >= 0

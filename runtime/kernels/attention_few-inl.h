@@ -18,29 +18,27 @@ namespace cleave::rt::HWY_NAMESPACE {
 /// a tile, since other work needs registers, too.
 inline constexpr int fewStripRows = stripVectors == 4 ? 8 : 6;
 inline constexpr int fewVectors = 2;
-static_assert(keysTogether == fewVectors * hn::MaxLanes(FloatTag()));
+inline constexpr int64_t fewKeys = fewVectors * hn::MaxLanes(FloatTag());
+static_assert(panelKeys % fewKeys == 0);
+/// Keys that are asked for at a time, at most.
+inline constexpr int64_t mostAhead = 64;
 
 /// What rows have in common that read one slot.
 struct FewArgs {
   int64_t headDim;
-  int64_t keyBytes;      ///< from one key to the next
-  float *panel;          ///< [panelKeys][paddedDims]
+  int64_t keyBytes;      ///< of all heads; from one value to the next
+  float *values;         ///< [mostAhead][paddedDims]
   float *scores;         ///< [rows][scoreStride]
   float *acc;            ///< [rows][paddedDims]: sums of a block
   MergeFactors *factors; ///< one a bundle
 };
 
-/// Packs some of the next keys where scores are computed, and prefetches what comes after
-/// them: these need different parts of a processor. (A lambda would not be inlined.)
-template <class S> struct PackBeside {
-  KeyPacker<S, S> &packer;
+/// Prefetches while scores are computed. (A lambda would not be inlined.)
+struct PrefetchBeside {
   Prefetcher &prefetcher;
-  int64_t lines; ///< to be prefetched at a time
-  static constexpr int64_t dims = panelDims;
-  HWY_INLINE void operator()() const {
-    prefetcher.prefetch(lines);
-    packer.step();
-  }
+  int64_t lines; ///< at a time
+  static constexpr int64_t dims = 16;
+  HWY_INLINE void operator()() const { prefetcher.prefetch(lines); }
 };
 
 /// acc[r][..] += the sum of weights times values. Prefetches `lines` lines a value.
@@ -83,10 +81,10 @@ public:
       : args(args), bundles(bundles), bundleCount(count), first(number * blockKeys), next(next) {
     const Bundle &last = bundles[count - 1];
     headBytes = args.headDim * S::blockBytes;
-    keyBytesRead = last.k - bundles[0].k + headBytes;
+    valueBytesRead = last.v - bundles[0].v + headBytes;
     // So many keys at a time that what is asked for in advance stays in a cache.
-    step = std::clamp<int64_t>(
-        32768 / std::max<int64_t>(1, keyBytesRead) / keysTogether * keysTogether, keysTogether, 64);
+    step = std::clamp<int64_t>(32768 / std::max<int64_t>(1, valueBytesRead) / panelKeys * panelKeys,
+                               panelKeys, mostAhead);
     keys = {blockKeys, 0};
     for (int64_t i = 0; i < count; ++i) {
       const KeyRange seen = bundles[i].keys.inBlock(first);
@@ -96,9 +94,11 @@ public:
       }
     }
     keys.begin = keys.begin / step * step;
-    if (isCold)
-      prefetcher(bundles[0].k + (first + keys.begin) * args.keyBytes)
-          .prefetch((keyBytesRead + 63) / 64 * std::min(step, keys.end - keys.begin));
+    if (isCold) {
+      const int64_t panels = (std::min(step, keys.end - keys.begin) + panelKeys - 1) / panelKeys;
+      keysAhead(bundles[0].k + (first + keys.begin) * args.keyBytes)
+          .prefetch((valueBytesRead * panelKeys + 63) / 64 * panels);
+    }
   }
 
   void run() {
@@ -109,58 +109,54 @@ public:
   }
 
 private:
-  /// What is read after `step` keys or values.
-  Prefetcher prefetcher(const uint8_t *after) const {
-    return {after, args.keyBytes, keyBytesRead, after ? step : 0};
+  /// `step` keys, from a panel's beginning on, or none.
+  Prefetcher keysAhead(const uint8_t *from) const {
+    return {from, args.keyBytes * panelKeys, valueBytesRead * panelKeys,
+            from ? step / panelKeys : 0};
   }
-  int64_t linesOfKey() const { return (headBytes + 63) / 64; }
+  Prefetcher valuesAhead(const uint8_t *from) const {
+    return {from, args.keyBytes, valueBytesRead, step};
+  }
+  int64_t linesOfValue() const { return (headBytes + 63) / 64; }
 
-  /// Computes scores of some keys of one head while the next keys are packed.
+  /// Panel by panel, and in each head by head, as they lie in memory.
   void scoreAll() {
     const uint8_t *k = bundles[0].k + first * args.keyBytes;
     const uint8_t *v = bundles[0].v + first * args.keyBytes;
-    uint8_t *panel = panels();
     for (int64_t key = keys.begin; key < keys.end; key += step) {
-      prefetch = prefetcher(key + step < keys.end ? k + (key + step) * args.keyBytes
-                                                  : v + keys.begin * args.keyBytes);
-      int64_t row = 0;
-      for (const Bundle *bundle = bundles; bundle != bundles + bundleCount; ++bundle) {
-        const KeyRange seen = bundle->keys.inBlock(first);
-        const int64_t end = std::min(key + step, seen.end);
-        for (int64_t at = key; at < end && end > seen.begin; at += keysTogether) {
-          const int64_t count = std::min(keysTogether, end - at);
-          packer.start({bundle->k + (first + at) * args.keyBytes, args.keyBytes, count},
-                       args.headDim, panel, panelStride);
-          scorePacked();
-          packed = {bundle, panel, args.scores + row * scoreStride + at, count};
-          panel = panel == panels() ? panels() + dims() * panelStride : panels();
+      prefetch = key + step < keys.end ? keysAhead(k + (key + step) * args.keyBytes)
+                                       : valuesAhead(v + keys.begin * args.keyBytes);
+      for (int64_t at = key; at < std::min(key + step, keys.end); at += panelKeys) {
+        float *scores = args.scores + at;
+        for (const Bundle *bundle = bundles; bundle != bundles + bundleCount; ++bundle) {
+          const KeyRange seen = bundle->keys.inBlock(first);
+          if (at + panelKeys > seen.begin && at < seen.end)
+            scorePanel(*bundle, bundle->k + (first + at) * args.keyBytes,
+                       std::min(panelKeys, seen.end - at), scores);
+          scores += bundle->count * scoreStride;
         }
-        row += bundle->count;
       }
     }
-    scorePacked();
   }
 
-  /// Computes the scores of the keys that have been packed, and packs the next.
-  HWY_NOINLINE void scorePacked() {
+  HWY_NOINLINE void scorePanel(const Bundle &bundle, const uint8_t *panel, int64_t count,
+                               float *scores) {
     const FloatTag d;
-    constexpr int64_t lanes = hn::MaxLanes(d);
-    if (const Bundle *bundle = packed.bundle) {
-      const PackBeside<S> beside{packer, prefetch,
-                                 packed.count * linesOfKey() * panelDims / dims()};
-      for (int64_t r = 0; r < bundle->count; r += bundle->stripRows)
-        withRows<fewStripRows>(std::min(bundle->stripRows, bundle->count - r), [&](auto rows) {
-          constexpr int R = decltype(rows)::value;
-          const float *q = bundle->rows.q + r * dims();
-          float *scores = packed.scores + r * scoreStride;
-          if (packed.count > lanes)
-            scoreKeys<S, R, fewVectors>(d, q, packed.panel, panelStride, args.headDim, scores,
-                                        beside);
+    constexpr int64_t linesOfPart = PrefetchBeside::dims * fewKeys * S::blockBytes / 64;
+    for (int64_t r = 0; r < bundle.count; r += bundle.stripRows)
+      withRows<fewStripRows>(std::min(bundle.stripRows, bundle.count - r), [&](auto rows) {
+        constexpr int R = decltype(rows)::value;
+        const PrefetchBeside beside{prefetch, r == 0 ? linesOfPart : 0};
+        const float *q = bundle.rows.q + r * dims();
+        for (int64_t key = 0; key < count; key += fewKeys) {
+          const uint8_t *from = panel + key * S::blockBytes;
+          float *to = scores + r * scoreStride + key;
+          if (count - key > fewKeys / 2)
+            scoreKeys<S, R, fewVectors>(d, q, from, panelRowBytes<S>, args.headDim, to, beside);
           else
-            scoreKeys<S, R, 1>(d, q, packed.panel, panelStride, args.headDim, scores, beside);
-        });
-    }
-    packer.finish();
+            scoreKeys<S, R, 1>(d, q, from, panelRowBytes<S>, args.headDim, to, beside);
+        }
+      });
   }
 
   void softmaxAll() {
@@ -182,7 +178,8 @@ private:
     const uint8_t *v = bundles[0].v + first * args.keyBytes;
     const bool isPacked = dims() != args.headDim;
     for (int64_t key = keys.begin; key < keys.end; key += step) {
-      prefetch = prefetcher(key + step < keys.end ? v + (key + step) * args.keyBytes : next);
+      prefetch =
+          key + step < keys.end ? valuesAhead(v + (key + step) * args.keyBytes) : keysAhead(next);
       int64_t row = 0;
       for (const Bundle *bundle = bundles; bundle != bundles + bundleCount; ++bundle) {
         const KeyRange seen = bundle->keys.inBlock(first);
@@ -194,8 +191,8 @@ private:
           const float *weights = args.scores + row * scoreStride + begin;
           float *acc = args.acc + row * dims();
           if (isPacked) {
-            packValues<S>(d, rows, args.headDim, args.panel);
-            const StateRows packedRows{reinterpret_cast<const uint8_t *>(args.panel),
+            packValues<S>(d, rows, args.headDim, args.values);
+            const StateRows packedRows{reinterpret_cast<const uint8_t *>(args.values),
                                        dims() * static_cast<int64_t>(sizeof(float)), rows.count};
             addValuesOf<WeightsF32>(*bundle, weights, packedRows, acc, prefetch);
           } else {
@@ -213,7 +210,7 @@ private:
     for (int64_t r = 0; r < bundle.count; r += bundle.stripRows)
       withRows<fewStripRows>(std::min(bundle.stripRows, bundle.count - r), [&](auto rows) {
         addValuesOfFew<T, decltype(rows)::value>(weights + r * scoreStride, v, acc + r * dims(),
-                                                 dims(), prefetch, r == 0 ? linesOfKey() : 0);
+                                                 dims(), prefetch, r == 0 ? linesOfValue() : 0);
       });
   }
 
@@ -231,26 +228,15 @@ private:
 
   int64_t dims() const { return paddedDims(args.headDim); }
 
-  /// Two panels of keysTogether keys, of which one is packed while the other is read.
-  static constexpr int64_t panelStride = keysTogether * S::blockBytes;
-  uint8_t *panels() const { return reinterpret_cast<uint8_t *>(args.panel); }
-
   const FewArgs &args;
   const Bundle *bundles;
   int64_t bundleCount;
   int64_t first; ///< the number of the block's first key
   const uint8_t *next;
-  int64_t headBytes, keyBytesRead;
+  int64_t headBytes, valueBytesRead;
   int64_t step;
   KeyRange keys; ///< of the block, what is read
-  KeyPacker<S, S> packer;
   Prefetcher prefetch;
-  struct {
-    const Bundle *bundle = nullptr;
-    const uint8_t *panel = nullptr;
-    float *scores = nullptr;
-    int64_t count = 0;
-  } packed;
 };
 
 } // namespace cleave::rt::HWY_NAMESPACE

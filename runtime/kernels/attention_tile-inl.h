@@ -90,8 +90,9 @@ struct Rows {
 /// Rows that read one key head of one slot.
 struct Bundle {
   int64_t slot, keyHead;
-  const uint8_t *k, *v; ///< the slot's and head's first key
-  KeyRange keys;        ///< that at least one row sees
+  const uint8_t *k; ///< the slot's and head's place in the first panel of keys
+  const uint8_t *v; ///< their first value
+  KeyRange keys;    ///< that at least one row sees
   int64_t count;
   int64_t stripRows; ///< of each strip, but for the last
   Rows rows;
@@ -99,8 +100,8 @@ struct Bundle {
 
 /// Keys of a block as a strip of rows reads them.
 struct KeyBlock {
-  const float *keys;   ///< panels as of packKeys()
-  const float *values; ///< a panel as of packValues()
+  const float *keys;   ///< as of packKeys()
+  const float *values; ///< as of packValues()
   int64_t first;       ///< the number of the first
 };
 
@@ -145,16 +146,16 @@ HWY_INLINE void scoreKeys(D d, const float *q, const uint8_t *panel, int64_t str
       hn::Store(acc[r][v], d, scores + r * scoreStride + v * lanes);
 }
 
-/// The same for keys [from, to), whole vectors, of a block's panels.
+/// The same for keys [from, to), whole vectors, of a packed block.
 template <int R, class D>
-HWY_INLINE void scoreBlock(D d, const float *q, const float *panels, int64_t headDim, int64_t from,
+HWY_INLINE void scoreBlock(D d, const float *q, const float *packed, int64_t headDim, int64_t from,
                            int64_t to, float *scores) {
   constexpr int64_t lanes = hn::MaxLanes(d);
   constexpr int J = stripVectors;
-  constexpr int64_t stride = panelKeys * static_cast<int64_t>(sizeof(float));
+  constexpr int64_t stride = packedKeys * static_cast<int64_t>(sizeof(float));
   for (int64_t key = from; key < to;) {
     const auto *panel = reinterpret_cast<const uint8_t *>(
-        panels + key / panelKeys * (panelKeys * paddedDims(headDim)) + key % panelKeys);
+        packed + key / packedKeys * (packedKeys * paddedDims(headDim)) + key % packedKeys);
     if (key % (J * lanes) == 0 && key + J * lanes <= to) {
       scoreKeys<WeightsF32, R, J>(d, q, panel, stride, headDim, scores + key, NothingBeside());
       key += J * lanes;

@@ -8,11 +8,12 @@
 
 namespace cleave::rt {
 
-/// state[slots[t], positions[t]] = x[t], rounded to nearest for f16. The caller has
-/// made sure that slots and positions are inside the state, and that no two tokens
-/// have the same place.
+/// state[slots[t], positions[t]] = x[t], rounded to nearest for f16. The state lies in rows, in
+/// panels, or in both. The caller has made sure that slots and positions are inside the state,
+/// and that no two tokens have the same place.
 struct StateUpdateArgs {
-  void *state = nullptr;                    ///< [slots, context, width]
+  void *rows = nullptr;                     ///< [slots, context, width], or null
+  void *panels = nullptr;                   ///< the same as of key_panels.h, or null
   ElementType stateType = ElementType::f32; ///< f32 or f16
   const float *x = nullptr;                 ///< [tokens, width]
   const int32_t *slots = nullptr;           ///< [tokens]

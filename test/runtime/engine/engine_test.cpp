@@ -311,8 +311,8 @@ TEST(Engine, AttendsToWhatEarlierStepsWrote) {
     EngineOptions options = program.options();
     options.cacheType = type;
     SingleRank one(program.b, options);
-    // 2 states of 2 slots, 4 positions, 2 elements.
-    EXPECT_EQ(one.engine.stateBytes(), type == ElementType::f32 ? 128 : 128);
+    // 2 slots of 2 elements: values for 4 positions, keys for a panel of 32.
+    EXPECT_EQ(one.engine.stateBytes(), type == ElementType::f32 ? 64 + 512 : 64 + 256);
     one.engine.setSymbol("tokens", 3);
     // Two tokens of slot 0, one of slot 1.
     setInput<float>(one.engine, "q", std::vector<float>(12, 1));
@@ -345,6 +345,33 @@ TEST(Engine, AttendsToWhatEarlierStepsWrote) {
         getOutput(one.engine, "y"),
         Pointwise(FloatNear(1e-6f), attend({1, 2, -1, 0.5}, {0, 0, 0.5, 0.25}, {0, 0, -1, 8})));
   }
+}
+
+TEST(Engine, AttendsToStatesThatAreKeysAndValues) {
+  ProgramBuilder b;
+  const int64_t t = b.symbol("tokens"), context = b.symbol("context");
+  const uint32_t q = b.input("q", {t, 4}), x = b.input("x", {t, 2});
+  const uint32_t slots = b.input("slots", {t}, ElementType::i32);
+  const uint32_t positions = b.input("positions", {t}, ElementType::i32);
+  const uint32_t both = b.state("both", {2, context, 2}, ElementType::f32);
+  b.add(fb::CreateStateUpdate(b.fbb), {both, x, slots, positions}, {});
+  const uint32_t y = b.activation({t, 4});
+  b.add(fb::CreateAttention(b.fbb, 2, 2, 0, 0.5f), {q, both, both, slots, positions}, {y});
+  b.output("y", y);
+  SingleRank one(b, {.bounds = {{"tokens", 4}, {"context", 4}}});
+  const std::vector<float> queries = {1, 2, -1, 0.5, 3, 1, 0.5, -2}, rows = {1, 0, 0.5, -2};
+  one.engine.setSymbol("tokens", 2);
+  setInput<float>(one.engine, "q", queries);
+  setInput<float>(one.engine, "x", rows);
+  setInput<int32_t>(one.engine, "slots", {1, 1});
+  setInput<int32_t>(one.engine, "positions", {0, 1});
+  one.engine.run();
+  std::vector<float> expected =
+      attend({queries.begin(), queries.begin() + 4}, {rows.begin(), rows.begin() + 2},
+             {rows.begin(), rows.begin() + 2});
+  for (float value : attend({queries.begin() + 4, queries.end()}, rows, rows))
+    expected.push_back(value);
+  EXPECT_THAT(getOutput(one.engine, "y"), Pointwise(FloatNear(1e-6f), expected));
 }
 
 TEST(Engine, FillsStatesWithFiniteNumbers) {

@@ -5,6 +5,7 @@
 #include "test_support.h"
 
 #include "runtime/kernels/attention.h"
+#include "runtime/kernels/key_panels.h"
 #include "runtime/kernels/state_update.h"
 
 #include <cmath>
@@ -42,6 +43,23 @@ void attend(AttentionArgs args, int parts) {
   ASSERT_EQ(std::count(scratch.get() + bytes, scratch.get() + bytes + guard, 0xff), guard);
 }
 
+constexpr int64_t slotCount = 3;
+
+/// The keys [slots, context, width] as panels; what no key fills is NaN.
+std::vector<uint8_t> asPanels(const std::vector<uint8_t> &keys, int64_t elementBytes,
+                              int64_t context, int64_t width) {
+  std::vector<uint8_t> panels(slotCount * roomForKeys(context) * width * elementBytes, 0xff);
+  for (int64_t slot = 0; slot < slotCount; ++slot)
+    for (int64_t position = 0; position < context; ++position)
+      for (int64_t column = 0; column < width; ++column) {
+        const int64_t to = placeOfKey(slot, position, context, width) + column * panelKeys;
+        const int64_t from = (slot * context + position) * width + column;
+        std::memcpy(panels.data() + to * elementBytes, keys.data() + from * elementBytes,
+                    elementBytes);
+      }
+  return panels;
+}
+
 struct Problem {
   Problem(const Shape &shape, ElementType type, std::vector<int32_t> slotOfTokens,
           std::vector<int32_t> positionOfTokens, uint32_t seed, int64_t window = 0)
@@ -63,15 +81,21 @@ struct Problem {
     args.stateType = type;
     args.slots = slots.data();
     args.positions = positions.data();
-    const int64_t count = 3 * args.context * args.kvWidth;
+    const int64_t count = slotCount * args.context * args.kvWidth;
     k = makeWeight(type, count, random);
     v = makeWeight(type, count, random);
     q = random.floats(args.tokens * args.qStride);
-    guardedK.emplace(k.bytes);
     guardedV.emplace(v.bytes);
-    args.k = guardedK->data();
     args.v = guardedV->data();
+    placeKeys();
     args.q = q.data();
+  }
+
+  /// To be called again when k has been changed.
+  void placeKeys() {
+    guardedK.emplace(
+        asPanels(k.bytes, elementTypeInfo(args.stateType).blockBytes, args.context, args.kvWidth));
+    args.k = guardedK->data();
   }
 
   std::vector<float> run(int parts) {
@@ -261,7 +285,7 @@ TEST_P(Attention, LargeScores) {
     else
       std::memcpy(problem.k.bytes.data() + (at + j) * 2, &half, 2);
   }
-  problem.args.k = problem.k.bytes.data();
+  problem.placeKeys();
   forEachTarget([&] {
     const std::vector<float> y = problem.run(1);
     for (int64_t t = 0; t < 2; ++t)
@@ -282,11 +306,13 @@ TEST(AttentionWeights, AreExponentials) {
   const float v[] = {0, 1};
   forEachTarget([&] {
     for (float x = 0; x < 60; x += 0.0371f) {
-      const float k[] = {0, -x};
+      std::vector<float> k(panelKeys, NAN);
+      k[0] = 0;
+      k[1] = -x;
       float y = 77;
       AttentionArgs args;
       args.q = &q;
-      args.k = k;
+      args.k = k.data();
       args.v = v;
       args.slots = &slot;
       args.positions = &position;
@@ -303,43 +329,49 @@ TEST(AttentionWeights, AreExponentials) {
 }
 
 TEST(StateUpdate, WritesRowsRoundedToNearest) {
-  const int64_t tokens = 4, context = 5;
+  const int64_t tokens = 4, context = 37;
   const int32_t slots[] = {0, 1, 1, 0};
-  const int32_t positions[] = {4, 0, 3, 1};
+  const int32_t positions[] = {36, 0, 32, 1};
   for (int64_t width : {1, 16, 77}) {
     Random random(6);
     std::vector<float> x = random.floats(tokens * (width + 1));
     x[0] = 70000;         // infinity as a half
     x[width + 1] = 1e-7f; // subnormal
-    forEachTarget([&] {
-      for (ElementType type : {ElementType::f32, ElementType::f16})
-        for (int parts : partCounts) {
-          const bool isHalf = type == ElementType::f16;
-          std::vector<float> floats(2 * context * width, 7.0f);
-          std::vector<uint16_t> halves(2 * context * width, 7);
-          StateUpdateArgs args{.stateType = type,
-                               .x = x.data(),
-                               .slots = slots,
-                               .positions = positions,
-                               .tokens = tokens,
-                               .context = context,
-                               .width = width,
-                               .xStride = width + 1};
-          args.state = isHalf ? static_cast<void *>(halves.data()) : floats.data();
-          runParts(stateUpdate, args, parts);
-          std::vector<float> expectedFloats(floats.size(), 7.0f);
-          std::vector<uint16_t> expectedHalves(halves.size(), 7);
-          for (int64_t t = 0; t < tokens; ++t)
-            for (int64_t c = 0; c < width; ++c) {
-              const int64_t at = (slots[t] * context + positions[t]) * width + c;
-              expectedFloats[at] = x[t * (width + 1) + c];
-              expectedHalves[at] = nearestHalf(x[t * (width + 1) + c]);
-            }
-          if (isHalf)
-            ASSERT_EQ(halves, expectedHalves);
-          else
-            ASSERT_EQ(floats, expectedFloats);
+    const auto check = [&]<class T>(ElementType type, T untouched, auto convert) {
+      std::vector<T> expectedRows(2 * context * width, untouched);
+      std::vector<T> expectedPanels(2 * roomForKeys(context) * width, untouched);
+      for (int64_t t = 0; t < tokens; ++t)
+        for (int64_t c = 0; c < width; ++c) {
+          const T value = convert(x[t * (width + 1) + c]);
+          expectedRows[(slots[t] * context + positions[t]) * width + c] = value;
+          const int64_t panel = slots[t] * 2 + positions[t] / 32; // of 32 keys
+          expectedPanels[(panel * width + c) * 32 + positions[t] % 32] = value;
         }
+      for (int parts : partCounts)
+        for (bool hasRows : {false, true})
+          for (bool hasPanels : {false, true}) {
+            std::vector<T> rows(expectedRows.size(), untouched);
+            std::vector<T> panels(expectedPanels.size(), untouched);
+            const std::vector<T> noRows = rows, noPanels = panels;
+            runParts(stateUpdate,
+                     StateUpdateArgs{.rows = hasRows ? rows.data() : nullptr,
+                                     .panels = hasPanels ? panels.data() : nullptr,
+                                     .stateType = type,
+                                     .x = x.data(),
+                                     .slots = slots,
+                                     .positions = positions,
+                                     .tokens = tokens,
+                                     .context = context,
+                                     .width = width,
+                                     .xStride = width + 1},
+                     parts);
+            ASSERT_EQ(rows, hasRows ? expectedRows : noRows);
+            ASSERT_EQ(panels, hasPanels ? expectedPanels : noPanels);
+          }
+    };
+    forEachTarget([&] {
+      check(ElementType::f32, 7.0f, [](float value) { return value; });
+      check(ElementType::f16, uint16_t{7}, nearestHalf);
     });
   }
 }
