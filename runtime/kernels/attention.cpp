@@ -168,21 +168,34 @@ public:
     rowCount = bundleCount = manyCount = 0;
   }
 
-  /// Attends to this part's share of the blocks, and leaves what comes of each as pieces.
+  /// Attends to this part's share of the blocks, and leaves what comes of each as pieces: a
+  /// bundle's block falls to the part in whose share of all keys its middle is.
   void runPieces(Part part) {
     prepare();
-    int64_t pairs = 0; // of bundles and blocks
-    forFewBlocks(
-        [&](int64_t begin, int64_t end, int64_t, const uint8_t *) { pairs += end - begin; });
-    const PartRange share = partRange(pairs, part);
+    const auto keysIn = [&](int64_t bundle, int64_t block) {
+      const KeyRange seen = bundles[bundle].keys.inBlock(block * blockKeys);
+      return std::max<int64_t>(0, seen.end - seen.begin);
+    };
+    int64_t all = 0;
+    forFewBlocks([&](int64_t begin, int64_t end, int64_t block, const uint8_t *) {
+      for (int64_t i = begin; i < end; ++i)
+        all += keysIn(i, block);
+    });
+    const PartRange share = partRange(all, part);
     int64_t done = 0;
     forFewBlocks([&](int64_t begin, int64_t end, int64_t block, const uint8_t *next) {
-      const int64_t from = std::clamp(share.begin - done, int64_t{0}, end - begin);
-      const int64_t to = std::clamp(share.end - done, int64_t{0}, end - begin);
-      done += end - begin;
+      int64_t from = end, to = begin;
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t count = keysIn(i, block), middle = done + count / 2;
+        if (share.begin <= middle && middle < share.end) {
+          from = std::min(from, i);
+          to = i + 1;
+        }
+        done += count;
+      }
       if (from < to) {
-        attendBlockOfFew(begin + from, begin + to, block, done < share.end ? next : nullptr);
-        for (int64_t i = begin + from; i < begin + to; ++i)
+        attendBlockOfFew(from, to, block, done < share.end ? next : nullptr);
+        for (int64_t i = from; i < to; ++i)
           savePiece(bundles[i], block);
       }
     });
@@ -372,13 +385,8 @@ int64_t attentionScratch(const AttentionArgs &args, int parts) {
 }
 
 bool mayShareKeys(const AttentionArgs &args, int parts) {
-  if (parts == 1 || args.tokens > maxMergedTokens || args.tokens * args.heads > tileRows ||
-      args.tokens * args.group > fewRows)
-    return false;
-  int64_t keyHeads = 0;
-  for (int64_t head = 0; head < args.heads; head = endOfGroup(args, head))
-    ++keyHeads;
-  return keyHeads % parts != 0;
+  return parts > 1 && args.tokens <= maxMergedTokens && args.tokens * args.heads <= tileRows &&
+         args.tokens * args.group <= fewRows;
 }
 
 void attention(const AttentionArgs &args, Part part) {

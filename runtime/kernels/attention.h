@@ -49,7 +49,7 @@ int64_t attentionScratch(const AttentionArgs &args, int parts);
 
 /// Whether, by the sizes, parts of attention() may share the keys of a row and leave pieces
 /// of its result in the scratch memory, for mergeAttention() to put together: where there
-/// are a few tokens and no equal number of key heads for each part.
+/// are a few tokens. Each part then reads one piece of memory, not its heads of all keys.
 bool mayShareKeys(const AttentionArgs &args, int parts);
 
 /// A row's result depends neither on the other rows nor on the number of parts.

@@ -214,12 +214,13 @@ TEST_P(Attention, PromptBesideOtherSlots) {
 
 /// Few tokens that see many keys: the parts share the keys.
 TEST_P(Attention, PartsShareKeys) {
-  for (const Shape &shape :
-       {Shape{6, 64, 2}, Shape{1, 16, 1}, Shape{5, 12, 3, 1}, Shape{4, 4, 4}, Shape{3, 128, 1}})
+  for (const Shape &shape : {Shape{6, 64, 2}, Shape{1, 16, 1}, Shape{5, 12, 3, 1}, Shape{4, 4, 4},
+                             Shape{3, 128, 1}, Shape{8, 16, 2}})
     for (int64_t window : {0, 600}) {
       SCOPED_TRACE(testing::PrintToString(shape) + " with window " + std::to_string(window));
       Problem one(shape, GetParam(), {1}, {1100}, 9, window);
-      ASSERT_TRUE(mayShareKeys(one.args, 7));
+      for (int parts : {2, 7})
+        ASSERT_TRUE(mayShareKeys(one.args, parts));
       one.check();
       Problem(shape, GetParam(), {0, 0, 2}, {767, 768, 530}, 10, window).check();
     }
