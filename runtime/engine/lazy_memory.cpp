@@ -18,6 +18,9 @@ LazyMemory::LazyMemory(int64_t size, const std::string &purpose) : bytes(size) {
     throw std::runtime_error(purpose + ": " + std::to_string(size) +
                              " bytes of memory cannot be had: " + std::strerror(errno));
   mapping = static_cast<std::byte *>(mapped);
+  // Large pages save a long cache's readers many walks through page tables; a system that has
+  // none to give says so, and small ones serve.
+  (void)::madvise(mapped, static_cast<size_t>(size), MADV_HUGEPAGE);
 }
 
 LazyMemory::LazyMemory(LazyMemory &&other) noexcept

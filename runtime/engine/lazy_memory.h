@@ -7,7 +7,7 @@
 
 namespace cleave::rt {
 
-/// An anonymous mapping, page-aligned.
+/// An anonymous mapping, page-aligned, of large pages where the system has some.
 class LazyMemory {
 public:
   LazyMemory() = default;
