@@ -1,6 +1,7 @@
 // Attention by one thread, as a model of 1.1 billion weights has it (32 query heads, 4 key
 // heads of 64, f16): a token that sees many keys, over so many layers that no cache holds them,
-// and the last 512 tokens of a prompt; on every vector unit of this CPU.
+// or again and again those of one layer, and the last 512 tokens of a prompt; on every vector
+// unit of this CPU.
 #include "runtime/kernels/attention.h"
 
 #include <benchmark/benchmark.h>
@@ -14,6 +15,7 @@
 #include <new>
 #include <random>
 #include <string>
+#include <sys/mman.h>
 #include <vector>
 
 namespace cleave::rt {
@@ -27,10 +29,13 @@ constexpr int64_t layers = 22;
 
 using Memory = std::unique_ptr<void, decltype(&std::free)>;
 
+/// In large pages, as the engine has it.
 Memory allocate(int64_t bytes) {
-  Memory memory(std::aligned_alloc(4096, (bytes + 4095) / 4096 * 4096), &std::free);
+  constexpr int64_t page = 2 << 20;
+  Memory memory(std::aligned_alloc(page, (bytes + page - 1) / page * page), &std::free);
   if (!memory)
     throw std::bad_alloc();
+  (void)::madvise(memory.get(), static_cast<size_t>(bytes), MADV_HUGEPAGE);
   return memory;
 }
 
@@ -114,6 +119,7 @@ int main(int argc, char **argv) {
   using namespace cleave::rt;
   for (int64_t target : hwy::SupportedAndGeneratedTargets()) {
     add("attention_1_token", target, 1, layers, {64, 2048, 8192});
+    add("attention_1_token_cached", target, 1, 1, {64, 512});
     add("attention_512_tokens", target, 512, 1, {512, 2048, 8192});
   }
   benchmark::Initialize(&argc, argv);
