@@ -1,5 +1,5 @@
-"""Takes single measurements: of Cleave, of the machine's reads and multiplications, of
-llama.cpp's llama-bench, and of onnxruntime.
+"""Takes single measurements: of Cleave and the machine's reads, of the machine's multiplications,
+of llama.cpp's llama-bench, and of onnxruntime.
 
 Each returns samples, plain dictionaries; results.py says what they mean together.
 """
@@ -113,11 +113,20 @@ def output_of(command: list[str], environment: Mapping[str, str] | None = None,
     return done.stdout
 
 
-def run_cleave(package: Package, setup: Setup, test: Test) -> list[Sample]:
-    """One measurement: its time, and what the ranks say of themselves."""
-    spec = f"{'prompt' if test.kind == 'prompt' else 'generate'}={test.tokens}"
-    (timed, ranks), others = bench(package, setup, f"{spec},depth={test.depth},repeat=1")
-    return [{"who": "cleave", "setup": str(setup), "others": others, **timed, **ranks}]
+def run_cleave(package: Package, setup: Setup, test: Test, repeat: int) -> list[Sample]:
+    """Measurements: the time of each, and what the ranks say of themselves. One of generation has
+    "reads", in bytes a second: what the same ranks and threads read of the weights right after it,
+    in several ways."""
+    generates = test.kind == "generate"
+    spec = f"{test.kind}={test.tokens},depth={test.depth},read={int(generates)},repeat={repeat}"
+    (*lines, ranks), others = bench(package, setup, spec)
+    samples = [{"who": "cleave", "setup": str(setup), "others": others, **line, **ranks}
+               for line in lines if line["test"] != "read"]
+    size = sum(rank["weight_bytes"] for rank in ranks["ranks"])
+    for line in lines:
+        if line["test"] == "read":
+            samples[line["repetition"]].setdefault("reads", []).append(size / line["seconds"])
+    return samples
 
 
 def bench(package: Package, setup: Setup, spec: str, *arguments: str) -> tuple[list[Sample], float]:
@@ -151,12 +160,6 @@ def run_onnxruntime(model: Path, threads: int, inputs: Mapping[str, Path], runs:
     output, others = measured(command, cpus=processors(threads))
     return [{"who": "onnxruntime", "setup": f"1x{threads}", "others": others, **json.loads(line)}
             for line in output.splitlines()]
-
-
-def read_limit(package: Package, cores: list[int]) -> list[Sample]:
-    """All ways of reading the weights of a package for one rank, for each number of cores."""
-    output, others = measured([find_tool("read-limit"), os.fspath(package), *map(str, cores)])
-    return [{"who": "limit", "others": others, **json.loads(line)} for line in output.splitlines()]
 
 
 def compute_limit(cores: list[int]) -> list[Sample]:

@@ -1,7 +1,8 @@
 """What the samples say: medians, limits and ratios, as Markdown tables.
 
 The limit of generation is what the machine reads in a second over what a step reads: the weights,
-and the cache up to the step's position. Prompts are held against the machine's multiplications.
+and the cache up to the step's position. Both are measured in turn, and each measurement is held
+against the reads right behind it. Prompts are held against the machine's multiplications.
 """
 
 from __future__ import annotations
@@ -36,13 +37,8 @@ class Results:
     def __init__(self, samples: Iterable[Sample]) -> None:
         self.times: dict[tuple[str, Key], list[float]] = {}
         self.facts: dict[Key, list[Sample]] = {}
-        reads: dict[tuple[str, int, int], float] = {}
         self._computes: dict[tuple[int, int, str], list[float]] = {}
         for sample in samples:
-            if sample["who"] == "limit":
-                place = sample["type"], sample["threads"], sample["round"]
-                reads[place] = max(reads.get(place, 0), sample["bytes_per_second"])
-                continue
             if sample["who"] == "compute":
                 self._computes.setdefault(
                     (sample["threads"], sample["bits"], sample["instruction"]), []).append(
@@ -53,9 +49,6 @@ class Results:
             self.times.setdefault((sample["who"], key), []).append(sample["seconds"])
             if sample["who"] == "cleave":
                 self.facts.setdefault(key, []).append(sample)
-        self._reads: dict[tuple[str, int], list[float]] = {}
-        for (kind, threads, _), rate in reads.items():
-            self._reads.setdefault((kind, threads), []).append(rate)
 
     def keys(self, test: str) -> list[Key]:
         """Cleave's rows, in the order in which they were measured first."""
@@ -70,9 +63,19 @@ class Results:
         """The peer's on as many cores, in one process."""
         return self.rate("peer", Key(key.kind, key.test, key.tokens, key.depth, f"1x{key.cores}"))
 
-    def read_rate(self, kind: str, cores: int) -> float | None:
-        """Bytes a second: the best way of reading of each round, of these the median."""
-        rates = self._reads.get((kind, cores))
+    def reads(self, key: Key) -> list[float]:
+        """Bytes a second in the best way of reading, behind each measurement of generation."""
+        return [max(fact["reads"]) for fact in self.facts.get(key, []) if "reads" in fact]
+
+    def read_rate(self, key: Key) -> float | None:
+        """Of reads() the median."""
+        rates = self.reads(key)
+        return median(rates) if rates else None
+
+    def read_rate_of_setup(self, kind: str, setup: str) -> float | None:
+        """The same of all generation of a type in a setup."""
+        rates = [rate for key in self.facts if (key.kind, key.setup) == (kind, setup)
+                 for rate in self.reads(key)]
         return median(rates) if rates else None
 
     def instructions(self) -> list[tuple[int, int, str, float]]:
@@ -94,17 +97,23 @@ class Results:
                    for rank in ranks)
 
     def limit(self, key: Key) -> float | None:
-        """Tokens a second of generation that reading allows."""
-        read = self.read_rate(key.kind, key.cores)
+        """Tokens a second of generation that reading allows, the median."""
+        read = self.read_rate(key)
         return read / self.bytes_of_step(key) if read else None
+
+    def of_limit(self, key: Key) -> float | None:
+        """Which part of its own limit a measurement of generation is, the median."""
+        parts = [key.tokens / fact["seconds"] * self.bytes_of_step(key) / max(fact["reads"])
+                 for fact in self.facts.get(key, []) if "reads" in fact]
+        return median(parts) if parts else None
 
     def communication(self, key: Key) -> float:
         """The median part of the time that the first rank communicates or waits."""
         return median(fact["communication_seconds"] / fact["seconds"] for fact in self.facts[key])
 
-    def other(self, key: Key, setup: str) -> float | None:
-        """Cleave's rate in another setup."""
-        return self.rate("cleave", Key(key.kind, key.test, key.tokens, key.depth, setup))
+    def other(self, key: Key, setup: str) -> Key:
+        """The same test in another setup."""
+        return Key(key.kind, key.test, key.tokens, key.depth, setup)
 
 
 def number(value: float | None, digits: int = 1) -> str:
@@ -126,11 +135,10 @@ def table(head: list[str], rows: Iterable[list[str]]) -> str:
 
 def generation_table(results: Results) -> str:
     def row(key: Key) -> list[str]:
-        rate, limit, peer = results.rate("cleave", key), results.limit(key), results.peer_rate(key)
-        read = results.read_rate(key.kind, key.cores)
+        rate, peer, read = results.rate("cleave", key), results.peer_rate(key), results.read_rate(key)
         return [key.kind, str(key.depth), key.setup, number(read / 1e9 if read else None),
-                number(limit), number(rate), ratio(rate, limit, PERCENT), number(peer),
-                ratio(rate, peer)]
+                number(results.limit(key)), number(rate), ratio(results.of_limit(key), 1, PERCENT),
+                number(peer), ratio(rate, peer)]
 
     return table(["type", "depth", "ranks x threads", "read, GB/s", "limit, tokens/s",
                   "Cleave, tokens/s", "of the limit", "llama.cpp, tokens/s", "Cleave / llama.cpp"],
@@ -145,7 +153,7 @@ def prompt_table(results: Results, products: dict[str, int]) -> str:
         return [key.kind, str(key.tokens), key.setup, number(rate),
                 number(work and work / 1e9, 0),
                 ratio(work, results.compute_rate(key.kind, key.cores), PERCENT), number(peer),
-                ratio(rate, peer), ratio(rate, results.other(key, "1x1"))]
+                ratio(rate, peer), ratio(rate, results.rate("cleave", results.other(key, "1x1")))]
 
     return table(["type", "tokens", "ranks x threads", "Cleave, tokens/s", "Cleave, GMAC/s",
                   "of the instruction's", "llama.cpp, tokens/s", "Cleave / llama.cpp",
@@ -159,20 +167,22 @@ def instruction_table(results: Results) -> str:
 
 
 def ranks_table(results: Results) -> str:
-    """Several ranks against one rank with as many threads."""
+    """Several ranks against one rank with as many threads: rates, and where there are reads what
+    each makes of those behind it."""
     def row(key: Key) -> list[str]:
-        rate = results.rate("cleave", key)
+        rate, part = results.rate("cleave", key), results.of_limit(key)
+        threads, one = results.other(key, f"1x{key.cores}"), results.other(key, "1x1")
         return [key.kind, f"{key.test} {key.tokens} at {key.depth}", key.setup,
-                ratio(rate, results.other(key, f"1x{key.cores}"), PERCENT),
-                ratio(rate, results.other(key, "1x1")),
-                ratio(results.read_rate(key.kind, key.cores), results.read_rate(key.kind, 1)),
+                ratio(rate, results.rate("cleave", threads), PERCENT),
+                ratio(part, results.of_limit(threads), PERCENT),
+                ratio(rate, results.rate("cleave", one)), ratio(part, results.of_limit(one), PERCENT),
                 PERCENT.format(results.communication(key))]
 
     keys = [key for test in ("generate", "prompt") for key in results.keys(test)
             if not key.setup.startswith("1x")]
     return table(["type", "test", "ranks x threads", "of one rank with as many threads",
-                  "times 1x1", "reads, times one core's", "communication and waiting"],
-                 map(row, keys)) if keys else ""
+                  "by parts of the limit", "times 1x1", "by parts of the limit",
+                  "communication and waiting"], map(row, keys)) if keys else ""
 
 
 def load_table(results: Results) -> str:
@@ -185,8 +195,7 @@ def load_table(results: Results) -> str:
         def largest(value: Callable[[Sample, Sample], float]) -> float:
             return median(max(value(fact, rank) for rank in fact["ranks"]) for fact in facts)
 
-        ranks, threads = map(int, setup.split("x"))
-        read = results.read_rate(kind, ranks * threads)
+        read = results.read_rate_of_setup(kind, setup)
         weights = sum(rank["weight_bytes"] for rank in facts[0]["ranks"])
         load = largest(lambda _, rank: rank["load_seconds"])
         memory = largest(lambda _, rank: rank["pss_bytes"])

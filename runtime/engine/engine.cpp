@@ -408,6 +408,13 @@ const EngineTimes &Engine::times() const {
 int64_t Engine::stateBytes() const {
   return impl->stateMemory.size();
 }
+int64_t Engine::stateBytesOfPosition() const {
+  int64_t bytes = 0;
+  for (const StatePlace &state : impl->states)
+    bytes += ((state.rows ? 1 : 0) + (state.panels ? 1 : 0)) * state.width *
+             int64_t{elementTypeInfo(state.type).blockBytes};
+  return bytes;
+}
 int64_t Engine::activationBytes() const {
   return impl->arena.size();
 }

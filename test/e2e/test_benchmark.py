@@ -17,9 +17,9 @@ def measured(package, ranks, *arguments):
     assert result.returncode == 0, result.stderr
     *tests, last = [json.loads(line) for line in result.stdout.splitlines()]
     assert all(test["seconds"] > 0 for test in tests)
-    assert all(0 <= test["communication_seconds"] <= test["seconds"] for test in tests)
+    assert all(0 <= test.get("communication_seconds", 0) <= test["seconds"] for test in tests)
     assert [rank["rank"] for rank in last["ranks"]] == list(range(ranks or 1))
-    return [(test["test"], test["tokens"], test["depth"], test["repetition"])
+    return [(test["test"], test.get("tokens"), test.get("depth"), test["repetition"])
             for test in tests], last
 
 
@@ -30,6 +30,18 @@ def test_repetitions_take_turns(package):
                      ("prompt", 7, 0, 1), ("generate", 3, 0, 1)]
     assert last["context"] == 45 and last["batch"] == 4
     assert last["ranks"][0]["communication_seconds"] < 0.1
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_reads_follow_each_repetition(package, ranks, tmp_path):
+    trace = tmp_path / "trace.json"
+    tests, last = measured(package(EXAMPLE, *(("--tp", 2) * (ranks > 1))),
+                           ranks if ranks > 1 else None, "-t", 2, "--bench",
+                           "generate=2,read=2,repeat=2", f"--profile={trace}")
+    reads = [("read", None, None, round) for round in (0, 1) for _ in range(2 * 6)]
+    assert tests == [("generate", 2, 0, 0), *reads[:12], ("generate", 2, 0, 1), *reads[12:]]
+    assert len(last["ranks"]) == ranks
+    assert json.loads(trace.read_text())
 
 
 @pytest.mark.parametrize("flags", [("--tp", 2), ("--stages", 2)])
@@ -113,7 +125,7 @@ def test_runs_of_a_graph(small_graph, ranks, tmp_path):
 
 def test_graphs_and_models_are_measured_apart(small_graph, package):
     made, inputs = small_graph(1)
-    for spec in ("generate=1", "run=1,prompt=1"):
+    for spec in ("generate=1", "run=1,prompt=1", "run=1,read=1"):
         complaint(run(made, None, *inputs, "--bench", spec),
                   r"is no language model; --bench measures it with run=N")
     complaint(run(package(EXAMPLE), None, "--bench", "run=1"), "measures it with prompt=N")
@@ -121,7 +133,7 @@ def test_graphs_and_models_are_measured_apart(small_graph, package):
 
 
 @pytest.mark.parametrize(("arguments", "pattern"), [
-    (["words=3"], "'words=3' is none of prompt=N, generate=N, run=N, depth=N, repeat=N"),
+    (["words=3"], "'words=3' is none of prompt=N, generate=N, read=N, run=N, depth=N, repeat=N"),
     (["generate"], "'generate' has no number"),
     (["generate=-1"], "'generate=-1' has no number"),
     (["prompt=1x"], "'prompt=1x' has no number"),

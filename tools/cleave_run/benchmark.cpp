@@ -1,6 +1,8 @@
 // Measures on the first rank; the others follow as in any run.
 #include "tools/cleave_run/benchmark.h"
 
+#include "tools/cleave_run/read_limit.h"
+
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -113,17 +115,34 @@ int64_t weightBytesOfStep(const Program &program) {
   return static_cast<int64_t>(bytes);
 }
 
-Benchmark::Benchmark(Job &job, LanguageModel &model, Engine &engine, const LanguageOptions &options)
-    : job(job), model(model), engine(engine), options(options), random(1) {}
+Benchmark::Benchmark(Job &job, LanguageModel &model, Engine &engine, const WeightFile &weights,
+                     const LanguageOptions &options)
+    : job(job), model(model), engine(engine), weights(weights), options(options), random(1) {}
+
+void Benchmark::lead(const std::function<void()> &work) {
+  if (!job.isFirst())
+    return model.follow();
+  work();
+  model.end();
+}
 
 void Benchmark::run(std::span<const BenchmarkTest> tests, BenchmarkRank own) {
   engine.fillStates();
-  if (job.isFirst())
-    measure(tests);
-  else
-    model.follow();
+  lead([&] { warmUp(tests); });
+  for (int64_t round = 0; round < roundsOf(tests); ++round)
+    for (const BenchmarkTest &test : tests) {
+      if (round >= test.repeat)
+        continue;
+      lead([&] {
+        if (test.prompt > 0)
+          measurePrompt(test, round);
+        if (test.generate > 0)
+          measureGeneration(test, round);
+      });
+      measureReads(test, round, static_cast<int>(own.threads));
+    }
   own.communicationSeconds = model.communicationSeconds();
-  own.cacheBytesOfToken = engine.stateBytes() / options.context;
+  own.cacheBytesOfToken = engine.stateBytesOfPosition();
   const std::vector<BenchmarkRank> all = gatherRanks(job, engine, own);
   Json list = Json::array();
   for (size_t rank = 0; rank < all.size(); ++rank) {
@@ -135,23 +154,13 @@ void Benchmark::run(std::span<const BenchmarkTest> tests, BenchmarkRank own) {
     printLine({{"context", options.context}, {"batch", options.batch}, {"ranks", list}});
 }
 
-void Benchmark::measure(std::span<const BenchmarkTest> tests) {
+void Benchmark::warmUp(std::span<const BenchmarkTest> tests) {
   int64_t longest = 0;
   for (const BenchmarkTest &test : tests)
     longest = std::max(longest, test.prompt);
   // The largest step and the smallest bring in all memory that the others need.
   model.read(randomTokens(std::clamp(longest, int64_t{1}, options.batch)), 0);
   model.step(0, 0);
-  for (int64_t round = 0; round < roundsOf(tests); ++round)
-    for (const BenchmarkTest &test : tests) {
-      if (round >= test.repeat)
-        continue;
-      if (test.prompt > 0)
-        measurePrompt(test, round);
-      if (test.generate > 0)
-        measureGeneration(test, round);
-    }
-  model.end();
 }
 
 /// Times `work` and prints it.
@@ -181,6 +190,23 @@ void Benchmark::measureGeneration(const BenchmarkTest &test, int64_t repetition)
     for (int64_t i = 0; i < test.generate; ++i)
       model.step(tokens[static_cast<size_t>(i)], test.depth + i);
   });
+}
+
+void Benchmark::measureReads(const BenchmarkTest &test, int64_t repetition, int threads) {
+  for (int64_t i = 0; i < test.read; ++i)
+    for (const ReadWay &way : readWays) {
+      job.communicator().barrier();
+      const auto begin = std::chrono::steady_clock::now();
+      readOnce(weights.bytes().subspan(weightFileHeaderBytes), threads, way);
+      job.communicator().barrier();
+      const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+      if (job.isFirst())
+        printLine({{"test", "read"},
+                   {"streams", way.streams},
+                   {"prefetch", way.prefetch},
+                   {"repetition", repetition},
+                   {"seconds", seconds.count()}});
+    }
 }
 
 std::vector<int32_t> Benchmark::randomTokens(int64_t count) {

@@ -6,11 +6,13 @@
 
 #include "runtime/engine/engine.h"
 #include "runtime/program/program.h"
+#include "runtime/program/weight_file.h"
 #include "tools/cleave_run/job.h"
 #include "tools/cleave_run/language_model.h"
 #include "tools/cleave_run/options.h"
 
 #include <cstdint>
+#include <functional>
 #include <random>
 #include <span>
 #include <vector>
@@ -36,7 +38,8 @@ struct BenchmarkRank {
 
 class Benchmark {
 public:
-  Benchmark(Job &job, LanguageModel &model, Engine &engine, const LanguageOptions &options);
+  Benchmark(Job &job, LanguageModel &model, Engine &engine, const WeightFile &weights,
+            const LanguageOptions &options);
 
   /// All ranks together: runs each test's repetitions, in turn with the other tests' after a
   /// round that does not count. The first rank prints a line of JSON for each measurement
@@ -44,15 +47,20 @@ public:
   void run(std::span<const BenchmarkTest> tests, BenchmarkRank own);
 
 private:
+  /// Does `work` on the first rank, and on the others what steps it asks for.
+  void lead(const std::function<void()> &work);
   /// On the first rank.
-  void measure(std::span<const BenchmarkTest> tests);
+  void warmUp(std::span<const BenchmarkTest> tests);
   void measurePrompt(const BenchmarkTest &test, int64_t repetition);
   void measureGeneration(const BenchmarkTest &test, int64_t repetition);
+  /// All ranks together: how long it takes until each has read all its weights.
+  void measureReads(const BenchmarkTest &test, int64_t repetition, int threads);
   std::vector<int32_t> randomTokens(int64_t count);
 
   Job &job;
   LanguageModel &model;
   Engine &engine;
+  const WeightFile &weights;
   const LanguageOptions &options;
   std::mt19937 random;
 };

@@ -219,7 +219,7 @@ void runLanguageModel(Job &job, const ThreadShare &share, const Options &options
   model.use(*engine);
   if (!options.benchmark.empty()) {
     std::chrono::duration<double> loadTime = std::chrono::steady_clock::now() - started;
-    Benchmark(job, model, *engine, language)
+    Benchmark(job, model, *engine, *loaded.weights, language)
         .run(options.benchmark, {
                                     .threads = share.threads,
                                     .loadSeconds = loadTime.count(),
@@ -239,7 +239,7 @@ void runGraph(Job &job, const ThreadShare &share, const Options &options, const 
   if (!options.prompt.empty() || !options.promptFile.empty() || options.tokens)
     job.refuse(options.package + " is no language model; its inputs are given with --input");
   for (const BenchmarkTest &test : options.benchmark)
-    if (test.run == 0 || test.prompt > 0 || test.generate > 0)
+    if (test.run == 0 || test.prompt > 0 || test.generate > 0 || test.read > 0)
       job.refuse(options.package + " is no language model; --bench measures it with run=N");
   if (loaded.manifest.entries.size() != 1)
     job.refuse(options.package + " has " + std::to_string(loaded.manifest.entries.size()) +

@@ -57,18 +57,19 @@ BenchmarkTest parseBenchmark(const std::string &text) {
     int64_t *value = key == "prompt"     ? &test.prompt
                      : key == "generate" ? &test.generate
                      : key == "run"      ? &test.run
+                     : key == "read"     ? &test.read
                      : key == "depth"    ? &test.depth
                      : key == "repeat"   ? &test.repeat
                                          : nullptr;
     if (!value)
-      refuse("'" + part + "' is none of prompt=N, generate=N, run=N, depth=N, repeat=N");
+      refuse("'" + part + "' is none of prompt=N, generate=N, read=N, run=N, depth=N, repeat=N");
     const char *begin = part.data() + std::min(equals + 1, part.size());
     const char *end = part.data() + part.size();
     auto [next, error] = std::from_chars(begin, end, *value);
     if (error != std::errc() || next != end || *value < 0 || *value > INT32_MAX / 2)
       refuse("'" + part + "' has no number from 0 to " + std::to_string(INT32_MAX / 2));
   }
-  if (test.prompt == 0 && test.generate == 0 && test.run == 0)
+  if (test.prompt == 0 && test.generate == 0 && test.read == 0 && test.run == 0)
     refuse("'" + text + "' measures nothing; give prompt=N or generate=N, or for a graph run=N");
   return test;
 }
@@ -185,7 +186,8 @@ std::optional<int> parseOptions(int argc, char **argv, bool prints, Options &opt
              "--bench", benchmark,
              "Measure a language model in place of running it, on random tokens: "
              "prompt=512,generate=64,depth=2048,repeat=5 reads 512 tokens, and apart from that "
-             "generates 64, each after 2048 others, five times; or a graph, on its inputs: "
+             "generates 64, each after 2048 others, five times, and with read=1 reads the "
+             "weights in several ways each time, for comparison; or a graph, on its inputs: "
              "run=10,repeat=5 runs it ten times, five times. Repeatable. Prints a line of "
              "JSON for each repetition, and one for all ranks (docs/performance.md)")
           ->group(measurement)

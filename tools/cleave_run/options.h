@@ -19,11 +19,13 @@ struct NamedFile {
 };
 
 /// What --bench measures: of a language model prompt and generation apart, each from position
-/// `depth` on of a cache that is filled with random numbers up to there; of a graph `run` runs.
+/// `depth` on of a cache that is filled with random numbers up to there, and how fast the weights
+/// can be read at that time; of a graph `run` runs.
 struct BenchmarkTest {
   int64_t prompt = 0;   ///< tokens; 0: no such measurement
   int64_t generate = 0; ///< likewise
   int64_t run = 0;      ///< likewise
+  int64_t read = 0;     ///< reads of all weights in each of several ways
   int64_t depth = 0;
   int64_t repeat = 5;
 

@@ -313,6 +313,7 @@ TEST(Engine, AttendsToWhatEarlierStepsWrote) {
     SingleRank one(program.b, options);
     // 2 slots of 2 elements: values for 4 positions, keys for a panel of 32.
     EXPECT_EQ(one.engine.stateBytes(), type == ElementType::f32 ? 64 + 512 : 64 + 256);
+    EXPECT_EQ(one.engine.stateBytesOfPosition(), type == ElementType::f32 ? 16 : 8);
     one.engine.setSymbol("tokens", 3);
     // Two tokens of slot 0, one of slot 1.
     setInput<float>(one.engine, "q", std::vector<float>(12, 1));
