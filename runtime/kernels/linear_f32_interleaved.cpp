@@ -83,8 +83,7 @@ HWY_NOINLINE void linearGroup(const LinearArgs &args, const uint8_t *group, int6
     if constexpr (requires { W::bytes; }) {
       const int64_t count = std::min(chunkColumns, args.inputs - column);
       if constexpr (T == 1)
-        prefetchWeights<1>(group + column * W::bytes * groupRows,
-                           chunkColumns * W::bytes * groupRows);
+        prefetchBlock<chunkColumns * W::bytes * groupRows>(group + column * W::bytes * groupRows);
       for (int64_t piece = 0; piece < pieces; ++piece)
         addChunk<T>(
             d, x, count,
@@ -98,7 +97,7 @@ HWY_NOINLINE void linearGroup(const LinearArgs &args, const uint8_t *group, int6
       const int s = static_cast<int>(number % W::chunks);
       const uint8_t *block = group + number / W::chunks * sizeof(typename W::Block) * groupRows;
       if (T == 1 && s == 0)
-        prefetchWeights<W::chunks>(block, sizeof(typename W::Block) * groupRows);
+        prefetchBlock<sizeof(typename W::Block) * groupRows>(block);
       for (int64_t piece = 0; piece < pieces; ++piece) {
         const auto chunk = W::chunk(d, block, s, piece * lanes);
         const auto load = [&](int64_t j) HWY_ATTR {

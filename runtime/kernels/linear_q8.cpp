@@ -34,7 +34,7 @@ HWY_NOINLINE void linearGroupQ8(const LinearArgs &args, const uint8_t *group, in
     const int s = static_cast<int>(b % W::chunks);
     const uint8_t *block = group + b / W::chunks * sizeof(typename W::Block) * groupRows;
     if (T == 1 && s == 0)
-      prefetchWeights<W::chunks>(block, sizeof(typename W::Block) * groupRows);
+      prefetchBlock<sizeof(typename W::Block) * groupRows>(block);
     for (int64_t piece = 0; piece < pieces; ++piece) {
       const auto chunk = W::chunk(d, block, s, piece * lanes);
       for (int part = 0; part < W::parts; ++part) {

@@ -163,8 +163,7 @@ void streamGroup(const LinearArgs &args, const uint8_t *group, int64_t rows, flo
     const typename W::Header headers[halves] = {{group, 0}, {group, 1}};
 #pragma GCC unroll 8
     for (int s = 0; s < W::chunks; ++s) {
-      const int64_t begin = lines * s / W::chunks, end = lines * (s + 1) / W::chunks;
-      prefetchWeights<W::chunks>(group + 64 * begin, 64 * (end - begin));
+      prefetchLines<blockBytes>(group, lines * s / W::chunks, lines * (s + 1) / W::chunks);
       // Loading again is cheaper than keeping in memory what registers cannot hold.
       asm volatile("" ::: "memory");
       const ChunkOf<W> chunk[halves] = {W::load(group, 0, headers[0], s),

@@ -74,6 +74,7 @@ inline const float *sumAt(const Q8Row<const std::byte> &x, int64_t b, int part) 
 template <class W>
 void streamGroup(const LinearArgs &args, const uint8_t *group, __mmask16 mask, float *y) {
   constexpr int64_t blockBytes = sizeof(typename W::Block) * groupRows;
+  constexpr int64_t lines = (blockBytes + 63) / 64, pairs = 4 * W::chunks; // of words
   constexpr int words = 8 / W::parts;
   const Q8Row x(args.quantized, 0, args.inputs);
   const int64_t blocks = args.inputs / q8BlockLength;
@@ -82,8 +83,6 @@ void streamGroup(const LinearArgs &args, const uint8_t *group, __mmask16 mask, f
     const typename W::Header header(group);
 #pragma GCC unroll 8
     for (int s = 0; s < W::chunks; ++s) {
-      constexpr int64_t bytes = (blockBytes / W::chunks + 63) / 64 * 64;
-      prefetchWeights<W::chunks, 6144>(group + blockBytes / W::chunks * s, bytes);
       const Chunk<W::parts> chunk = W::load(group, header, s);
       const int64_t b = first + s;
 #pragma GCC unroll 2
@@ -91,6 +90,8 @@ void streamGroup(const LinearArgs &args, const uint8_t *group, __mmask16 mask, f
         __m512i even = _mm512_setzero_si512(), odd = _mm512_setzero_si512();
 #pragma GCC unroll 4
         for (int g = part * words; g < (part + 1) * words; g += 2) {
+          const int64_t pair = 4 * s + g / 2;
+          prefetchLines<blockBytes>(group, lines * pair / pairs, lines * (pair + 1) / pairs);
           const int8_t *values = x.values + b * q8BlockLength + 4 * g;
           even = _mm512_dpbusd_epi32(even, chunk.values[g], broadcastWord(values));
           odd = _mm512_dpbusd_epi32(odd, chunk.values[g + 1], broadcastWord(values + 4));

@@ -5,20 +5,27 @@
 
 namespace cleave::rt {
 
-/// Asks for what lies some KiB behind the `bytes` from `at`, which are about to be multiplied, for
-/// this use only: what came to be kept would be written on to the outer caches. Blocks of several
-/// `chunks` keep a processor so busy that it does not follow up some of what it is asked for: it
-/// is asked twice, first `farBytes` ahead. May run behind the end of a weight.
-/// Distances are to be compared with the code at several places of its page: on a Zen 5 the time of
-/// a loop depends by up to 14 % on that alone.
-template <int chunks, int64_t farBytes = 8192>
-inline void prefetchWeights(const uint8_t *at, int64_t bytes) {
-  constexpr int64_t nearBytes = chunks == 1 ? 3072 : 4096;
-  for (int64_t line = 0; line < bytes; line += 64) {
-    __builtin_prefetch(at + nearBytes + line, 0, 0);
-    if constexpr (chunks != 1)
-      __builtin_prefetch(at + farBytes + line, 0, 0);
+/// Asks for lines [begin, end) of what comes some KiB after the `blockBytes` at `block`, which are
+/// being multiplied, for this use only: what came to be kept would be written on to the outer
+/// caches. Large blocks keep a processor so busy that it does not follow up some of what it is
+/// asked for: it is asked twice, three blocks ahead and two. May run behind the end of a weight.
+template <int64_t blockBytes>
+inline void prefetchLines(const uint8_t *block, int64_t begin, int64_t end) {
+  constexpr bool isLarge = blockBytes > 1024;
+  for (int64_t line = begin; line < end; ++line) {
+    const uint8_t *at = block + 64 * line;
+    __builtin_prefetch(at + (isLarge ? 2 * blockBytes : 3072), 0, 0);
+    if constexpr (isLarge)
+      __builtin_prefetch(at + 3 * blockBytes, 0, 0);
   }
+  // A compiler must not bring together what is asked for beside different products: of what it is
+  // asked for all at once, too, a processor forgets some.
+  asm volatile("");
+}
+
+/// The same for as much as the block has.
+template <int64_t blockBytes> inline void prefetchBlock(const uint8_t *block) {
+  prefetchLines<blockBytes>(block, 0, (blockBytes + 63) / 64);
 }
 
 } // namespace cleave::rt
