@@ -82,15 +82,19 @@ HWY_NOINLINE void linearGroup(const LinearArgs &args, const uint8_t *group, int6
       x[t] = chunkOfX(args, token + t, column, padded[t]);
     if constexpr (requires { W::bytes; }) {
       const int64_t count = std::min(chunkColumns, args.inputs - column);
-      if constexpr (T == 1)
-        prefetchBlock<chunkColumns * W::bytes * groupRows>(group + column * W::bytes * groupRows);
+      constexpr int64_t columnBytes = W::bytes * groupRows;
+      const uint8_t *chunk = group + column * columnBytes;
       for (int64_t piece = 0; piece < pieces; ++piece)
         addChunk<T>(
             d, x, count,
             [&](int64_t j)
                 HWY_ATTR { return W::load(d, group, column + j, piece * lanes, args.inputs); },
-            [&](int64_t j, auto &first, auto &second)
-                HWY_ATTR { W::loadPair(d, group, column + j, piece * lanes, first, second); },
+            [&](int64_t j, auto &first, auto &second) HWY_ATTR {
+              if (T == 1 && piece == 0)
+                prefetchLines<chunkColumns * columnBytes>(chunk, j * columnBytes / 64,
+                                                          (j + 2) * columnBytes / 64);
+              W::loadPair(d, group, column + j, piece * lanes, first, second);
+            },
             sums[piece]);
     } else {
       const int64_t number = column / chunkColumns;
