@@ -122,11 +122,19 @@ def run_cleave(package: Package, setup: Setup, test: Test, repeat: int) -> list[
     (*lines, ranks), others = bench(package, setup, spec)
     samples = [{"who": "cleave", "setup": str(setup), "others": others, **line, **ranks}
                for line in lines if line["test"] != "read"]
+    for sample, rates in zip(samples, reads_of(lines, ranks)):
+        sample["reads"] = rates
+    return samples
+
+
+def reads_of(lines: list[Sample], ranks: Sample) -> list[list[float]]:
+    """Of each repetition that has some, its reads in bytes a second."""
     size = sum(rank["weight_bytes"] for rank in ranks["ranks"])
+    found: dict[int, list[float]] = {}
     for line in lines:
         if line["test"] == "read":
-            samples[line["repetition"]].setdefault("reads", []).append(size / line["seconds"])
-    return samples
+            found.setdefault(line["repetition"], []).append(size / line["seconds"])
+    return list(found.values())
 
 
 def bench(package: Package, setup: Setup, spec: str, *arguments: str) -> tuple[list[Sample], float]:
@@ -174,6 +182,13 @@ class Peer:
     """llama.cpp's llama-bench."""
 
     path: str
+
+    def run_beside_reads(self, package: Package, *arguments: Any) -> list[Sample]:
+        """As run(), and what as many threads read of the package's weights right after it."""
+        samples = self.run(*arguments)
+        (*lines, ranks), _ = bench(package, Setup.parse(samples[0]["setup"]),
+                                   "read=1,depth=1,repeat=1")
+        return [sample | {"reads": reads_of(lines, ranks)[0]} for sample in samples]
 
     def run(self, model: Path, threads: int, test: Test, flash: int, batch: int,
             repeat: int = 1) -> list[Sample]:

@@ -37,6 +37,7 @@ class Results:
     def __init__(self, samples: Iterable[Sample]) -> None:
         self.times: dict[tuple[str, Key], list[float]] = {}
         self.facts: dict[Key, list[Sample]] = {}
+        self._peers: dict[Key, list[Sample]] = {}
         self._computes: dict[tuple[int, int, str], list[float]] = {}
         for sample in samples:
             if sample["who"] == "compute":
@@ -47,8 +48,8 @@ class Results:
             key = Key(sample["type"], sample["test"], sample["tokens"], sample["depth"],
                       sample["setup"])
             self.times.setdefault((sample["who"], key), []).append(sample["seconds"])
-            if sample["who"] == "cleave":
-                self.facts.setdefault(key, []).append(sample)
+            (self.facts if sample["who"] == "cleave" else self._peers).setdefault(
+                key, []).append(sample)
 
     def keys(self, test: str) -> list[Key]:
         """Cleave's rows, in the order in which they were measured first."""
@@ -61,7 +62,7 @@ class Results:
 
     def peer_rate(self, key: Key) -> float | None:
         """The peer's on as many cores, in one process."""
-        return self.rate("peer", Key(key.kind, key.test, key.tokens, key.depth, f"1x{key.cores}"))
+        return self.rate("peer", self.other(key, f"1x{key.cores}"))
 
     def reads(self, key: Key) -> list[float]:
         """Bytes a second in the best way of reading, behind each measurement of generation."""
@@ -103,8 +104,15 @@ class Results:
 
     def of_limit(self, key: Key) -> float | None:
         """Which part of its own limit a measurement of generation is, the median."""
-        parts = [key.tokens / fact["seconds"] * self.bytes_of_step(key) / max(fact["reads"])
-                 for fact in self.facts.get(key, []) if "reads" in fact]
+        return self._part(key, self.facts.get(key, []))
+
+    def peer_of_limit(self, key: Key) -> float | None:
+        """The same of the peer on as many cores."""
+        return self._part(key, self._peers.get(self.other(key, f"1x{key.cores}"), []))
+
+    def _part(self, key: Key, samples: list[Sample]) -> float | None:
+        parts = [key.tokens / sample["seconds"] * self.bytes_of_step(key) / max(sample["reads"])
+                 for sample in samples if "reads" in sample]
         return median(parts) if parts else None
 
     def communication(self, key: Key) -> float:
@@ -136,13 +144,14 @@ def table(head: list[str], rows: Iterable[list[str]]) -> str:
 def generation_table(results: Results) -> str:
     def row(key: Key) -> list[str]:
         rate, peer, read = results.rate("cleave", key), results.peer_rate(key), results.read_rate(key)
+        part = results.of_limit(key)
         return [key.kind, str(key.depth), key.setup, number(read / 1e9 if read else None),
-                number(results.limit(key)), number(rate), ratio(results.of_limit(key), 1, PERCENT),
-                number(peer), ratio(rate, peer)]
+                number(results.limit(key)), number(rate), ratio(part, 1, PERCENT),
+                number(peer), ratio(rate, peer), ratio(part, results.peer_of_limit(key))]
 
     return table(["type", "depth", "ranks x threads", "read, GB/s", "limit, tokens/s",
-                  "Cleave, tokens/s", "of the limit", "llama.cpp, tokens/s", "Cleave / llama.cpp"],
-                 map(row, results.keys("generate")))
+                  "Cleave, tokens/s", "of the limit", "llama.cpp, tokens/s", "Cleave / llama.cpp",
+                  "by parts of the limit"], map(row, results.keys("generate")))
 
 
 def prompt_table(results: Results, products: dict[str, int]) -> str:

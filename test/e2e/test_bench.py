@@ -70,7 +70,7 @@ def test_a_whole_run(tmp_path: Path) -> None:
     assert found == cleave | ours
     # Six ways to read, behind generation.
     assert all(len(each.get("reads", [])) == 6 * (each["test"] == "generate")
-               for each in record["samples"] if each["who"] == "cleave")
+               for each in record["samples"] if each["who"] != "compute")
     # The peer at its best, bound to as many processors as it has threads.
     last = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()][-1]
     assert last["-fa"] == "1" and last["-ub"] == "256" and last["-p"] == "300"
@@ -111,7 +111,7 @@ def samples() -> list[dict]:
                 "reads": [7e3, rate / seconds, 6e3]})
         for setup in ("1x1", "1x2"):
             made.append(common | {"who": "peer", "setup": setup, "test": "generate", "tokens": 39,
-                                  "depth": 30, "seconds": 3 * seconds})
+                                  "depth": 30, "seconds": 3 * seconds, "reads": [4e4 / seconds]})
     return made
 
 
@@ -128,10 +128,11 @@ def test_limits_and_ratios() -> None:
     assert found.of_limit(split) == pytest.approx(0.78)
     assert found.rate("cleave", one) == 39 / 2 and found.rate("cleave", split) == 39 / 1.25
     assert found.peer_rate(split) == found.peer_rate(two) == 39 / 6
+    assert found.peer_of_limit(split) == found.peer_of_limit(two) == pytest.approx(0.325)
     assert found.communication(split) == pytest.approx(0.1)
     text = results.generation_table(found)
-    assert "| q8_0 | 30 | 1x1 | 0.0 | 20.0 | 19.5 | 97.5% | 6.5 | 3.00 |" in text
-    assert "| q8_0 | 30 | 2x1 | 0.0 | 40.0 | 31.2 | 78.0% | 6.5 | 4.80 |" in text
+    assert "| q8_0 | 30 | 1x1 | 0.0 | 20.0 | 19.5 | 97.5% | 6.5 | 3.00 | 3.00 |" in text
+    assert "| q8_0 | 30 | 2x1 | 0.0 | 40.0 | 31.2 | 78.0% | 6.5 | 4.80 | 2.40 |" in text
     assert ("| generate 39 at 30 | 2x1 | 80.0% | 80.0% | 1.60 | 80.0% | 10.0% |"
             in results.ranks_table(found))
     assert "| q8_0 | 2x1 | 1 | 25 | 2 | 0 |" in results.load_table(found)
@@ -158,7 +159,7 @@ def test_prompts_are_held_against_the_best_instruction() -> None:
 def test_missing_peers_and_limits_leave_cells_empty() -> None:
     found = results.Results({name: value for name, value in each.items() if name != "reads"}
                             for each in samples() if each["who"] == "cleave")
-    assert "| q8_0 | 30 | 1x1 |  |  | 19.5 |  |  |  |" in results.generation_table(found)
+    assert "| q8_0 | 30 | 1x1 |  |  | 19.5 |  |  |  |  |" in results.generation_table(found)
     assert "llama.cpp" not in plot.plot(found)
 
 
