@@ -1,4 +1,4 @@
-// What the tools of bench/ share: threads of which each has a processor of its own.
+// Threads of which each has a processor of its own, for compute-limit.
 #pragma once
 
 #include <charconv>

@@ -40,8 +40,8 @@ const PortPlace *findPort(const std::vector<PortPlace> &ports, std::string_view 
   return nullptr;
 }
 
-/// Says of each of a program's states whether an entry reads it as keys, and whether it does so
-/// only.
+/// Says of each of a program's states whether an entry reads it as keys, and whether also, or only,
+/// in another way or not at all.
 void findKeys(const fb::Entry &entry, std::vector<bool> &isKeys, std::vector<bool> &isRows) {
   if (!entry.instructions())
     return;
@@ -408,15 +408,15 @@ const EngineTimes &Engine::times() const {
 int64_t Engine::stateBytes() const {
   return impl->stateMemory.size();
 }
+int64_t Engine::activationBytes() const {
+  return impl->arena.size();
+}
 int64_t Engine::stateBytesOfPosition() const {
   int64_t bytes = 0;
   for (const StatePlace &state : impl->states)
     bytes += ((state.rows ? 1 : 0) + (state.panels ? 1 : 0)) * state.width *
              int64_t{elementTypeInfo(state.type).blockBytes};
   return bytes;
-}
-int64_t Engine::activationBytes() const {
-  return impl->arena.size();
 }
 
 } // namespace cleave::rt

@@ -87,9 +87,9 @@ public:
   const EngineTimes &times() const;
   /// Bytes taken for states and for activations.
   int64_t stateBytes() const;
-  /// What of them one position of a slot has, without the room that panels leave.
-  int64_t stateBytesOfPosition() const;
   int64_t activationBytes() const;
+  /// Bytes that one position of a slot has in all states, without the room that panels leave.
+  int64_t stateBytesOfPosition() const;
 
 private:
   struct Impl;

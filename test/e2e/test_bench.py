@@ -138,6 +138,18 @@ def test_limits_and_ratios() -> None:
     assert "| q8_0 | 2x1 | 1 | 25 | 2 | 0 |" in results.load_table(found)
 
 
+def test_each_measurement_has_its_own_limit() -> None:
+    # 39, 19.5 and 9.75 tokens a second of 100, 20 and 12.5: 39, 97.5 and 78 %. The medians alone
+    # would make 19.5 of 20.
+    made = [{"type": "q8_0", "round": 0, "who": who, "setup": "1x1", "test": "generate",
+             "tokens": 39, "depth": 30, "seconds": seconds, "ranks": ranks(1),
+             "reads": [rate / 2, rate]} for who in ("cleave", "peer")
+            for seconds, rate in ((1.0, 1e5), (2.0, 2e4), (4.0, 1.25e4))]
+    found = results.Results(made)
+    one, = found.keys("generate")
+    assert found.of_limit(one) == found.peer_of_limit(one) == pytest.approx(0.78)
+
+
 def test_prompts_are_held_against_the_best_instruction() -> None:
     made = [{"type": "q8_0", "round": number, "who": "compute", "threads": 1, "bits": bits,
              "instruction": name, "products_per_second": rate * (1 + number)}

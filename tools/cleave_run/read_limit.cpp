@@ -34,9 +34,8 @@ void readShare(const std::byte *data, size_t bytes, const ReadWay &way) {
 void readOnce(std::span<const std::byte> bytes, int threads, const ReadWay &way) {
   const size_t share = bytes.size() / static_cast<size_t>(threads) / stepBytes * stepBytes;
 #pragma omp parallel for num_threads(threads) schedule(static)
-  for (int thread = 0; thread < threads; ++thread) {
+  for (int thread = 0; thread < threads; ++thread)
     readShare(bytes.data() + static_cast<size_t>(thread) * share, share, way);
-  }
 }
 
 } // namespace cleave::rt
