@@ -17,6 +17,7 @@
 #include <random>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace cleave::rt {
@@ -117,10 +118,12 @@ const Weights &weightsOf(ElementType type) {
   return *weights;
 }
 
+using KernelOf = LinearKernel (*)(ElementType);
+
 /// A kernel on the vector unit `target`, or on what it was written for where that is 0.
 struct Variant {
   ElementType type;
-  LinearKernel kernel;
+  KernelOf kernelOf; ///< to be asked once the unit is chosen
   ActivationForm form;
   int64_t target;
 };
@@ -150,11 +153,12 @@ void measure(benchmark::State &state, const Variant &variant) {
   args.tokens = tokens;
   args.outputs = args.yStride = outputs;
   args.inputs = args.xColumns = args.xStride = inputs;
+  const LinearKernel kernel = variant.kernelOf(variant.type);
   int64_t matrix = 0;
   for (auto _ : state) {
     args.weight = weights.memory.data + matrix * weights.matrixBytes;
     matrix = (matrix + 1) % weights.count;
-    variant.kernel(args, Part{});
+    kernel(args, Part{});
     benchmark::ClobberMemory();
   }
   auto perSecond = [&](int64_t count) {
@@ -179,41 +183,46 @@ void add(const std::string &name, const Variant &variant) {
 }
 
 /// On every vector unit that it was compiled for and this CPU has.
-void addHighway(const std::string &name, ElementType type, LinearKernel kernel,
-                ActivationForm form) {
+void addHighway(const std::string &name, ElementType type, KernelOf kernelOf, ActivationForm form) {
   for (int64_t target : hwy::SupportedAndGeneratedTargets())
-    add(name + "/" + hwy::TargetName(target), {type, kernel, form, target});
+    add(name + "/" + hwy::TargetName(target), {type, kernelOf, form, target});
 }
 
 /// A variant for one instruction set; null where this CPU has it not.
-void addVariant(const std::string &name, ElementType type, LinearKernel kernel,
-                ActivationForm form) {
-  if (kernel)
-    add(name, {type, kernel, form, 0});
+void addVariant(const std::string &name, ElementType type, KernelOf kernelOf, ActivationForm form) {
+  if (kernelOf(type))
+    add(name, {type, kernelOf, form, 0});
 }
 
 void addAll() {
   using enum ElementType;
-  constexpr ActivationForm q8Form = ActivationForm::q8;
-  constexpr ActivationForm f32Form = ActivationForm::f32;
-  for (const ElementTypeInfo &info : elementTypes)
+  for (const ElementTypeInfo &info : elementTypes) {
+    const auto named = [&](std::string_view kernel) {
+      return std::string(kernel) + "_" + std::string(info.name);
+    };
     if (isBlockType(info)) {
-      const std::string name(info.name);
-      addHighway("linear_q8_" + name, info.type, linear_q8(info.type), q8Form);
-      addVariant("linear_q8_" + name + "_avx2", info.type, linear_q8_avx2(info.type), q8Form);
-      addVariant("linear_q8_" + name + "_avxvnni", info.type, linear_q8_avxvnni(info.type), q8Form);
-      addVariant("linear_q8_" + name + "_avx512vnni", info.type, linear_q8_avx512vnni(info.type),
-                 q8Form);
-      addHighway("linear_f32_" + name, info.type, linear_f32_interleaved(info.type), f32Form);
+      addHighway(named("linear_q8"), info.type, linear_q8, ActivationForm::q8);
+      addVariant(named("linear_q8") + "_avx2", info.type, linear_q8_avx2, ActivationForm::q8);
+      addVariant(named("linear_q8") + "_avxvnni", info.type, linear_q8_avxvnni, ActivationForm::q8);
+      addVariant(named("linear_q8") + "_avx512vnni", info.type, linear_q8_avx512vnni,
+                 ActivationForm::q8);
     }
-  addHighway("linear_f32_f16", f16, linear_f32_interleaved(f16), f32Form);
-  addHighway("linear_f32_f16_panels", f16, linear_f32_panels(f16), f32Form);
-  addVariant("linear_q16_f16_avx512vnni", f16, linear_q16_f16_avx512vnni(), ActivationForm::q16);
-  addHighway("linear_f32_bf16", bf16, linear_f32_interleaved(bf16), f32Form);
-  addHighway("linear_f32_bf16_panels", bf16, linear_f32_panels(bf16), f32Form);
-  addVariant("linear_bf16_bf16_avx512bf16", bf16, linear_bf16_bf16_avx512bf16(),
-             ActivationForm::bf16);
-  addHighway("linear_f32_f32", f32, linear_f32_f32, f32Form);
+    if (isBlockType(info) || info.type == f16 || info.type == bf16)
+      addHighway(named("linear_f32"), info.type, linear_f32_interleaved, ActivationForm::f32);
+    if (info.type == f16 || info.type == bf16) {
+      addHighway(named("linear_f32") + "_panels", info.type, linear_f32_panels,
+                 ActivationForm::f32);
+      addVariant(named("linear_q16") + "_avx2", info.type, linear_q16_avx2, ActivationForm::q16);
+      addVariant(named("linear_q16") + "_avx512vnni", info.type, linear_q16_avx512vnni,
+                 ActivationForm::q16);
+    }
+  }
+  addVariant(
+      "linear_bf16_bf16_avx512bf16", bf16,
+      [](ElementType) { return linear_bf16_bf16_avx512bf16(); }, ActivationForm::bf16);
+  addHighway(
+      "linear_f32_f32", f32, [](ElementType) -> LinearKernel { return linear_f32_f32; },
+      ActivationForm::f32);
 }
 
 } // namespace

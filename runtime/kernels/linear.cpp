@@ -1,6 +1,8 @@
 // The table of linear kernels.
 #include "runtime/kernels/linear.h"
 
+#include "runtime/kernels/cpu_features.h"
+
 namespace cleave::rt {
 
 namespace {
@@ -22,14 +24,15 @@ LinearKernel selectF32(ElementType weight) {
 LinearVariant selectMany(ElementType weight) {
   if (LinearKernel kernel = linear_bf16_amx(weight))
     return {kernel, ActivationForm::bf16};
-  switch (weight) {
-  case ElementType::f16:
-    return {linear_q16_f16_avx512vnni(), ActivationForm::q16};
-  case ElementType::bf16:
-    return {linear_bf16_bf16_avx512bf16(), ActivationForm::bf16};
-  default:
-    return {};
-  }
+  if (weight == ElementType::bf16)
+    if (LinearKernel kernel = linear_bf16_bf16_avx512bf16())
+      return {kernel, ActivationForm::bf16};
+  if (LinearKernel kernel = linear_q16_avx512vnni(weight))
+    return {kernel, ActivationForm::q16};
+  // Floats in 512 bits are as fast as pairs of 16 bits in 256.
+  if (LinearKernel kernel = linear_q16_avx2(weight); kernel && !cpuFeatures().avx512)
+    return {kernel, ActivationForm::q16};
+  return {};
 }
 
 } // namespace

@@ -61,8 +61,8 @@ struct LinearChoice {
 /// The choice for weights of a type, whose rows have `inputs` elements, or nothing where there
 /// is no kernel. Without `quantizedActivations` products and sums are f32, weights being
 /// promoted exactly. With it, block types meet activations of 8 bits, and many tokens meet
-/// weights of f16 as integers of 14 bits and weights of bf16 in bf16, and with AMX also those of
-/// block types, which are rounded to bf16, where the CPU has instructions for that.
+/// weights of f16 and bf16 as integers of 14 bits, or those of bf16 in bf16, and with AMX also
+/// those of block types, which are rounded to bf16, where the CPU has instructions for that.
 std::optional<LinearChoice> chooseLinear(ElementType weight, int64_t inputs,
                                          bool quantizedActivations);
 
@@ -77,7 +77,8 @@ LinearKernel linear_q8(ElementType weight);              ///< block types
 LinearKernel linear_q8_avx2(ElementType weight);
 LinearKernel linear_q8_avxvnni(ElementType weight);
 LinearKernel linear_q8_avx512vnni(ElementType weight);
-LinearKernel linear_q16_f16_avx512vnni();
+LinearKernel linear_q16_avx2(ElementType weight); ///< f16 and bf16, for many tokens
+LinearKernel linear_q16_avx512vnni(ElementType weight);
 LinearKernel linear_bf16_bf16_avx512bf16();
 LinearKernel linear_bf16_amx(ElementType weight); ///< bf16 and block types, for many tokens
 

@@ -21,11 +21,12 @@ HWY_PUSH_ATTRIBUTES("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,fma")
 namespace cleave::rt {
 namespace {
 
-/// Many tokens, as panels_avx512-inl.h has them: a panel is the weight's own bytes.
+/// Many tokens, as panels-inl.h has them: a panel is the weight's own bytes.
 struct ManyTokens {
-  static constexpr int tokens = 12;
+  static constexpr int tokens = 12, groups = 2;
   static constexpr int64_t panelColumns = 1024, tileTokens = 528, tileColumns = 3072;
 
+  template <int R, int T> using Sums = RegisterSums<R, T>;
   template <int R> struct Panel {
     const uint8_t *groups[R];
   };
@@ -39,7 +40,7 @@ struct ManyTokens {
   template <int R, int T>
   __attribute__((always_inline)) static void add(const LinearArgs &args, const Panel<R> &panel,
                                                  int64_t column, int64_t end, int64_t token,
-                                                 __m512 (&sums)[R][T]) {
+                                                 RegisterSums<R, T> &sums) {
     const int64_t rowBytes = bf16RowBytes(args.inputs);
     const std::byte *x = args.quantized + token * rowBytes + column * 2;
     for (int64_t j = 0; j < end - column; j += 2) {
@@ -59,7 +60,7 @@ struct ManyTokens {
         const auto values = reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair));
 #pragma GCC unroll 2
         for (int r = 0; r < R; ++r)
-          sums[r][t] = _mm512_dpbf16_ps(sums[r][t], weights[r], values);
+          sums.of[r][t] = _mm512_dpbf16_ps(sums.of[r][t], weights[r], values);
       }
     }
   }

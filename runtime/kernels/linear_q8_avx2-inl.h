@@ -24,14 +24,12 @@ HWY_PUSH_ATTRIBUTES("avx2,fma,f16c,avxvnni")
 HWY_PUSH_ATTRIBUTES("avx2,fma,f16c")
 #endif
 
+#include "runtime/kernels/panels_avx2-inl.h"
+
 namespace cleave::rt {
 namespace {
 
 constexpr bool hasByteDot = CLEAVE_LINEAR_AVXVNNI;
-
-/// Rows of a vector, and vectors of a group.
-constexpr int64_t halfRows = 8;
-constexpr int halves = groupRows / halfRows;
 
 /// Words, of four columns, of a chunk.
 constexpr int chunkWords = 8;
@@ -138,19 +136,6 @@ inline void dotPart(const ChunkOf<W> (&chunk)[halves], int part, const int8_t *x
 #endif
 }
 
-/// The first `rows` lanes, of two vectors.
-inline void storeRows(float *y, int64_t rows, const __m256 (&values)[halves]) {
-  if (rows >= groupRows) {
-    _mm256_storeu_ps(y, values[0]);
-    _mm256_storeu_ps(y + halfRows, values[1]);
-    return;
-  }
-  alignas(32) float buffer[groupRows];
-  _mm256_store_ps(buffer, values[0]);
-  _mm256_store_ps(buffer + halfRows, values[1]);
-  std::memcpy(y, buffer, rows * sizeof(float));
-}
-
 /// 16 rows of y for one token: the weights stream through registers.
 template <class W>
 void streamGroup(const LinearArgs &args, const uint8_t *group, int64_t rows, float *y) {
@@ -181,172 +166,130 @@ void streamGroup(const LinearArgs &args, const uint8_t *group, int64_t rows, flo
       }
     }
   }
-  storeRows(y, rows, acc);
+  MemorySums<1, 1> sums;
+#pragma GCC unroll 2
+  for (int r = 0; r < halves; ++r)
+    sums.set(0, r, acc[r]);
+  sums.write(y, args.yStride, rows);
 }
 
-/// Chunks that are unpacked together, for many tokens: a group's panel stays in the first cache.
-/// A whole number of blocks of any type.
-constexpr int64_t panelChunks = 16;
+/// Many tokens, as panels-inl.h has them.
+template <class W> struct ManyTokens {
+  static constexpr int tokens = hasByteDot ? 6 : 4 / W::digits, groups = 1;
+  static constexpr int64_t panelColumns = 512, tileTokens = 132, tileColumns = 2048;
 
-/// Tokens of a tile: as many sums as registers hold beside weights and values.
-template <class W> constexpr int tileTokens = hasByteDot ? 6 : 4 / W::digits;
-
-/// y += the products of a panel of a group with T tokens; the first panel begins the sums.
-/// `chunks` chunks, from block `first` of the tokens on.
-template <class W, int T>
-__attribute__((noinline)) void
-multiplyPanel(const LinearArgs &args, const ChunkOf<W> (&panel)[halves][panelChunks], int64_t first,
-              int64_t chunks, int64_t token, int64_t rows, float *y) {
-  constexpr int parts = W::parts, words = chunkWords / parts, R = halves;
-  // More sums than registers: these wait in memory, which takes one access a chunk.
-  alignas(32) float acc[T][groupRows];
-  for (int t = 0; t < T; ++t)
-    if (first == 0)
-      std::memset(acc[t], 0, sizeof(acc[t]));
-    else
-      std::memcpy(acc[t], y + (token + t) * args.yStride,
-                  std::min(rows, groupRows) * sizeof(float));
-  const int64_t rowBytes = q8RowBytes(args.inputs);
-  const Q8Row x(args.quantized, token, args.inputs);
-  const auto of = [&](auto *at, int t) {
-    return reinterpret_cast<decltype(at)>(reinterpret_cast<const std::byte *>(at) + t * rowBytes);
+  template <int R, int T> using Sums = MemorySums<R, T>;
+  template <int R> struct Panel {
+    ChunkOf<W> chunks[halves][panelColumns / q8BlockLength];
   };
-  for (int64_t c = 0; c < chunks; ++c) {
-    const int64_t b = first + c;
-    const int8_t *values = x.values + b * q8BlockLength;
+
+  static int64_t bytesOf(int64_t columns) {
+    constexpr int64_t blockBytes = sizeof(typename W::Block) * groupRows;
+    return columns / (q8BlockLength * W::chunks) * blockBytes;
+  }
+
+  static void load(Panel<1> &panel, int, const uint8_t *at, int64_t columns) {
+    for (int64_t c = 0; c < columns / q8BlockLength; c += W::chunks) {
 #pragma GCC unroll 2
-    for (int part = 0; part < parts; ++part) {
-      __m256i sums[R][T];
-#if CLEAVE_LINEAR_AVXVNNI
-#pragma GCC unroll 8
-      for (int t = 0; t < T; ++t)
-#pragma GCC unroll 2
-        for (int r = 0; r < R; ++r)
-          sums[r][t] = _mm256_setzero_si256();
-#pragma GCC unroll 8
-      for (int g = part * words; g < (part + 1) * words; ++g) {
-        const __m256i weights[R] = {panel[0][c].values[g], panel[1][c].values[g]};
-#pragma GCC unroll 8
-        for (int t = 0; t < T; ++t) {
-          const __m256i word = broadcastWord(of(values + 4 * g, t));
-#pragma GCC unroll 2
-          for (int r = 0; r < R; ++r)
-            sums[r][t] = _mm256_dpbusd_avx_epi32(sums[r][t], weights[r], word);
-        }
+      for (int half = 0; half < halves; ++half) {
+        const typename W::Header header(at, half);
+        for (int s = 0; s < W::chunks; ++s)
+          panel.chunks[half][c + s] = W::load(at, half, header, s);
       }
-#else
-#pragma GCC unroll 8
-      for (int begin = part * words; begin < (part + 1) * words; begin += W::run) {
-        __m256i pairs[W::digits][R][T];
-#pragma GCC unroll 8
-        for (int g = begin; g < begin + W::run; ++g)
-#pragma GCC unroll 8
-          for (int t = 0; t < T; ++t) {
-            const __m256i word = broadcastWord(of(values + 4 * g, t));
+      at += sizeof(typename W::Block) * groupRows;
+    }
+  }
+
+  template <int T>
+  __attribute__((always_inline)) static void add(const LinearArgs &args, const Panel<1> &panel,
+                                                 int64_t column, int64_t end, int64_t token,
+                                                 MemorySums<1, T> &acc) {
+    constexpr int parts = W::parts, words = chunkWords / parts, R = halves;
+    const int64_t rowBytes = q8RowBytes(args.inputs);
+    const Q8Row x(args.quantized, token, args.inputs);
+    const auto of = [&](auto *at, int t) {
+      return reinterpret_cast<decltype(at)>(reinterpret_cast<const std::byte *>(at) + t * rowBytes);
+    };
+    const int64_t first = column / q8BlockLength, last = end / q8BlockLength;
+    for (int64_t b = first; b < last; ++b) {
+      const int64_t c = b - first;
+      const int8_t *values = x.values + b * q8BlockLength;
 #pragma GCC unroll 2
-            for (int digit = 0; digit < W::digits; ++digit)
-#pragma GCC unroll 2
-              for (int r = 0; r < R; ++r) {
-                const __m256i products =
-                    _mm256_maddubs_epi16(panel[r][c].values[g + digit * chunkWords], word);
-                __m256i &sum = pairs[digit][r][t];
-                sum = g == begin ? products : addInOrder(sum, products);
-              }
-          }
+      for (int part = 0; part < parts; ++part) {
+        __m256i sums[R][T];
+#if CLEAVE_LINEAR_AVXVNNI
 #pragma GCC unroll 8
         for (int t = 0; t < T; ++t)
 #pragma GCC unroll 2
           for (int r = 0; r < R; ++r)
+            sums[r][t] = _mm256_setzero_si256();
+#pragma GCC unroll 8
+        for (int g = part * words; g < (part + 1) * words; ++g) {
+          const __m256i weights[R] = {panel.chunks[0][c].values[g], panel.chunks[1][c].values[g]};
+#pragma GCC unroll 8
+          for (int t = 0; t < T; ++t) {
+            const __m256i word = broadcastWord(of(values + 4 * g, t));
 #pragma GCC unroll 2
-            for (int digit = 0; digit < W::digits; ++digit) {
-              const __m256i sum = sumOfPairs(pairs[digit][r][t], digit);
-              sums[r][t] = begin + digit == part * words ? sum : _mm256_add_epi32(sums[r][t], sum);
+            for (int r = 0; r < R; ++r)
+              sums[r][t] = _mm256_dpbusd_avx_epi32(sums[r][t], weights[r], word);
+          }
+        }
+#else
+#pragma GCC unroll 8
+        for (int begin = part * words; begin < (part + 1) * words; begin += W::run) {
+          __m256i pairs[W::digits][R][T];
+#pragma GCC unroll 8
+          for (int g = begin; g < begin + W::run; ++g)
+#pragma GCC unroll 8
+            for (int t = 0; t < T; ++t) {
+              const __m256i word = broadcastWord(of(values + 4 * g, t));
+#pragma GCC unroll 2
+              for (int digit = 0; digit < W::digits; ++digit)
+#pragma GCC unroll 2
+                for (int r = 0; r < R; ++r) {
+                  const __m256i products =
+                      _mm256_maddubs_epi16(panel.chunks[r][c].values[g + digit * chunkWords], word);
+                  __m256i &sum = pairs[digit][r][t];
+                  sum = g == begin ? products : addInOrder(sum, products);
+                }
             }
-      }
+#pragma GCC unroll 8
+          for (int t = 0; t < T; ++t)
+#pragma GCC unroll 2
+            for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+              for (int digit = 0; digit < W::digits; ++digit) {
+                const __m256i sum = sumOfPairs(pairs[digit][r][t], digit);
+                sums[r][t] =
+                    begin + digit == part * words ? sum : _mm256_add_epi32(sums[r][t], sum);
+              }
+        }
 #endif
 #pragma GCC unroll 8
-      for (int t = 0; t < T; ++t) {
-        const __m256 xScale = _mm256_set1_ps(*of(x.scales + b, t));
-        const __m256 xSum = _mm256_set1_ps(*of(sumAt<parts>(x, b, part), t));
+        for (int t = 0; t < T; ++t) {
+          const __m256 xScale = _mm256_set1_ps(*of(x.scales + b, t));
+          const __m256 xSum = _mm256_set1_ps(*of(sumAt<parts>(x, b, part), t));
 #pragma GCC unroll 2
-        for (int r = 0; r < R; ++r) {
-          float *at = acc[t] + r * halfRows;
-          _mm256_store_ps(at,
-                          addScaled(sums[r][t], panel[r][c].scales[part],
-                                    panel[r][c].minimums[part], xScale, xSum, _mm256_load_ps(at)));
+          for (int r = 0; r < R; ++r) {
+            const ChunkOf<W> &chunk = panel.chunks[r][c];
+            acc.set(t, r,
+                    addScaled(sums[r][t], chunk.scales[part], chunk.minimums[part], xScale, xSum,
+                              acc.get(t, r)));
+          }
         }
       }
     }
   }
-  for (int t = 0; t < T; ++t)
-    std::memcpy(y + (token + t) * args.yStride, acc[t], std::min(rows, groupRows) * sizeof(float));
-}
-
-/// Tokens from `token` to `last` with a panel: T at a time, then fewer.
-template <class W, int T>
-void multiplyTokens(const LinearArgs &args, const ChunkOf<W> (&panel)[halves][panelChunks],
-                    int64_t first, int64_t chunks, int64_t token, int64_t last, int64_t rows,
-                    float *y) {
-  for (; token + T <= last; token += T)
-    multiplyPanel<W, T>(args, panel, first, chunks, token, rows, y);
-  if constexpr (T > 1)
-    multiplyTokens<W, T - 1>(args, panel, first, chunks, token, last, rows, y);
-}
-
-/// A group of rows of y for tokens [token, last), columns of blocks [first, end) of the tokens.
-template <class W>
-void multiplyGroup(const LinearArgs &args, const uint8_t *group, int64_t rows, int64_t first,
-                   int64_t end, int64_t token, int64_t last, float *y) {
-  constexpr int64_t blockBytes = sizeof(typename W::Block) * groupRows;
-  const int64_t groupBytes = args.inputs / q8BlockLength / W::chunks * blockBytes;
-  ChunkOf<W> panel[halves][panelChunks];
-  const int64_t begin = first;
-  for (; first < end; first += panelChunks) {
-    const int64_t chunks = std::min(panelChunks, end - first);
-    const uint8_t *block = group + first / W::chunks * blockBytes;
-    for (int64_t c = 0; c < chunks; c += W::chunks, block += blockBytes)
-#pragma GCC unroll 2
-      for (int half = 0; half < halves; ++half) {
-        const typename W::Header header(block, half);
-        for (int s = 0; s < W::chunks; ++s)
-          panel[half][c + s] = W::load(block, half, header, s);
-      }
-    // While this panel is multiplied the next one comes: of this group, or of the next.
-    const uint8_t *next =
-        first + panelChunks < end ? block : group + groupBytes + begin / W::chunks * blockBytes;
-    for (int64_t line = 0; line < panelChunks / W::chunks * blockBytes; line += 64)
-      __builtin_prefetch(next + line, 0, 2);
-    multiplyTokens<W, tileTokens<W>>(args, panel, first, chunks, token, last, rows, y);
-  }
-}
+};
 
 template <class W> void linear(const LinearArgs &args, Part part) {
-  const int64_t rowBytes =
-      args.inputs / q8BlockLength / W::chunks * static_cast<int64_t>(sizeof(typename W::Block));
+  if (args.tokens != 1)
+    return multiplyAll<ManyTokens<W>>(args, part);
+  const int64_t rowBytes = ManyTokens<W>::bytesOf(args.inputs) / groupRows;
   const PartRange range = partRange(args.outputs, part, groupRows);
-  const auto *weight = static_cast<const uint8_t *>(args.weight);
-  if (args.tokens == 1) {
-    for (int64_t row = range.begin; row < range.end; row += groupRows)
-      streamGroup<W>(args, weight + row * rowBytes, range.end - row, args.y + row);
-    return;
-  }
-  // A block of tokens and columns, which all rows meet, stays in the second cache.
-  constexpr int64_t blockTokens = 132, columnBlocks = 64;
-  static_assert(blockTokens % tileTokens<W> == 0);
-  const int64_t blocks = args.inputs / q8BlockLength;
-  if (blocks == 0)
-    for (int64_t t = 0; t < args.tokens; ++t)
-      std::fill(args.y + t * args.yStride + range.begin, args.y + t * args.yStride + range.end,
-                0.0f);
-  for (int64_t token = 0; token < args.tokens; token += blockTokens) {
-    const int64_t last = std::min(args.tokens, token + blockTokens);
-    for (int64_t first = 0; first < blocks; first += columnBlocks) {
-      const int64_t end = std::min(blocks, first + columnBlocks);
-      for (int64_t row = range.begin; row < range.end; row += groupRows)
-        multiplyGroup<W>(args, weight + row * rowBytes, range.end - row, first, end, token, last,
-                         args.y + row);
-    }
-  }
+  for (int64_t row = range.begin; row < range.end; row += groupRows)
+    streamGroup<W>(args, static_cast<const uint8_t *>(args.weight) + row * rowBytes,
+                   range.end - row, args.y + row);
 }
 
 } // namespace

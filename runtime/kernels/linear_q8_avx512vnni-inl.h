@@ -105,11 +105,12 @@ void streamGroup(const LinearArgs &args, const uint8_t *group, __mmask16 mask, f
   _mm512_mask_storeu_ps(y, mask, acc);
 }
 
-/// Many tokens, as panels_avx512-inl.h has them.
+/// Many tokens, as panels-inl.h has them.
 template <class W> struct ManyTokens {
-  static constexpr int tokens = 6;
+  static constexpr int tokens = 6, groups = 2;
   static constexpr int64_t panelColumns = 1024, tileTokens = 516, tileColumns = 3072;
 
+  template <int R, int T> using Sums = RegisterSums<R, T>;
   template <int R> struct Panel {
     Chunk<W::parts> chunks[R][panelColumns / q8BlockLength];
   };
@@ -131,7 +132,7 @@ template <class W> struct ManyTokens {
   template <int R, int T>
   __attribute__((always_inline)) static void add(const LinearArgs &args, const Panel<R> &panel,
                                                  int64_t column, int64_t end, int64_t token,
-                                                 __m512 (&acc)[R][T]) {
+                                                 RegisterSums<R, T> &acc) {
     constexpr int parts = W::parts, words = 8 / parts;
     const int64_t rowBytes = q8RowBytes(args.inputs);
     const Q8Row x(args.quantized, token, args.inputs);
@@ -169,8 +170,8 @@ template <class W> struct ManyTokens {
 #pragma GCC unroll 2
           for (int r = 0; r < R; ++r) {
             const Chunk<parts> &chunk = panel.chunks[r][b - first];
-            acc[r][t] = addScaled(sums[r][t], chunk.scales[part], chunk.minimums[part], xScale,
-                                  xSum, acc[r][t]);
+            acc.of[r][t] = addScaled(sums[r][t], chunk.scales[part], chunk.minimums[part], xScale,
+                                     xSum, acc.of[r][t]);
           }
         }
       }

@@ -1,114 +1,46 @@
-// How linear kernels with AVX-512 take many tokens: a tile of tokens and columns that stays in
-// an outer cache; in it one or two groups of rows at a time; of these a panel of columns, made
-// once for all tokens of the tile, that stays in an inner one; and some tokens at a time, whose
-// sums stay in registers. A lane is a row of the weight, as Layout::interleaved has it. Large tiles
-// and panels read weights, and sums, less often, and that pays for tokens that come from farther.
-// To be included, after all other headers, where the compiler may use AVX-512.
+// What kernels of many tokens with AVX-512 share: sums that stay in registers. To be included as
+// panels-inl.h is.
 #pragma once
 
-#include "runtime/kernels/linear.h"
-#include "runtime/program/layout.h"
+#include "runtime/kernels/panels-inl.h"
 
 #include <immintrin.h>
-
-#include <algorithm>
 
 namespace cleave::rt {
 namespace {
 
-// A kernel is a struct with
-//   tokens: how many are multiplied at a time, with two groups;
-//   panelColumns, and tileTokens and tileColumns, a multiple of it;
-//   Panel<R>: what a panel of R groups becomes;
-//   bytesOf(columns): the bytes of so many columns of a group, at ends of blocks;
-//   load(panel, r, at, columns): makes group r's columns, which begin at `at`, part of a panel;
-//   add<R, T>(args, panel, column, end, token, sums): adds columns [column, end) times tokens
-//     token .. token + T - 1. Sums of an element are added in the order of columns.
+/// As panels-inl.h has them: of[r][t] are those of group r and token t.
+template <int R, int T> struct RegisterSums {
+  __m512 of[R][T];
 
-/// y += a panel's products with T tokens; the first columns begin the sums.
-template <class Kernel, int R, int T>
-__attribute__((noinline)) void
-multiplyPanel(const LinearArgs &args, const typename Kernel::template Panel<R> &panel,
-              int64_t column, int64_t end, int64_t token, const __mmask16 (&masks)[R], float *y) {
-  __m512 sums[R][T];
-#pragma GCC unroll 12
-  for (int t = 0; t < T; ++t)
+  /// Which rows of group r there are.
+  static __mmask16 mask(int64_t rows, int r) {
+    return static_cast<__mmask16>((1u << std::clamp<int64_t>(rows - r * groupRows, 0, groupRows)) -
+                                  1);
+  }
+
+  __attribute__((always_inline)) void clear() {
 #pragma GCC unroll 2
     for (int r = 0; r < R; ++r)
-      sums[r][t] =
-          column == 0
-              ? _mm512_setzero_ps()
-              : _mm512_maskz_loadu_ps(masks[r], y + (token + t) * args.yStride + r * groupRows);
-  Kernel::template add<R, T>(args, panel, column, end, token, sums);
 #pragma GCC unroll 12
-  for (int t = 0; t < T; ++t)
+      for (int t = 0; t < T; ++t)
+        of[r][t] = _mm512_setzero_ps();
+  }
+  __attribute__((always_inline)) void read(const float *y, int64_t stride, int64_t rows) {
 #pragma GCC unroll 2
     for (int r = 0; r < R; ++r)
-      _mm512_mask_storeu_ps(y + (token + t) * args.yStride + r * groupRows, masks[r], sums[r][t]);
-}
-
-/// Tokens from `token` to `last` with a panel: T at a time, then fewer.
-template <class Kernel, int R, int T>
-void multiplyTokens(const LinearArgs &args, const typename Kernel::template Panel<R> &panel,
-                    int64_t column, int64_t end, int64_t token, int64_t last,
-                    const __mmask16 (&masks)[R], float *y) {
-  for (; token + T <= last; token += T)
-    multiplyPanel<Kernel, R, T>(args, panel, column, end, token, masks, y);
-  if constexpr (T > 1)
-    multiplyTokens<Kernel, R, T - (T + 5) / 6>(args, panel, column, end, token, last, masks, y);
-}
-
-/// `rows` rows of R groups for tokens [token, last), columns [begin, end).
-template <class Kernel, int R>
-void multiplyGroups(const LinearArgs &args, const uint8_t *group, int64_t rows, int64_t begin,
-                    int64_t end, int64_t token, int64_t last, float *y) {
-  const int64_t groupBytes = Kernel::bytesOf(args.inputs);
-  __mmask16 masks[R];
-  for (int r = 0; r < R; ++r)
-    masks[r] =
-        static_cast<__mmask16>((1u << std::clamp<int64_t>(rows - r * groupRows, 0, groupRows)) - 1);
-  typename Kernel::template Panel<R> panel;
-  for (int64_t column = begin; column < end; column += Kernel::panelColumns) {
-    const int64_t next = column + Kernel::panelColumns, panelEnd = std::min(end, next);
-    for (int r = 0; r < R; ++r) {
-      Kernel::load(panel, r, group + r * groupBytes + Kernel::bytesOf(column), panelEnd - column);
-      // While this panel is multiplied the next one comes: of these groups, or of the next.
-      const uint8_t *ahead = next < end ? group + r * groupBytes + Kernel::bytesOf(next)
-                                        : group + (R + r) * groupBytes + Kernel::bytesOf(begin);
-      for (int64_t line = 0; line < Kernel::bytesOf(Kernel::panelColumns); line += 64)
-        __builtin_prefetch(ahead + line, 0, 2);
-    }
-    multiplyTokens<Kernel, R, Kernel::tokens>(args, panel, column, panelEnd, token, last, masks, y);
+#pragma GCC unroll 12
+      for (int t = 0; t < T; ++t)
+        of[r][t] = _mm512_maskz_loadu_ps(mask(rows, r), y + t * stride + r * groupRows);
   }
-}
-
-/// All tokens and a part of the rows.
-template <class Kernel> void multiplyAll(const LinearArgs &args, Part part) {
-  const PartRange range = partRange(args.outputs, part, groupRows);
-  const auto *weight = static_cast<const uint8_t *>(args.weight);
-  const int64_t groupBytes = Kernel::bytesOf(args.inputs);
-  if (args.inputs == 0)
-    for (int64_t t = 0; t < args.tokens; ++t)
-      std::fill(args.y + t * args.yStride + range.begin, args.y + t * args.yStride + range.end,
-                0.0f);
-  for (int64_t token = 0; token < args.tokens; token += Kernel::tileTokens) {
-    const int64_t last = std::min(args.tokens, token + Kernel::tileTokens);
-    for (int64_t column = 0; column < args.inputs; column += Kernel::tileColumns) {
-      const int64_t end = std::min(args.inputs, column + Kernel::tileColumns);
-      for (int64_t row = range.begin; row < range.end;) {
-        const uint8_t *group = weight + row / groupRows * groupBytes;
-        const int64_t rows = range.end - row;
-        if (rows > groupRows) {
-          multiplyGroups<Kernel, 2>(args, group, rows, column, end, token, last, args.y + row);
-          row += 2 * groupRows;
-        } else {
-          multiplyGroups<Kernel, 1>(args, group, rows, column, end, token, last, args.y + row);
-          row += groupRows;
-        }
-      }
-    }
+  __attribute__((always_inline)) void write(float *y, int64_t stride, int64_t rows) const {
+#pragma GCC unroll 2
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 12
+      for (int t = 0; t < T; ++t)
+        _mm512_mask_storeu_ps(y + t * stride + r * groupRows, mask(rows, r), of[r][t]);
   }
-}
+};
 
 } // namespace
 } // namespace cleave::rt

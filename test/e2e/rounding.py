@@ -5,8 +5,9 @@ The fast paths round where the model does not:
 - The input of a product with a matrix of blocks, in blocks of 32, to integers in [-127, 127] times
   a scale s = max |x| / 127. Each element moves by an error in [-s/2, s/2]. A weight's minimum meets
   the sum of the same rounded elements, so that it adds no error of its own.
-- Where the CPU has VNNI in 512 bits, the input of a product with a matrix of f16, the same with 8191
-  in place of 127, and each 32 elements of a matrix's row too (those are known, and not drawn).
+- Where the CPU has VNNI in 512 bits, or AVX2 and nothing above, the input of a product with a matrix
+  of f16 or bf16, the same with 8191 in place of 127, and each 32 elements of a matrix's row too
+  (those are known, and not drawn).
 - Where the CPU multiplies bf16, the input of a product with a matrix of bf16, to bf16. With AMX, and
   many tokens, also that of one with a matrix of blocks, and the matrix (which is known).
 - Keys and values as they go into an f16 cache: an error of at most half a unit in the last place.
@@ -28,6 +29,7 @@ tolerance of one rank covers every split.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,10 +50,23 @@ def _cpu_flags() -> set[str]:
     return {flag for line in lines if line.startswith("flags") for flag in line.split()}
 
 
-_AVX512 = {"avx512f", "avx512bw", "avx512vl", "avx512dq"}
-ROUNDS_F16 = _cpu_flags() >= _AVX512 | {"avx512_vnni"}
-ROUNDS_BF16 = _cpu_flags() >= _AVX512 | {"avx512_bf16"}
-ROUNDS_BLOCKS_TO_BF16 = ROUNDS_BF16 and _cpu_flags() >= {"amx_tile", "amx_bf16"}
+_NEEDS = {  # what CLEAVE_ISA may name, in its order
+    "sse4": {"sse4_1"}, "avx2": {"avx2", "fma", "f16c"}, "avxvnni": {"avx_vnni"},
+    "avx512": {"avx512f", "avx512bw", "avx512vl", "avx512dq"}, "avx512vnni": {"avx512_vnni"},
+    "avx512bf16": {"avx512_bf16"}, "amx": {"amx_tile", "amx_bf16"}}
+
+
+def _isas() -> set[str]:
+    """The instruction sets that the kernels use."""
+    names = list(_NEEDS)
+    allowed = names[:names.index(os.environ.get("CLEAVE_ISA") or names[-1]) + 1]
+    return {name for name in allowed if _NEEDS[name] <= _cpu_flags()}
+
+
+_ISAS = _isas()
+ROUNDS_TO_Q16 = _ISAS >= {"avx512", "avx512vnni"} or "avx2" in _ISAS and "avx512" not in _ISAS
+ROUNDS_BF16 = _ISAS >= {"avx512", "avx512bf16"}
+ROUNDS_BLOCKS_TO_BF16 = ROUNDS_BF16 and "amx" in _ISAS
 
 
 def _block_units(x: np.ndarray, steps: int) -> np.ndarray:
@@ -85,12 +100,12 @@ class Rounded(Reference):
                 self.rounded[name] = np.rint(matrix / unit) * unit
             elif gguf.GGML_QUANT_SIZES[kind][0] > 1:
                 self.units[name] = lambda x: _block_units(x, 127)
-            elif kind == kinds.F16 and ROUNDS_F16 and whole and matrix.ndim == 2:
+            elif kind == kinds.BF16 and ROUNDS_BF16 and whole and matrix.ndim == 2:
+                self.units[name] = _bf16_units
+            elif kind in (kinds.F16, kinds.BF16) and ROUNDS_TO_Q16 and whole and matrix.ndim == 2:
                 self.units[name] = lambda x: _block_units(x, 8191)
                 unit = _block_units(matrix, 8191)
                 self.rounded[name] = np.rint(matrix / np.where(unit > 0, unit, 1)) * unit
-            elif kind == kinds.BF16 and ROUNDS_BF16 and whole and matrix.ndim == 2:
-                self.units[name] = _bf16_units
         self.last: tuple[np.ndarray, np.ndarray] | None = None
 
     def moved(self, x: np.ndarray, unit: np.ndarray) -> np.ndarray:

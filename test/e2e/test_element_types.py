@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from harness import ROOT, SHARED, logits_of, partition, text_of
 from reference import Reference, Text
-from rounding import ROUNDS_F16, Rounded, Tolerance
+from rounding import ROUNDS_BF16, ROUNDS_TO_Q16, Rounded, Tolerance
 
 EXACT = ("--activations", "f32", "--cache-type", "f32")
 # In stories260K and the random models a rank of four has two heads of 8, half a block, and a rank
@@ -39,8 +39,9 @@ class Case:
         return self._tolerance
 
 
-@pytest.fixture(scope="module", params=["stories-f16", "stories-q8_0", "stories-q4_0",
-                                        "stories260K-F16", "stories260K-Q8_0", "stories260K-Q4_0"])
+@pytest.fixture(scope="module", params=["stories-f16", "stories-bf16", "stories-q8_0",
+                                        "stories-q4_0", "stories260K-F16", "stories260K-Q8_0",
+                                        "stories260K-Q4_0"])
 def case(request, models):
     if request.param.startswith("stories-"):
         golden = ROOT / "test" / "e2e" / "data" / "stories.greedy.json"
@@ -116,16 +117,21 @@ def test_each_half_of_the_exact_path_by_itself(case, package):
     def deviation(*options):
         return np.abs(logits_of(made, 2, case.tokens, *options) - tolerance.exact)
 
-    if "f16" in case.model.stem.lower() and not ROUNDS_F16:
-        # Products with f16 weights are in f32 then; only the cache rounds.
-        assert deviation("--cache-type", "f32").max() <= 1e-4
-        assert np.array_equal(deviation("--activations", "f32"), deviation())
-    elif "f16" in case.model.stem.lower():
-        # Integers of 14 bits move logits about as much as the cache's f16: each has its part.
+    kind = case.model.stem.lower().rpartition("-")[2]
+    if kind in ("f16", "bf16") and not (kind == "bf16" and ROUNDS_BF16):
         both = deviation()
         for half in (("--activations", "f32"), ("--cache-type", "f32")):
-            assert 1e-4 < deviation(*half).max()
-            assert not np.array_equal(deviation(*half), both)
+            found = deviation(*half)
+            if ROUNDS_TO_Q16:
+                # Integers of 14 bits move logits about as much as the cache's f16: each has its
+                # part.
+                assert 1e-4 < found.max()
+                assert not np.array_equal(found, both)
+            elif "--cache-type" in half:
+                assert found.max() <= 1e-4
+            else:
+                # Products with these weights are in f32; only the cache rounds.
+                assert np.array_equal(found, both)
     else:
         rounded = deviation().mean()
         assert deviation("--activations", "f32").mean() < rounded / 3

@@ -43,7 +43,8 @@ RANDOM = {
     "random-q5_0-tied": f"{NARROW} --type q5_0 --tied",
     "random-q5_1-tied": f"{NARROW} --type q5_1 --tied",
 }
-QUANTIZED = {"stories-f16": Type.F16, "stories-q8_0": Type.Q8_0, "stories-q4_0": Type.Q4_0}
+QUANTIZED = {"stories-f16": Type.F16, "stories-bf16": Type.BF16, "stories-q8_0": Type.Q8_0,
+             "stories-q4_0": Type.Q4_0}
 
 
 def quantize(source: Path, output: Path, kind: Type) -> None:

@@ -126,7 +126,8 @@ std::span<const Shape> shapesOf(ElementType type) {
   }
 }
 
-/// The kernels for activations of f32, for few tokens and for many.
+/// The kernels for activations of f32, for few tokens and for many, of the vector unit that is
+/// chosen now.
 std::vector<LinearKernel> exactKernels(ElementType type) {
   const LinearChoice choice = chooseLinear(type, 256, /*quantizedActivations=*/false).value();
   std::vector<LinearKernel> kernels = {choice.few.kernel};
@@ -144,14 +145,15 @@ TEST_P(LinearFloat, MatchesReference) {
     const auto expected = reference::linear(problem.exactX(), problem.weight.values,
                                             problem.weight.magnitudes, shape.tokens, shape.outputs,
                                             shape.inputs, problem.xColumns, shape.padBefore);
-    for (LinearKernel kernel : exactKernels(GetParam()))
-      forEachTarget([&] {
+    forEachTarget([&] {
+      for (LinearKernel kernel : exactKernels(GetParam())) {
         const std::vector<float> y = problem.run(kernel, 1);
         // Each product is rounded and added once.
         problem.expectNear(y, expected, problem.xColumns + 1);
         for (int parts : partCounts)
           ASSERT_EQ(problem.run(kernel, parts), y) << parts << " parts";
-      });
+      }
+    });
   }
 }
 
@@ -159,8 +161,8 @@ TEST_P(LinearFloat, MatchesReference) {
 TEST_P(LinearFloat, TokensAreIndependent) {
   Problem problem(GetParam(), {23, 11, 3 * std::max(32u, elementTypeInfo(GetParam()).blockLength)},
                   2);
-  for (LinearKernel kernel : exactKernels(GetParam()))
-    forEachTarget([&] {
+  forEachTarget([&] {
+    for (LinearKernel kernel : exactKernels(GetParam())) {
       const std::vector<float> together = problem.run(kernel, 1);
       for (int64_t t = 0; t < 23; ++t) {
         LinearArgs args = problem.args;
@@ -172,7 +174,8 @@ TEST_P(LinearFloat, TokensAreIndependent) {
         for (int64_t o = 0; o < args.outputs; ++o)
           ASSERT_EQ(y[o], together[t * args.yStride + o]) << "token " << t;
       }
-    });
+    }
+  });
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, LinearFloat, testing::ValuesIn(weightTypes()), typeName);
@@ -201,12 +204,14 @@ struct QuantizedX {
   std::vector<double> values;
 };
 
-/// All kernels for one weight type: Highway's and the variants of this CPU.
-std::vector<LinearKernel> quantizedKernels(ElementType type) {
-  std::vector<LinearKernel> kernels = {linear_q8(type), linear_q8_avx2(type),
-                                       linear_q8_avxvnni(type), linear_q8_avx512vnni(type)};
-  std::erase(kernels, nullptr);
-  return kernels;
+/// Runs `body` with each kernel for activations of 8 bits: Highway's on every vector unit, and the
+/// variants of this CPU.
+template <class Body> void forEachQ8(ElementType type, Body body) {
+  forEachTarget([&] { body(linear_q8(type)); });
+  for (LinearKernel variant :
+       {linear_q8_avx2(type), linear_q8_avxvnni(type), linear_q8_avx512vnni(type)})
+    if (variant && !testing::Test::HasFatalFailure())
+      body(variant);
 }
 
 class LinearQuantized : public testing::TestWithParam<ElementType> {};
@@ -221,15 +226,14 @@ TEST_P(LinearQuantized, MatchesReference) {
     const auto expected =
         reference::linear(x.values, problem.weight.values, problem.weight.shifted, shape.tokens,
                           shape.outputs, shape.inputs, shape.inputs, 0);
-    for (LinearKernel kernel : quantizedKernels(GetParam()))
-      forEachTarget([&] {
-        const std::vector<float> y = problem.run(kernel, 1);
-        // A block's integer sum is exact; then come products of scales and of the minimum,
-        // and sums over at most four terms a block.
-        problem.expectNear(y, expected, shape.inputs / 8 + 4);
-        for (int parts : partCounts)
-          ASSERT_EQ(problem.run(kernel, parts), y) << parts << " parts";
-      });
+    forEachQ8(GetParam(), [&](LinearKernel kernel) {
+      const std::vector<float> y = problem.run(kernel, 1);
+      // A block's integer sum is exact; then come products of scales and of the minimum,
+      // and sums over at most four terms a block.
+      problem.expectNear(y, expected, shape.inputs / 8 + 4);
+      for (int parts : partCounts)
+        ASSERT_EQ(problem.run(kernel, parts), y) << parts << " parts";
+    });
   }
 }
 
@@ -237,20 +241,19 @@ TEST_P(LinearQuantized, TokensAreIndependent) {
   Problem problem(GetParam(), {23, 11, 3 * elementTypeInfo(GetParam()).blockLength}, 4);
   const QuantizedX x(problem);
   problem.args.quantized = x.bytes.data();
-  for (LinearKernel kernel : quantizedKernels(GetParam()))
-    forEachTarget([&] {
-      const std::vector<float> together = problem.run(kernel, 1);
-      for (int64_t t = 0; t < 23; ++t) {
-        LinearArgs args = problem.args;
-        std::vector<float> y(args.yStride, 77.0f);
-        args.tokens = 1;
-        args.quantized += t * q8RowBytes(args.inputs);
-        args.y = y.data();
-        kernel(args, Part{});
-        for (int64_t o = 0; o < args.outputs; ++o)
-          ASSERT_EQ(y[o], together[t * args.yStride + o]) << "token " << t;
-      }
-    });
+  forEachQ8(GetParam(), [&](LinearKernel kernel) {
+    const std::vector<float> together = problem.run(kernel, 1);
+    for (int64_t t = 0; t < 23; ++t) {
+      LinearArgs args = problem.args;
+      std::vector<float> y(args.yStride, 77.0f);
+      args.tokens = 1;
+      args.quantized += t * q8RowBytes(args.inputs);
+      args.y = y.data();
+      kernel(args, Part{});
+      for (int64_t o = 0; o < args.outputs; ++o)
+        ASSERT_EQ(y[o], together[t * args.yStride + o]) << "token " << t;
+    }
+  });
 }
 
 /// The largest products that there are fit the integer sums.
@@ -333,8 +336,9 @@ TEST_P(LinearQuantized, ExtremesDoNotOverflow) {
   problem.args.quantized = x.bytes.data();
   const auto expected = reference::linear(x.values, problem.weight.values, problem.weight.shifted,
                                           1, 4, inputs, inputs, 0);
-  for (LinearKernel kernel : quantizedKernels(GetParam()))
-    forEachTarget([&] { problem.expectNear(problem.run(kernel, 1), expected, inputs / 8 + 4); });
+  forEachQ8(GetParam(), [&](LinearKernel kernel) {
+    problem.expectNear(problem.run(kernel, 1), expected, inputs / 8 + 4);
+  });
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, LinearQuantized, testing::ValuesIn(blockTypes()), typeName);
@@ -357,14 +361,38 @@ std::vector<std::byte> inForm(const Problem &problem, ActivationForm form) {
   return bytes;
 }
 
+/// A kernel for many tokens in 16-bit integers, and a type of weight.
+struct Q16Variant {
+  const char *name;
+  LinearKernel (*kernelOf)(ElementType);
+  ElementType type;
+};
+
+class LinearQ16 : public testing::TestWithParam<Q16Variant> {
+protected:
+  void SetUp() override {
+    kernel = GetParam().kernelOf(GetParam().type);
+    if (!kernel)
+      GTEST_SKIP() << "this CPU lacks its instructions";
+  }
+  LinearKernel kernel = nullptr;
+};
+
+INSTANTIATE_TEST_SUITE_P(
+    Variants, LinearQ16,
+    testing::Values(Q16Variant{"avx2", linear_q16_avx2, ElementType::f16},
+                    Q16Variant{"avx2", linear_q16_avx2, ElementType::bf16},
+                    Q16Variant{"avx512vnni", linear_q16_avx512vnni, ElementType::f16},
+                    Q16Variant{"avx512vnni", linear_q16_avx512vnni, ElementType::bf16}),
+    [](const auto &info) {
+      return std::string(elementTypeInfo(info.param.type).name) + "_" + info.param.name;
+    });
+
 /// Integers of 14 bits for each 32 columns, of x and of the weight: at most half a step off.
-TEST(LinearMany, IntegersOf14BitsMatchTheReference) {
-  const LinearKernel kernel = linear_q16_f16_avx512vnni();
-  if (!kernel)
-    GTEST_SKIP() << "this CPU has no AVX-512 VNNI";
+TEST_P(LinearQ16, MatchesTheReference) {
   for (const Shape &shape : manyShapes) {
     SCOPED_TRACE(testing::PrintToString(shape));
-    Problem problem(ElementType::f16, shape, 11);
+    Problem problem(GetParam().type, shape, 11);
     const std::vector<double> exactX = problem.exactX();
     const auto expected =
         reference::linear(exactX, problem.weight.values, problem.weight.magnitudes, shape.tokens,
@@ -402,12 +430,9 @@ TEST(LinearMany, IntegersOf14BitsMatchTheReference) {
 }
 
 /// The largest integers that there are fit their sums.
-TEST(LinearMany, LargestIntegersDoNotOverflow) {
-  const LinearKernel kernel = linear_q16_f16_avx512vnni();
-  if (!kernel)
-    GTEST_SKIP() << "this CPU has no AVX-512 VNNI";
-  Problem problem(ElementType::f16, {8, 2, 64}, 12);
-  const uint16_t two = nearestHalf(-2);
+TEST_P(LinearQ16, LargestIntegersDoNotOverflow) {
+  Problem problem(GetParam().type, {8, 2, 64}, 12);
+  const uint16_t two = 0xc000; // -2, as f16 and as bf16
   for (size_t i = 0; i < problem.weight.bytes.size(); i += 2)
     std::memcpy(problem.weight.bytes.data() + i, &two, 2);
   problem.setWeightBytes();
@@ -417,18 +442,31 @@ TEST(LinearMany, LargestIntegersDoNotOverflow) {
   EXPECT_NEAR(problem.run(kernel, 1)[0], 64 * 6, 1e-3);
 }
 
-TEST(LinearMany, NotFiniteWeightsAreNotHidden) {
-  const LinearKernel kernel = linear_q16_f16_avx512vnni();
-  if (!kernel)
-    GTEST_SKIP() << "this CPU has no AVX-512 VNNI";
-  for (uint16_t bits : {0x7c00, 0x7e00}) {
-    Problem problem(ElementType::f16, {8, 1, 64}, 13);
+TEST_P(LinearQ16, NotFiniteWeightsAreNotHidden) {
+  const bool isF16 = GetParam().type == ElementType::f16;
+  for (uint16_t bits : {isF16 ? 0x7c00 : 0x7f80, isF16 ? 0x7e00 : 0x7fc0}) {
+    Problem problem(GetParam().type, {8, 1, 64}, 13);
     std::memcpy(problem.weight.bytes.data() + 40, &bits, 2);
     problem.setWeightBytes();
     const std::vector<std::byte> x = inForm(problem, ActivationForm::q16);
     problem.args.quantized = x.data();
     EXPECT_FALSE(std::isfinite(problem.run(kernel, 1)[0]));
   }
+}
+
+/// Weights so small that the reciprocal of their scale overflows, beside some that are not.
+TEST_P(LinearQ16, TinyWeightsAreZero) {
+  Problem problem(GetParam().type, {8, 1, 64}, 15);
+  std::fill(problem.weight.bytes.begin(), problem.weight.bytes.begin() + 64, 0);
+  const uint16_t tiny = 1;
+  std::memcpy(problem.weight.bytes.data() + 10, &tiny, 2);
+  problem.setWeightBytes();
+  const std::vector<std::byte> x = inForm(problem, ActivationForm::q16);
+  problem.args.quantized = x.data();
+  double expected = 0;
+  for (int j = 32; j < 64; ++j)
+    expected += problem.x[j] * problem.weight.values[j];
+  EXPECT_NEAR(problem.run(kernel, 1)[0], expected, 1e-2);
 }
 
 TEST(LinearMany, BF16MatchesTheReference) {

@@ -194,29 +194,29 @@ TEST_P(MoeLinear, MultipliesEachExpertsRowsByItsMatrix) {
   const std::vector<uint8_t> matrices = packed(GetParam(), weight.bytes, outputs, 2);
   const GuardedBytes guarded(matrices);
   const std::vector<float> x = random.floats(4 * inputs);
-  for (bool isQuantized : {false, true}) {
-    MoeLinearArgs args;
-    const LinearVariant variant = chooseLinear(GetParam(), inputs, isQuantized).value().few;
-    if (isQuantized != (variant.form == ActivationForm::q8))
-      continue;
-    args.kernel = variant.kernel;
-    std::vector<std::byte> quantized(4 * q8RowBytes(inputs) + 64);
-    auto *aligned = reinterpret_cast<std::byte *>(
-        (reinterpret_cast<uintptr_t>(quantized.data()) + 63) / 64 * 64);
-    if (isQuantized) {
-      quantizeQ8({x.data(), aligned, 4, inputs, inputs, 0, inputs}, Part{});
-      args.linear.quantized = aligned;
-    } else {
-      args.linear.x = x.data();
-    }
-    args.linear.weight = guarded.data();
-    args.linear.outputs = outputs;
-    args.linear.yStride = outputs + 2;
-    args.linear.inputs = args.linear.xColumns = args.linear.xStride = inputs;
-    args.begins = begins.data();
-    args.experts = experts;
-    args.expertBytes = static_cast<int64_t>(matrices.size()) / 2;
-    forEachTarget([&] {
+  forEachTarget([&] {
+    for (bool isQuantized : {false, true}) {
+      MoeLinearArgs args;
+      const LinearVariant variant = chooseLinear(GetParam(), inputs, isQuantized).value().few;
+      if (isQuantized != (variant.form == ActivationForm::q8))
+        continue;
+      args.kernel = variant.kernel;
+      std::vector<std::byte> quantized(4 * q8RowBytes(inputs) + 64);
+      auto *aligned = reinterpret_cast<std::byte *>(
+          (reinterpret_cast<uintptr_t>(quantized.data()) + 63) / 64 * 64);
+      if (isQuantized) {
+        quantizeQ8({x.data(), aligned, 4, inputs, inputs, 0, inputs}, Part{});
+        args.linear.quantized = aligned;
+      } else {
+        args.linear.x = x.data();
+      }
+      args.linear.weight = guarded.data();
+      args.linear.outputs = outputs;
+      args.linear.yStride = outputs + 2;
+      args.linear.inputs = args.linear.xColumns = args.linear.xStride = inputs;
+      args.begins = begins.data();
+      args.experts = experts;
+      args.expertBytes = static_cast<int64_t>(matrices.size()) / 2;
       for (int parts : partCounts) {
         std::vector<float> y(4 * (outputs + 2), 77.0f);
         args.linear.y = y.data();
@@ -238,8 +238,8 @@ TEST_P(MoeLinear, MultipliesEachExpertsRowsByItsMatrix) {
             ASSERT_EQ(y[row * (outputs + 2) + outputs], 77.0f);
           }
       }
-    });
-  }
+    }
+  });
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, MoeLinear, testing::ValuesIn(weightTypes()), typeName);
