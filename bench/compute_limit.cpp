@@ -2,6 +2,7 @@
 // else: each instruction on registers alone, as often as it can be issued. What prompts reach is
 // held against it. Inline assembly, so that nothing is left out or added. AMX is not in it.
 #include "bench/pinned_threads.h"
+#include "runtime/kernels/cpu_features.h"
 
 #include <atomic>
 #include <barrier>
@@ -9,6 +10,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <exception>
+#include <vector>
 
 using namespace cleave;
 
@@ -74,18 +76,16 @@ CLEAVE_LOOP(byteDotVnni256, "ymm", integerBits, "%{vex%} vpdpbusd %%ymm14, %%ymm
 CLEAVE_LOOP(byteDotVnni512, "zmm", integerBits, "vpdpbusd %%zmm14, %%zmm15, %%zmm\\n\n")
 
 std::vector<Instruction> instructions() {
-  __builtin_cpu_init();
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  const bool avx512 = __builtin_cpu_supports("avx512f");
+  const rt::CpuFeatures &has = rt::cpuFeatures();
   return {
-      {"AVX2 FMA", 32, 8, avx2, fma256},
-      {"AVX-512 FMA", 32, 16, avx512, fma512},
-      {"AVX2 vpmaddwd", 16, 16, avx2, wordDot256},
-      {"AVX-512 vpdpwssd", 16, 32, avx512 && __builtin_cpu_supports("avx512vnni"), wordDot512},
-      {"AVX-512 vdpbf16ps", 16, 32, avx512 && __builtin_cpu_supports("avx512bf16"), bf16Dot512},
-      {"AVX2 vpmaddubsw", 8, 32, avx2, byteDot256},
-      {"AVX vpdpbusd", 8, 32, __builtin_cpu_supports("avxvnni") != 0, byteDotVnni256},
-      {"AVX-512 vpdpbusd", 8, 64, avx512 && __builtin_cpu_supports("avx512vnni"), byteDotVnni512},
+      {"AVX2 FMA", 32, 8, has.avx2, fma256},
+      {"AVX-512 FMA", 32, 16, has.avx512, fma512},
+      {"AVX2 vpmaddwd", 16, 16, has.avx2, wordDot256},
+      {"AVX-512 vpdpwssd", 16, 32, has.avx512Vnni, wordDot512},
+      {"AVX-512 vdpbf16ps", 16, 32, has.avx512Bf16, bf16Dot512},
+      {"AVX2 vpmaddubsw", 8, 32, has.avx2, byteDot256},
+      {"AVX vpdpbusd", 8, 32, has.avxVnni, byteDotVnni256},
+      {"AVX-512 vpdpbusd", 8, 64, has.avx512Vnni, byteDotVnni512},
   };
 }
 
@@ -125,7 +125,7 @@ int main(int argc, char **argv) {
   if (argc < 2) {
     std::fprintf(stderr, "usage: compute-limit THREADS...\n"
                          "Multiplies with each number of threads, and prints a line of JSON for "
-                         "each instruction of this CPU.\n");
+                         "each instruction of this CPU, up to what CLEAVE_ISA allows.\n");
     return 2;
   }
   try {

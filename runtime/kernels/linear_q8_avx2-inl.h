@@ -34,16 +34,19 @@ constexpr bool hasByteDot = CLEAVE_LINEAR_AVXVNNI;
 /// Words, of four columns, of a chunk.
 constexpr int chunkWords = 8;
 
-/// A chunk: 32 columns of 8 rows. Lane r of values[g] is columns 4g .. 4g + 3 of row r as unsigned
-/// bytes. With two digits, these are of a number in base 16: the low ones of all columns, then the
-/// high ones. A row has a scale and a minimum for all columns, or, with two parts, one for each
-/// half.
-template <int parts, int digits> struct Chunk {
-  __m256i values[chunkWords * digits];
+/// Of 32 columns of 8 rows, a chunk: a row has a scale and a minimum for all columns, or, with two
+/// parts, one for each half.
+template <int parts> struct Scales {
   __m256 scales[parts];
   __m256 minimums[parts];
 };
-template <class W> using ChunkOf = Chunk<W::parts, W::digits>;
+
+/// A chunk. Lane r of values[0][g] is columns 4g .. 4g + 3 of row r as unsigned bytes. With two
+/// digits, these are the low ones of a number in base 16, and values[1] has the high ones.
+template <class W> struct Chunk {
+  __m256i values[W::digits][chunkWords];
+  Scales<W::parts> scales;
+};
 
 /// Vector `number` of those at `offset` of a block: 4 bytes of each of the 8 rows of a half.
 inline __m256i wordsAt(const uint8_t *block, int half, int64_t offset, int number = 0) {
@@ -57,8 +60,10 @@ inline __m256 halvesAt(const uint8_t *block, int half, int64_t offset) {
 
 // A weight type (linear_q8_avx2_weights-inl.h) is a struct with its Block, how many chunks are in
 // it, `parts`, `digits`, `run`, over how many words AVX2's products fit 16 bits when summed, a
-// Header that is made of half a block and that all its chunks share, and
-//   load(block, half, header, s): chunk s of 8 of the block's 16 rows.
+// Header that is made of half a block and that all its chunks share, and for chunk s of 8 of a
+// block's 16 rows
+//   value(block, half, s, g, digit): what Chunk has for it;
+//   scale(block, half, header, s, scales).
 
 /// Four bytes of a token, in every lane.
 inline __m256i broadcastWord(const int8_t *values) {
@@ -73,6 +78,12 @@ inline __m256i addInOrder(__m256i a, __m256i b) {
   __m256i sum = _mm256_add_epi16(a, b);
   asm("" : "+x"(sum));
   return sum;
+}
+
+/// What is loaded behind this is not loaded before: a compiler would load more than registers can
+/// hold, and keep it in memory until it is used.
+inline void loadHere() {
+  asm volatile("" ::: "memory");
 }
 
 /// The sums of pairs of 16 bits that are of a digit.
@@ -94,44 +105,59 @@ inline const float *sumAt(const Q8Row<const std::byte> &x, int64_t b, int part) 
   return parts == 1 ? x.sums + b : x.halfSums + 2 * b + part;
 }
 
-/// sums = the integer sums of a part of a group's chunk with a token's values.
-template <class W>
-inline void dotPart(const ChunkOf<W> (&chunk)[halves], int part, const int8_t *x,
-                    __m256i (&sums)[halves]) {
+/// sums = the integer sums of a part of a chunk with T tokens' values, which are `stride` bytes
+/// apart; valueAt(half, g, digit) is what Chunk has.
+template <class W, int T, class ValueAt>
+__attribute__((always_inline)) inline void dotPart(ValueAt valueAt, int part, const int8_t *x,
+                                                   int64_t stride, __m256i (&sums)[halves][T]) {
   constexpr int words = chunkWords / W::parts;
 #if CLEAVE_LINEAR_AVXVNNI
-  sums[0] = sums[1] = _mm256_setzero_si256();
 #pragma GCC unroll 8
-  for (int g = part * words; g < (part + 1) * words; ++g) {
-    const __m256i word = broadcastWord(x + 4 * g);
+  for (int t = 0; t < T; ++t)
 #pragma GCC unroll 2
     for (int r = 0; r < halves; ++r)
-      sums[r] = _mm256_dpbusd_avx_epi32(sums[r], chunk[r].values[g], word);
+      sums[r][t] = _mm256_setzero_si256();
+#pragma GCC unroll 8
+  for (int g = part * words; g < (part + 1) * words; ++g) {
+    loadHere();
+    const __m256i weights[halves] = {valueAt(0, g, 0), valueAt(1, g, 0)};
+#pragma GCC unroll 8
+    for (int t = 0; t < T; ++t) {
+      const __m256i word = broadcastWord(x + t * stride + 4 * g);
+#pragma GCC unroll 2
+      for (int r = 0; r < halves; ++r)
+        sums[r][t] = _mm256_dpbusd_avx_epi32(sums[r][t], weights[r], word);
+    }
   }
 #else
 #pragma GCC unroll 8
   for (int begin = part * words; begin < (part + 1) * words; begin += W::run) {
-    __m256i pairs[W::digits][halves];
+    __m256i pairs[W::digits][halves][T];
 #pragma GCC unroll 8
     for (int g = begin; g < begin + W::run; ++g) {
-      const __m256i word = broadcastWord(x + 4 * g);
+      loadHere();
+#pragma GCC unroll 8
+      for (int t = 0; t < T; ++t) {
+        const __m256i word = broadcastWord(x + t * stride + 4 * g);
 #pragma GCC unroll 2
-      for (int digit = 0; digit < W::digits; ++digit)
+        for (int digit = 0; digit < W::digits; ++digit)
 #pragma GCC unroll 2
-        for (int r = 0; r < halves; ++r) {
-          const __m256i products =
-              _mm256_maddubs_epi16(chunk[r].values[g + digit * chunkWords], word);
-          __m256i &sum = pairs[digit][r];
-          sum = g == begin ? products : addInOrder(sum, products);
-        }
-    }
-#pragma GCC unroll 2
-    for (int r = 0; r < halves; ++r)
-#pragma GCC unroll 2
-      for (int digit = 0; digit < W::digits; ++digit) {
-        const __m256i sum = sumOfPairs(pairs[digit][r], digit);
-        sums[r] = begin + digit == part * words ? sum : _mm256_add_epi32(sums[r], sum);
+          for (int r = 0; r < halves; ++r) {
+            const __m256i products = _mm256_maddubs_epi16(valueAt(r, g, digit), word);
+            __m256i &sum = pairs[digit][r][t];
+            sum = g == begin ? products : addInOrder(sum, products);
+          }
       }
+    }
+#pragma GCC unroll 8
+    for (int t = 0; t < T; ++t)
+#pragma GCC unroll 2
+      for (int r = 0; r < halves; ++r)
+#pragma GCC unroll 2
+        for (int digit = 0; digit < W::digits; ++digit) {
+          const __m256i sum = sumOfPairs(pairs[digit][r][t], digit);
+          sums[r][t] = begin + digit == part * words ? sum : _mm256_add_epi32(sums[r][t], sum);
+        }
   }
 #endif
 }
@@ -149,18 +175,21 @@ void streamGroup(const LinearArgs &args, const uint8_t *group, int64_t rows, flo
 #pragma GCC unroll 8
     for (int s = 0; s < W::chunks; ++s) {
       prefetchLines<blockBytes>(group, lines * s / W::chunks, lines * (s + 1) / W::chunks);
-      // Loading again is cheaper than keeping in memory what registers cannot hold.
-      asm volatile("" ::: "memory");
-      const ChunkOf<W> chunk[halves] = {W::load(group, 0, headers[0], s),
-                                        W::load(group, 1, headers[1], s)};
+      Scales<W::parts> scales[halves];
+#pragma GCC unroll 2
+      for (int r = 0; r < halves; ++r)
+        W::scale(group, r, headers[r], s, scales[r]);
+      const auto valueAt = [&](int half, int g, int digit) __attribute__((always_inline)) {
+        return W::value(group, half, s, g, digit);
+      };
       const int64_t b = first + s;
 #pragma GCC unroll 2
       for (int part = 0; part < W::parts; ++part) {
-        __m256i sums[halves];
-        dotPart<W>(chunk, part, x.values + b * q8BlockLength, sums);
+        __m256i sums[halves][1];
+        dotPart<W>(valueAt, part, x.values + b * q8BlockLength, 0, sums);
 #pragma GCC unroll 2
         for (int r = 0; r < halves; ++r)
-          acc[r] = addScaled(sums[r], chunk[r].scales[part], chunk[r].minimums[part],
+          acc[r] = addScaled(sums[r][0], scales[r].scales[part], scales[r].minimums[part],
                              _mm256_set1_ps(x.scales[b]),
                              _mm256_set1_ps(*sumAt<W::parts>(x, b, part)), acc[r]);
       }
@@ -180,7 +209,7 @@ template <class W> struct ManyTokens {
 
   template <int R, int T> using Sums = MemorySums<R, T>;
   template <int R> struct Panel {
-    ChunkOf<W> chunks[halves][panelColumns / q8BlockLength];
+    Chunk<W> chunks[panelColumns / q8BlockLength][halves];
   };
 
   static int64_t bytesOf(int64_t columns) {
@@ -193,8 +222,15 @@ template <class W> struct ManyTokens {
 #pragma GCC unroll 2
       for (int half = 0; half < halves; ++half) {
         const typename W::Header header(at, half);
-        for (int s = 0; s < W::chunks; ++s)
-          panel.chunks[half][c + s] = W::load(at, half, header, s);
+        for (int s = 0; s < W::chunks; ++s) {
+          Chunk<W> &chunk = panel.chunks[c + s][half];
+#pragma GCC unroll 2
+          for (int digit = 0; digit < W::digits; ++digit)
+#pragma GCC unroll 8
+            for (int g = 0; g < chunkWords; ++g)
+              chunk.values[digit][g] = W::value(at, half, s, g, digit);
+          W::scale(at, half, header, s, chunk.scales);
+        }
       }
       at += sizeof(typename W::Block) * groupRows;
     }
@@ -204,7 +240,7 @@ template <class W> struct ManyTokens {
   __attribute__((always_inline)) static void add(const LinearArgs &args, const Panel<1> &panel,
                                                  int64_t column, int64_t end, int64_t token,
                                                  MemorySums<1, T> &acc) {
-    constexpr int parts = W::parts, words = chunkWords / parts, R = halves;
+    constexpr int parts = W::parts;
     const int64_t rowBytes = q8RowBytes(args.inputs);
     const Q8Row x(args.quantized, token, args.inputs);
     const auto of = [&](auto *at, int t) {
@@ -212,70 +248,23 @@ template <class W> struct ManyTokens {
     };
     const int64_t first = column / q8BlockLength, last = end / q8BlockLength;
     for (int64_t b = first; b < last; ++b) {
-      const int64_t c = b - first;
-      const int8_t *values = x.values + b * q8BlockLength;
+      const Chunk<W>(&chunks)[halves] = panel.chunks[b - first];
+      const auto valueAt = [&](int half, int g, int digit) __attribute__((always_inline)) {
+        return chunks[half].values[digit][g];
+      };
 #pragma GCC unroll 2
       for (int part = 0; part < parts; ++part) {
-        __m256i sums[R][T];
-#if CLEAVE_LINEAR_AVXVNNI
-#pragma GCC unroll 8
-        for (int t = 0; t < T; ++t)
-#pragma GCC unroll 2
-          for (int r = 0; r < R; ++r)
-            sums[r][t] = _mm256_setzero_si256();
-#pragma GCC unroll 8
-        for (int g = part * words; g < (part + 1) * words; ++g) {
-          const __m256i weights[R] = {panel.chunks[0][c].values[g], panel.chunks[1][c].values[g]};
-#pragma GCC unroll 8
-          for (int t = 0; t < T; ++t) {
-            const __m256i word = broadcastWord(of(values + 4 * g, t));
-#pragma GCC unroll 2
-            for (int r = 0; r < R; ++r)
-              sums[r][t] = _mm256_dpbusd_avx_epi32(sums[r][t], weights[r], word);
-          }
-        }
-#else
-#pragma GCC unroll 8
-        for (int begin = part * words; begin < (part + 1) * words; begin += W::run) {
-          __m256i pairs[W::digits][R][T];
-#pragma GCC unroll 8
-          for (int g = begin; g < begin + W::run; ++g)
-#pragma GCC unroll 8
-            for (int t = 0; t < T; ++t) {
-              const __m256i word = broadcastWord(of(values + 4 * g, t));
-#pragma GCC unroll 2
-              for (int digit = 0; digit < W::digits; ++digit)
-#pragma GCC unroll 2
-                for (int r = 0; r < R; ++r) {
-                  const __m256i products =
-                      _mm256_maddubs_epi16(panel.chunks[r][c].values[g + digit * chunkWords], word);
-                  __m256i &sum = pairs[digit][r][t];
-                  sum = g == begin ? products : addInOrder(sum, products);
-                }
-            }
-#pragma GCC unroll 8
-          for (int t = 0; t < T; ++t)
-#pragma GCC unroll 2
-            for (int r = 0; r < R; ++r)
-#pragma GCC unroll 2
-              for (int digit = 0; digit < W::digits; ++digit) {
-                const __m256i sum = sumOfPairs(pairs[digit][r][t], digit);
-                sums[r][t] =
-                    begin + digit == part * words ? sum : _mm256_add_epi32(sums[r][t], sum);
-              }
-        }
-#endif
+        __m256i sums[halves][T];
+        dotPart<W>(valueAt, part, x.values + b * q8BlockLength, rowBytes, sums);
 #pragma GCC unroll 8
         for (int t = 0; t < T; ++t) {
           const __m256 xScale = _mm256_set1_ps(*of(x.scales + b, t));
           const __m256 xSum = _mm256_set1_ps(*of(sumAt<parts>(x, b, part), t));
 #pragma GCC unroll 2
-          for (int r = 0; r < R; ++r) {
-            const ChunkOf<W> &chunk = panel.chunks[r][c];
+          for (int r = 0; r < halves; ++r)
             acc.set(t, r,
-                    addScaled(sums[r][t], chunk.scales[part], chunk.minimums[part], xScale, xSum,
-                              acc.get(t, r)));
-          }
+                    addScaled(sums[r][t], chunks[r].scales.scales[part],
+                              chunks[r].scales.minimums[part], xScale, xSum, acc.get(t, r)));
         }
       }
     }

@@ -45,22 +45,15 @@ template <> struct Weights<BlockQ8_0> {
   // Products of whole bytes would not even fit in pairs.
   static constexpr int chunks = 1, parts = 1, digits = hasByteDot ? 1 : 2, run = 8;
 
-  static Chunk<1, digits> load(const uint8_t *block, int half, const Header &, int) {
-    Chunk<1, digits> chunk;
-#pragma GCC unroll 8
-    for (int g = 0; g < chunkWords; ++g) { // -128 .. 127 to 0 .. 255
-      const __m256i bytes = _mm256_xor_si256(wordsAt(block, half, offsetof(Block, values), g),
-                                             _mm256_set1_epi8(static_cast<char>(0x80)));
-      if constexpr (digits == 1) {
-        chunk.values[g] = bytes;
-      } else {
-        chunk.values[g] = nibbles(bytes, false);
-        chunk.values[g + chunkWords] = nibbles(bytes, true);
-      }
-    }
-    chunk.scales[0] = halvesAt(block, half, offsetof(Block, scale));
-    chunk.minimums[0] = _mm256_mul_ps(chunk.scales[0], _mm256_set1_ps(128));
-    return chunk;
+  static __m256i value(const uint8_t *block, int half, int, int g, int digit) {
+    // -128 .. 127 to 0 .. 255.
+    const __m256i bytes = _mm256_xor_si256(wordsAt(block, half, offsetof(Block, values), g),
+                                           _mm256_set1_epi8(static_cast<char>(0x80)));
+    return digits == 1 ? bytes : nibbles(bytes, digit == 1);
+  }
+  static void scale(const uint8_t *block, int half, const Header &, int, Scales<1> &to) {
+    to.scales[0] = halvesAt(block, half, offsetof(Block, scale));
+    to.minimums[0] = _mm256_mul_ps(to.scales[0], _mm256_set1_ps(128));
   }
 };
 
@@ -86,28 +79,20 @@ struct Weights<B> {
   static constexpr int chunks = 1, parts = 1, digits = 1;
   static constexpr int run = hasHighBits<Block> ? 4 : 8; // 8 * 31 * 127 and 16 * 15 * 127 < 2^15
 
-  static Chunk<1, 1> load(const uint8_t *block, int half, const Header &, int) {
-    Chunk<1, 1> chunk;
-#pragma GCC unroll 4
-    for (int g = 0; g < 4; ++g) {
-      const __m256i bytes = wordsAt(block, half, offsetof(Block, nibbles), g);
-      chunk.values[g] = nibbles(bytes, false);
-      chunk.values[g + 4] = nibbles(bytes, true);
-    }
-    if constexpr (hasHighBits<Block>) {
-      const __m256i words = wordsAt(block, half, offsetof(Block, highBits));
-#pragma GCC unroll 8
-      for (int g = 0; g < 8; ++g)
-        chunk.values[g] = addHighBits(chunk.values[g], words, g);
-    }
-    chunk.scales[0] = halvesAt(block, half, offsetof(Block, scale));
+  static __m256i value(const uint8_t *block, int half, int, int g, int) {
+    const __m256i low = nibbles(wordsAt(block, half, offsetof(Block, nibbles), g % 4), g >= 4);
+    if constexpr (hasHighBits<Block>)
+      return addHighBits(low, wordsAt(block, half, offsetof(Block, highBits)), g);
+    else
+      return low;
+  }
+  static void scale(const uint8_t *block, int half, const Header &, int, Scales<1> &to) {
+    to.scales[0] = halvesAt(block, half, offsetof(Block, scale));
     if constexpr (hasMinimum<Block>) // added, not subtracted
-      chunk.minimums[0] =
+      to.minimums[0] =
           _mm256_sub_ps(_mm256_setzero_ps(), halvesAt(block, half, offsetof(Block, minimum)));
     else
-      chunk.minimums[0] =
-          _mm256_mul_ps(chunk.scales[0], _mm256_set1_ps(hasHighBits<Block> ? 16 : 8));
-    return chunk;
+      to.minimums[0] = _mm256_mul_ps(to.scales[0], _mm256_set1_ps(hasHighBits<Block> ? 16 : 8));
   }
 };
 
@@ -135,9 +120,9 @@ struct SubBlockHeader {
     minimums[1] = joined(nibbles(packed[2], true), packed[1]);
   }
 
-  void writeTo(int s, Chunk<1, 1> &chunk) const {
-    chunk.scales[0] = _mm256_mul_ps(scale, byteAt(scales[s / 4], s % 4));
-    chunk.minimums[0] = _mm256_mul_ps(minimum, byteAt(minimums[s / 4], s % 4));
+  void writeTo(int s, Scales<1> &to) const {
+    to.scales[0] = _mm256_mul_ps(scale, byteAt(scales[s / 4], s % 4));
+    to.minimums[0] = _mm256_mul_ps(minimum, byteAt(minimums[s / 4], s % 4));
   }
 };
 static_assert(offsetof(BlockQ4_K, packed) == offsetof(BlockQ5_K, packed));
@@ -147,14 +132,11 @@ template <> struct Weights<BlockQ4_K> {
   using Header = SubBlockHeader;
   static constexpr int chunks = 8, parts = 1, digits = 1, run = 8;
 
-  static Chunk<1, 1> load(const uint8_t *block, int half, const Header &header, int s) {
-    Chunk<1, 1> chunk;
-#pragma GCC unroll 8
-    for (int g = 0; g < 8; ++g)
-      chunk.values[g] =
-          nibbles(wordsAt(block, half, offsetof(Block, nibbles) + s / 2 * 32, g), s % 2 != 0);
-    header.writeTo(s, chunk);
-    return chunk;
+  static __m256i value(const uint8_t *block, int half, int s, int g, int) {
+    return nibbles(wordsAt(block, half, offsetof(Block, nibbles) + s / 2 * 32, g), s % 2 != 0);
+  }
+  static void scale(const uint8_t *, int, const Header &header, int s, Scales<1> &to) {
+    header.writeTo(s, to);
   }
 };
 
@@ -163,15 +145,13 @@ template <> struct Weights<BlockQ5_K> {
   using Header = SubBlockHeader;
   static constexpr int chunks = 8, parts = 1, digits = 1, run = 4; // 8 * 31 * 127 < 2^15
 
-  static Chunk<1, 1> load(const uint8_t *block, int half, const Header &header, int s) {
-    Chunk<1, 1> chunk;
-#pragma GCC unroll 8
-    for (int g = 0; g < 8; ++g)
-      chunk.values[g] = _mm256_or_si256(
-          nibbles(wordsAt(block, half, offsetof(Block, nibbles) + s / 2 * 32, g), s % 2 != 0),
-          bitsAbove(wordsAt(block, half, offsetof(Block, highBits), g), s, 16));
-    header.writeTo(s, chunk);
-    return chunk;
+  static __m256i value(const uint8_t *block, int half, int s, int g, int) {
+    return _mm256_or_si256(
+        nibbles(wordsAt(block, half, offsetof(Block, nibbles) + s / 2 * 32, g), s % 2 != 0),
+        bitsAbove(wordsAt(block, half, offsetof(Block, highBits), g), s, 16));
+  }
+  static void scale(const uint8_t *, int, const Header &header, int s, Scales<1> &to) {
+    header.writeTo(s, to);
   }
 };
 
@@ -184,22 +164,19 @@ template <> struct Weights<BlockQ6_K> {
     Header(const uint8_t *block, int half) : scale(halvesAt(block, half, offsetof(Block, scale))) {}
   };
 
-  static Chunk<2, 1> load(const uint8_t *block, int half, const Header &header, int s) {
-    Chunk<2, 1> chunk;
-#pragma GCC unroll 8
-    for (int g = 0; g < 8; ++g)
-      chunk.values[g] = _mm256_or_si256(
-          nibbles(wordsAt(block, half, offsetof(Block, nibbles) + s / 4 * 64 + s % 2 * 32, g),
-                  s % 4 >= 2),
-          bitsAbove(wordsAt(block, half, offsetof(Block, highBits) + s / 4 * 32, g), s % 4 * 2,
-                    48));
+  static __m256i value(const uint8_t *block, int half, int s, int g, int) {
+    return _mm256_or_si256(
+        nibbles(wordsAt(block, half, offsetof(Block, nibbles) + s / 4 * 64 + s % 2 * 32, g),
+                s % 4 >= 2),
+        bitsAbove(wordsAt(block, half, offsetof(Block, highBits) + s / 4 * 32, g), s % 4 * 2, 48));
+  }
+  static void scale(const uint8_t *block, int half, const Header &header, int s, Scales<2> &to) {
     const __m256i scales = wordsAt(block, half, offsetof(Block, scales) + s / 2 * 4);
 #pragma GCC unroll 2
     for (int part = 0; part < 2; ++part) {
-      chunk.scales[part] = _mm256_mul_ps(header.scale, signedByteAt(scales, s % 2 * 2 + part));
-      chunk.minimums[part] = _mm256_mul_ps(chunk.scales[part], _mm256_set1_ps(32));
+      to.scales[part] = _mm256_mul_ps(header.scale, signedByteAt(scales, s % 2 * 2 + part));
+      to.minimums[part] = _mm256_mul_ps(to.scales[part], _mm256_set1_ps(32));
     }
-    return chunk;
   }
 };
 
