@@ -216,10 +216,11 @@ void addAll() {
       addVariant(named("linear_q16") + "_avx512vnni", info.type, linear_q16_avx512vnni,
                  ActivationForm::q16);
     }
+    if (info.type == bf16)
+      addVariant(
+          "linear_bf16_bf16_avx512bf16", bf16,
+          [](ElementType) { return linear_bf16_bf16_avx512bf16(); }, ActivationForm::bf16);
   }
-  addVariant(
-      "linear_bf16_bf16_avx512bf16", bf16,
-      [](ElementType) { return linear_bf16_bf16_avx512bf16(); }, ActivationForm::bf16);
   addHighway(
       "linear_f32_f32", f32, [](ElementType) -> LinearKernel { return linear_f32_f32; },
       ActivationForm::f32);

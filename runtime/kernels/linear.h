@@ -77,9 +77,14 @@ LinearKernel linear_q8(ElementType weight);              ///< block types
 LinearKernel linear_q8_avx2(ElementType weight);
 LinearKernel linear_q8_avxvnni(ElementType weight);
 LinearKernel linear_q8_avx512vnni(ElementType weight);
-LinearKernel linear_q16_avx2(ElementType weight); ///< f16 and bf16, for many tokens
-LinearKernel linear_q16_avx512vnni(ElementType weight);
-LinearKernel linear_bf16_bf16_avx512bf16();
+LinearKernel linear_bf16_bf16_avx512bf16();       ///< for many tokens
 LinearKernel linear_bf16_amx(ElementType weight); ///< bf16 and block types, for many tokens
+
+/// Likewise, f16 and bf16, for many tokens. 32 columns of a row of the weight become integers with
+/// one scale, once for all tokens: an element's error is at most 2^-14 of their largest magnitude.
+/// All are zero where that is too small to have a reciprocal. An infinity or NaN stays in the
+/// scale, so that it is not hidden.
+LinearKernel linear_q16_avx2(ElementType weight);
+LinearKernel linear_q16_avx512vnni(ElementType weight);
 
 } // namespace cleave::rt

@@ -1,6 +1,5 @@
-// The linear_q16 kernels with AVX2, FMA and F16C: pairs of 16 bits are multiplied and summed at
-// twice the rate of floats. 32 columns of a row of the weight become integers with one scale, once
-// for all tokens: an element's error is at most 2^-14 of the largest of the 32.
+// The linear_q16 kernels with AVX2, FMA and F16C, which multiply and sum pairs of 16 bits almost
+// twice as fast as floats.
 #include "runtime/kernels/cpu_features.h"
 #include "runtime/kernels/linear.h"
 #include "runtime/kernels/quantize.h"
@@ -32,8 +31,8 @@ constexpr int64_t chunkColumns = q8BlockLength;
 
 // A weight type has, for the 8 rows of a half of a group,
 //   load(columns, half, g, first, second): columns 2g and 2g + 1 of a chunk;
-//   largest(columns, half): of each row; what is no number is larger than all numbers.
-// Magnitudes are ordered as their bits.
+//   largest(columns, half): the largest magnitude of each row. Magnitudes are ordered as their
+//     bits, an infinity or NaN above all numbers.
 
 struct F16 {
   static __m128i columnAt(const uint8_t *columns, int half, int j) {
@@ -75,10 +74,8 @@ struct BF16 {
 
 template <class W> void loadChunk(const uint8_t *columns, int half, Chunk &chunk) {
   const __m256 maximum = W::largest(columns, half);
-  // What this makes infinite or NaN becomes an integer whose low 16 bits are zero: elements of a
-  // row that is zero, or so small that the reciprocal overflows, or not finite.
+  // What this makes infinite or NaN becomes an integer whose low 16 bits are zero.
   const __m256 inverse = _mm256_div_ps(_mm256_set1_ps(q16Largest), maximum);
-  // An infinite scale times an integer of zero is NaN: what is not finite is not hidden.
   chunk.scale = _mm256_mul_ps(maximum, _mm256_set1_ps(1.0f / q16Largest));
 #pragma GCC unroll 4
   for (int g = 0; g < 16; ++g) {
@@ -126,7 +123,7 @@ template <class W> struct ManyTokens {
           int32_t pair;
           std::memcpy(&pair, x + t * rowBytes + b * chunkColumns * 2 + 4 * g, sizeof(pair));
           const __m256i values = _mm256_set1_epi32(pair);
-#pragma GCC unroll 16
+#pragma GCC unroll 2
           for (int r = 0; r < halves; ++r) {
             const __m256i products = _mm256_madd_epi16(chunks[r].values[g], values);
             __m256i &sum = sums[r][t];
@@ -140,7 +137,7 @@ template <class W> struct ManyTokens {
       for (int t = 0; t < T; ++t) {
         float scale;
         std::memcpy(&scale, xScales + t * rowBytes + b * 4, sizeof(scale));
-#pragma GCC unroll 16
+#pragma GCC unroll 2
         for (int r = 0; r < halves; ++r)
           acc.set(t, r,
                   _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[r][t]),

@@ -1,6 +1,5 @@
 // The linear_q16 kernels with AVX-512 VNNI, which multiplies pairs of 16 bits twice as fast as
-// floats. 32 columns of a row of the weight become integers with one scale, once for all tokens: an
-// element's error is at most 2^-14 of the largest of the 32.
+// floats.
 #include "runtime/kernels/cpu_features.h"
 #include "runtime/kernels/linear.h"
 #include "runtime/kernels/quantize.h"
@@ -66,10 +65,8 @@ template <class W> void loadChunk(const uint8_t *columns, Chunk &chunk) {
     largest = _mm512_max_epu16(
         largest, _mm512_and_si512(_mm512_loadu_si512(columns + 64 * g), _mm512_set1_epi16(0x7fff)));
   const __m512 maximum = W::largest(largest);
-  // What this makes infinite or NaN becomes an integer whose low 16 bits are zero: elements of a
-  // row that is zero, or so small that the reciprocal overflows, or not finite.
+  // What this makes infinite or NaN becomes an integer whose low 16 bits are zero.
   const __m512 inverse = _mm512_div_ps(_mm512_set1_ps(q16Largest), maximum);
-  // An infinite scale times an integer of zero is NaN: what is not finite is not hidden.
   chunk.scale = _mm512_mul_ps(maximum, _mm512_set1_ps(1.0f / q16Largest));
 #pragma GCC unroll 4
   for (int g = 0; g < 16; ++g) {

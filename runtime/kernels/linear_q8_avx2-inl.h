@@ -34,11 +34,11 @@ constexpr bool hasByteDot = CLEAVE_LINEAR_AVXVNNI;
 /// Words, of four columns, of a chunk.
 constexpr int chunkWords = 8;
 
-/// Of 32 columns of 8 rows, a chunk: a row has a scale and a minimum for all columns, or, with two
-/// parts, one for each half.
+/// Of a chunk, which is 32 columns of 8 rows: a row has a scale and a minimum for all columns, or,
+/// with two parts, one for each 16.
 template <int parts> struct Scales {
-  __m256 scales[parts];
-  __m256 minimums[parts];
+  __m256 scale[parts];
+  __m256 minimum[parts];
 };
 
 /// A chunk. Lane r of values[0][g] is columns 4g .. 4g + 3 of row r as unsigned bytes. With two
@@ -62,8 +62,8 @@ inline __m256 halvesAt(const uint8_t *block, int half, int64_t offset) {
 // it, `parts`, `digits`, `run`, over how many words AVX2's products fit 16 bits when summed, a
 // Header that is made of half a block and that all its chunks share, and for chunk s of 8 of a
 // block's 16 rows
-//   value(block, half, s, g, digit): what Chunk has for it;
-//   scale(block, half, header, s, scales).
+//   value(block, half, s, g, digit): what is values[digit][g] of a Chunk;
+//   scale(block, half, header, s, to): writes its Scales.
 
 /// Four bytes of a token, in every lane.
 inline __m256i broadcastWord(const int8_t *values) {
@@ -106,7 +106,7 @@ inline const float *sumAt(const Q8Row<const std::byte> &x, int64_t b, int part) 
 }
 
 /// sums = the integer sums of a part of a chunk with T tokens' values, which are `stride` bytes
-/// apart; valueAt(half, g, digit) is what Chunk has.
+/// apart; valueAt(half, g, digit) is what a Chunk has.
 template <class W, int T, class ValueAt>
 __attribute__((always_inline)) inline void dotPart(ValueAt valueAt, int part, const int8_t *x,
                                                    int64_t stride, __m256i (&sums)[halves][T]) {
@@ -189,7 +189,7 @@ void streamGroup(const LinearArgs &args, const uint8_t *group, int64_t rows, flo
         dotPart<W>(valueAt, part, x.values + b * q8BlockLength, 0, sums);
 #pragma GCC unroll 2
         for (int r = 0; r < halves; ++r)
-          acc[r] = addScaled(sums[r][0], scales[r].scales[part], scales[r].minimums[part],
+          acc[r] = addScaled(sums[r][0], scales[r].scale[part], scales[r].minimum[part],
                              _mm256_set1_ps(x.scales[b]),
                              _mm256_set1_ps(*sumAt<W::parts>(x, b, part)), acc[r]);
       }
@@ -263,8 +263,8 @@ template <class W> struct ManyTokens {
 #pragma GCC unroll 2
           for (int r = 0; r < halves; ++r)
             acc.set(t, r,
-                    addScaled(sums[r][t], chunks[r].scales.scales[part],
-                              chunks[r].scales.minimums[part], xScale, xSum, acc.get(t, r)));
+                    addScaled(sums[r][t], chunks[r].scales.scale[part],
+                              chunks[r].scales.minimum[part], xScale, xSum, acc.get(t, r)));
         }
       }
     }

@@ -52,8 +52,8 @@ template <> struct Weights<BlockQ8_0> {
     return digits == 1 ? bytes : nibbles(bytes, digit == 1);
   }
   static void scale(const uint8_t *block, int half, const Header &, int, Scales<1> &to) {
-    to.scales[0] = halvesAt(block, half, offsetof(Block, scale));
-    to.minimums[0] = _mm256_mul_ps(to.scales[0], _mm256_set1_ps(128));
+    to.scale[0] = halvesAt(block, half, offsetof(Block, scale));
+    to.minimum[0] = _mm256_mul_ps(to.scale[0], _mm256_set1_ps(128));
   }
 };
 
@@ -87,12 +87,12 @@ struct Weights<B> {
       return low;
   }
   static void scale(const uint8_t *block, int half, const Header &, int, Scales<1> &to) {
-    to.scales[0] = halvesAt(block, half, offsetof(Block, scale));
+    to.scale[0] = halvesAt(block, half, offsetof(Block, scale));
     if constexpr (hasMinimum<Block>) // added, not subtracted
-      to.minimums[0] =
+      to.minimum[0] =
           _mm256_sub_ps(_mm256_setzero_ps(), halvesAt(block, half, offsetof(Block, minimum)));
     else
-      to.minimums[0] = _mm256_mul_ps(to.scales[0], _mm256_set1_ps(hasHighBits<Block> ? 16 : 8));
+      to.minimum[0] = _mm256_mul_ps(to.scale[0], _mm256_set1_ps(hasHighBits<Block> ? 16 : 8));
   }
 };
 
@@ -121,8 +121,8 @@ struct SubBlockHeader {
   }
 
   void writeTo(int s, Scales<1> &to) const {
-    to.scales[0] = _mm256_mul_ps(scale, byteAt(scales[s / 4], s % 4));
-    to.minimums[0] = _mm256_mul_ps(minimum, byteAt(minimums[s / 4], s % 4));
+    to.scale[0] = _mm256_mul_ps(scale, byteAt(scales[s / 4], s % 4));
+    to.minimum[0] = _mm256_mul_ps(minimum, byteAt(minimums[s / 4], s % 4));
   }
 };
 static_assert(offsetof(BlockQ4_K, packed) == offsetof(BlockQ5_K, packed));
@@ -174,8 +174,8 @@ template <> struct Weights<BlockQ6_K> {
     const __m256i scales = wordsAt(block, half, offsetof(Block, scales) + s / 2 * 4);
 #pragma GCC unroll 2
     for (int part = 0; part < 2; ++part) {
-      to.scales[part] = _mm256_mul_ps(header.scale, signedByteAt(scales, s % 2 * 2 + part));
-      to.minimums[part] = _mm256_mul_ps(to.scales[part], _mm256_set1_ps(32));
+      to.scale[part] = _mm256_mul_ps(header.scale, signedByteAt(scales, s % 2 * 2 + part));
+      to.minimum[part] = _mm256_mul_ps(to.scale[part], _mm256_set1_ps(32));
     }
   }
 };

@@ -19,9 +19,9 @@ namespace {
 //   tokens and groups: how many are multiplied at a time; one or two groups;
 //   panelColumns, and tileTokens and tileColumns, a multiple of it;
 //   Panel<R>: what a panel of R groups becomes;
-//   Sums<R, T>: those of R groups' rows and T tokens, with clear(), and read(y, stride, rows) and
-//     write(y, stride, rows): rows of y are `stride` apart, and have `rows` outputs at least, or
-//     fewer than the groups;
+//   Sums<R, T>: those of R groups and T tokens, with clear(), read(y, stride, rows) and
+//     write(y, stride, rows). y has a row for each token, `stride` apart, with `rows` outputs, of
+//     which the groups take 16 R, or all where there are fewer;
 //   bytesOf(columns): the bytes of so many columns of a group, at ends of blocks;
 //   load(panel, r, at, columns): makes group r's columns, which begin at `at`, part of a panel;
 //   add(args, panel, column, end, token, sums): adds columns [column, end) times tokens

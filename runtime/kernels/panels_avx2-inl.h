@@ -27,6 +27,8 @@ template <int R, int T> struct MemorySums {
         set(t, half, _mm256_setzero_ps());
   }
   void read(const float *y, int64_t stride, int64_t rows) {
+    if (rows < groupRows)
+      clear();
     for (int t = 0; t < T; ++t, y += stride)
       if (rows >= groupRows)
         for (int half = 0; half < halves; ++half)

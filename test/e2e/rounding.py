@@ -5,8 +5,8 @@ The fast paths round where the model does not:
 - The input of a product with a matrix of blocks, in blocks of 32, to integers in [-127, 127] times
   a scale s = max |x| / 127. Each element moves by an error in [-s/2, s/2]. A weight's minimum meets
   the sum of the same rounded elements, so that it adds no error of its own.
-- Where the CPU has VNNI in 512 bits, or AVX2 and nothing above, the input of a product with a matrix
-  of f16 or bf16, the same with 8191 in place of 127, and each 32 elements of a matrix's row too
+- Where the CPU has VNNI in 512 bits, or AVX2 but no AVX-512, the input of a product with a matrix of
+  f16 or bf16, the same with 8191 in place of 127, and each 32 elements of a matrix's row too
   (those are known, and not drawn).
 - Where the CPU multiplies bf16, the input of a product with a matrix of bf16, to bf16. With AMX, and
   many tokens, also that of one with a matrix of blocks, and the matrix (which is known).
@@ -64,7 +64,7 @@ def _isas() -> set[str]:
 
 
 _ISAS = _isas()
-ROUNDS_TO_Q16 = _ISAS >= {"avx512", "avx512vnni"} or "avx2" in _ISAS and "avx512" not in _ISAS
+ROUNDS_TO_Q16 = "avx512vnni" in _ISAS if "avx512" in _ISAS else "avx2" in _ISAS
 ROUNDS_BF16 = _ISAS >= {"avx512", "avx512bf16"}
 ROUNDS_BLOCKS_TO_BF16 = ROUNDS_BF16 and "amx" in _ISAS
 

@@ -163,6 +163,8 @@ def test_tolerance_is_broken_by_a_wrong_scale_of_one_block(case, tmp_path):
                   if each.name == "blk.2.attn_output.weight")
     if tensor.tensor_type == gguf.GGMLQuantizationType.F16:
         tensor.data[3, :32] *= np.float16(2)
+    elif tensor.tensor_type == gguf.GGMLQuantizationType.BF16:
+        tensor.data[3, :64].view(np.uint16)[:] += 0x80  # the exponent + 1
     else:
         tensor.data[3, :2].view(np.float16)[0] *= np.float16(2)
     made = partition(model, tmp_path / "altered.cleave", "--tp", 2)

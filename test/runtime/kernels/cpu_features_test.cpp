@@ -51,7 +51,23 @@ TEST_F(CpuFeaturesTest, ABoundIsIncluded) {
                                 (hwy::SupportedTargets() & HWY_AVX2) != 0 &&
                                 (hwy::SupportedTargets() & HWY_AVX3) == 0 &&
                                 chooseLinear(ElementType::q4_0, 64, true)->few.kernel ==
-                                    linear_q8_avx2(ElementType::q4_0);
+                                    linear_q8_avx2(ElementType::q4_0) &&
+                                chooseLinear(ElementType::f16, 64, true)->many.kernel ==
+                                    linear_q16_avx2(ElementType::f16) &&
+                                chooseLinear(ElementType::bf16, 64, true)->many.kernel ==
+                                    linear_q16_avx2(ElementType::bf16);
+                       }),
+              testing::ExitedWithCode(0), "");
+}
+
+TEST_F(CpuFeaturesTest, FloatsIn512BitsComeBeforePairsIn256) {
+  if (!__builtin_cpu_supports("avx512f"))
+    GTEST_SKIP() << "this CPU has no AVX-512";
+  EXPECT_EXIT(exitWith("avx512",
+                       [](const CpuFeatures &has) {
+                         return has.avx512 && !has.avx512Vnni &&
+                                chooseLinear(ElementType::bf16, 64, true)->many.form ==
+                                    ActivationForm::f32;
                        }),
               testing::ExitedWithCode(0), "");
 }
