@@ -137,11 +137,14 @@ template <> struct Weights<BlockQ4_K> {
 
   static Chunk<1> load(const uint8_t *block, const Header &header, int s) {
     Chunk<1> chunk;
+    const bool high = s % 2 != 0;
 #pragma GCC unroll 8
     for (int g = 0; g < 8; ++g)
-      chunk.values[g] =
-          nibbles(wordsAt(block, offsetof(Block, nibbles) + s / 2 * 32, g), s % 2 != 0);
+      chunk.values[g] = _mm512_and_si512(wordsAt(block, offsetof(Block, nibbles) + s / 2 * 32, g),
+                                         _mm512_set1_epi8(static_cast<char>(high ? 0xf0 : 0x0f)));
     header.writeTo(s, chunk);
+    if (high) // halves of bytes that stay where they are count 16 times
+      chunk.scales[0] = _mm512_mul_ps(chunk.scales[0], _mm512_set1_ps(1.0f / 16));
     return chunk;
   }
 };
